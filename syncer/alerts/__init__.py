@@ -1,0 +1,1 @@
+"""What leaves syncer for other tools: the one event shape."""

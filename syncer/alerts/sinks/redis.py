@@ -1,0 +1,83 @@
+"""Append the events to a Redis stream (extra `redis`): one entry an event, with the fields `id` and `event` (its JSON).
+
+- A message is one MULTI/EXEC: all of its events are in the stream, or none.
+- At least once: a repeat appends entries with the same `id`, the event's, by which a reader knows them.
+- redis-py's timeouts are per read, so the deadline is that of syncer.wire; it retries nothing by itself.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from syncer import wire
+from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
+from syncer.alerts.sinks.lines import raw_events
+from syncer.errors import SettingsError
+from syncer.settings import Secret
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+_SHOWN = 200
+
+
+def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
+    """A sink for redis[s]://[user:password@]host[:port]/[database/]stream. Raises SettingsError without the extra."""
+    try:
+        import redis
+    except ImportError:
+        raise SettingsError("Alerts to Redis need an extra: pip install 'syncer[redis]'.") from None
+    stream = urlsplit(url.reveal()).path.rpartition("/")[2]
+
+    def send(message: Message) -> None:
+        where = f"the Redis stream of {message.consumer!r}"
+        ends_at = time.monotonic() + deadline.total_seconds()
+        client = _client(url.reveal(), deadline.total_seconds())
+        error, late = wire.run_until(
+            ends_at, lambda: _add(client, stream, message), client.connection_pool.disconnect, name="syncer-redis"
+        )
+        if late:
+            raise DeliveryError(f"{where} did not answer within {deadline.total_seconds():g} s; check that it is up")
+        if isinstance(error, (redis.RedisError, OSError, ValueError)):
+            reason = wire.printable(wire.blotted(str(error), _hidden(url.reveal()))[:_SHOWN])
+            raise DeliveryError(f"{where} took nothing: {reason}; check that it is up, its user and its memory")
+        if error is not None:
+            raise error
+
+    return send
+
+
+def _client(url: str, timeout: float) -> "Redis":
+    from redis import Redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    parts = urlsplit(url)
+    database = parts.path.rpartition("/")[0].strip("/")
+    return Redis(
+        host=parts.hostname or "",
+        port=parts.port or 6379,
+        db=int(database or 0),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        ssl=parts.scheme == "rediss",
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+
+
+def _add(client: "Redis", stream: str, message: Message) -> None:
+    with client, client.pipeline(transaction=True) as pipeline:
+        for event, raw in zip(message.events, raw_events(message), strict=True):
+            pipeline.xadd(stream, {"id": str(event["id"]), "event": raw})
+        pipeline.execute()
+
+
+def _hidden(url: str) -> Sequence[str]:
+    parts = urlsplit(url)
+    password = parts.password or ""
+    return [url, parts.netloc, parts.hostname or "", password, unquote(password)]

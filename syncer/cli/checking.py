@@ -1,0 +1,181 @@
+"""`syncer check`: a CI job's question, are the models I rely on still there, at my price, with my context?
+
+It must neither miss a model that is gone nor fail for one that a single look did not show: what is not believed yet is
+a warning on stderr, and so is data that is too old to say.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from syncer.cli.app import App, form, now, row_options
+from syncer.cli.output import print_line, print_rows
+from syncer.core import money
+from syncer.errors import AmbiguousModel, SettingsError, UsageError
+from syncer.settings import parse_duration
+
+if TYPE_CHECKING:
+    from syncer.history import CatalogRow, Freshness
+
+
+class Wish(NamedTuple):
+    """One line of the file: a model, and what is asked of it."""
+
+    model: str
+    max_price: Decimal | None = None
+    min_context: int | None = None
+
+
+@click.command("check")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--source", metavar="NAME", help="Only the catalog of this source.")
+@click.option("--max-age", metavar="DURATION", default="1d", show_default=True, help="Warn if the data is older.")
+@row_options
+@click.pass_obj
+def check_command(app: App, file: Path, source: str | None, max_age: str) -> None:
+    """Check that the models in FILE are offered; exit 1 and a table if one is gone, too dear or too small.
+
+    A line is a model's name or alias, optionally with limits: `acme/large max_price=2.5 min_context=32000`. Lines that
+    begin with # are comments. A price that is unknown or negative is not below any limit. A model that the last looks
+    did not show, but that is not believed gone yet, is a warning only.
+    """
+    from syncer import history
+
+    age = _age(max_age)
+    wishes = list(read_wishes(file))
+    with app.reader() as connection:
+        listed = list(history.catalog(connection, source=source))
+        sources = [one for one in history.freshness(connection, now=now()) if source in {None, one.source}]
+    found = [(wish, find_listed(wish, listed)) for wish in wishes]
+    _warn(_stale(sources, age))
+    _warn(warning for _, row in found if row is not None for warning in _doubts(row))
+    rows = [(wish.model, problem) for wish, row in found if (problem := find_problem(wish, row))]
+    if rows or form() != "table":
+        print_rows(("model", "problem"), rows, format=form(), out=sys.stdout)
+    else:
+        print_line(f"all {len(wishes)} models are as wanted", out=sys.stdout)
+    sys.exit(1 if rows else 0)
+
+
+# -- the file ----------------------------------------------------------------------------------------------------------
+
+_LINE = re.compile(r"(?P<model>.*?)(?P<limits>(?:\s+[a-z_]+=\S*)*)")
+
+
+def read_wishes(file: Path) -> Iterator[Wish]:
+    """The lines of the file; raises UsageError that names the line which cannot be read, or if there is no model."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise UsageError(f"{file} is not UTF-8 text") from None
+    texts = [(number, line.strip()) for number, line in enumerate(lines, 1)]
+    wanted = [(number, text) for number, text in texts if text and not text.startswith("#")]
+    if not wanted:
+        raise UsageError(f"{file} names no model: a check of nothing would always pass")
+    for number, text in wanted:
+        try:
+            yield _wish(text)
+        except ValueError as error:
+            raise UsageError(f"{file}, line {number}: {error}") from None
+
+
+def _wish(text: str) -> Wish:
+    """Limits stand last; whatever is before them is the name, blanks and all."""
+    line = _LINE.fullmatch(text)
+    assert line is not None  # noqa: S101 - the name takes what the limits do not
+    if re.match(r"(max_price|min_context)=", line["model"]):
+        raise ValueError("there is no model name before its limits")
+    limits: dict[str, str] = {}
+    for word in line["limits"].split():
+        name, _, value = word.partition("=")
+        if name not in _LIMITS or name in limits:
+            raise ValueError(
+                f"{name} is {'given twice' if name in limits else 'no limit: try max_price or min_context'}"
+            )
+        limits[name] = value
+    return Wish(
+        model=line["model"],
+        max_price=_price(limits["max_price"]) if "max_price" in limits else None,
+        min_context=_context(limits["min_context"]) if "min_context" in limits else None,
+    )
+
+
+_LIMITS = ("max_price", "min_context")
+
+
+def _price(text: str) -> Decimal:
+    try:
+        return money.canonical(money.json_number(text))
+    except ValueError as error:
+        raise ValueError(f"max_price={text} {error}") from None
+
+
+def _context(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", text):
+        raise ValueError(f"min_context={text} is no whole number")
+    return int(text)
+
+
+# -- the answers -------------------------------------------------------------------------------------------------------
+
+
+def find_listed(wish: Wish, listed: "Sequence[CatalogRow]") -> "CatalogRow | None":
+    """The listed model that a wish is about, by name, else by alias. Raises AmbiguousModel where two answer to it."""
+    named = [row for row in listed if row.model == wish.model] or [row for row in listed if row.alias == wish.model]
+    if len(named) > 1:
+        candidates = tuple((row.source, row.model) for row in named)
+        listing = ", ".join(f"{model!r} of source {source!r}" for source, model in candidates)
+        raise AmbiguousModel(f"{wish.model!r} may mean {listing}: name the source (--source)", candidates=candidates)
+    return named[0] if named else None
+
+
+def find_problem(wish: Wish, row: "CatalogRow | None") -> str | None:
+    """What is wrong with one wish, given what is listed under its name; None if nothing is."""
+    return "is not offered" if row is None else "; ".join(_problems(wish, row)) or None
+
+
+def _problems(wish: Wish, row: "CatalogRow") -> Iterator[str]:
+    if wish.max_price is not None:
+        if row.price is None:
+            yield "price is unknown"
+        elif row.price < 0:
+            yield f"price is {row.price:f}, which is no amount"
+        elif row.price > wish.max_price:
+            yield f"price is {row.price:f}, more than {wish.max_price:f}"
+    if wish.min_context is not None and row.context_length is None:
+        yield "context length is unknown"
+    if wish.min_context is not None and row.context_length is not None and row.context_length < wish.min_context:
+        yield f"context length is {row.context_length}, less than {wish.min_context}"
+
+
+def _doubts(row: "CatalogRow") -> Iterator[str]:
+    if row.missing_since is not None:
+        yield f"{row.model} was not shown since {row.missing_since:%Y-%m-%d %H:%MZ}, but is not believed gone yet"
+    if row.held:
+        yield f"{row.model}: news of it is withheld (syncer held)"
+
+
+def _stale(sources: "Iterable[Freshness]", max_age: timedelta) -> Iterator[str]:
+    for source in sources:
+        last = source.last_good_look_at
+        if last is None or now() - last > max_age:
+            since = f"{last:%Y-%m-%d %H:%MZ}" if last else "never"
+            yield f"the data is stale: the last good look at {source.source} was {since}"
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        print_line(f"warning: {warning}", out=sys.stderr)
+
+
+def _age(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except SettingsError as error:
+        raise click.UsageError(f"--max-age: {error}") from None

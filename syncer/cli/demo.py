@@ -1,0 +1,123 @@
+"""`syncer demo`: the real thing on a provider in a box, with nothing to configure."""
+
+import os
+import sys
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+from sqlalchemy.engine import Engine
+
+from syncer.cli.app import now
+from syncer.cli.output import print_line, print_rows
+from syncer.cli.syncing import owner
+from syncer.cli.wording import change_line, summary
+from syncer.errors import BadResponse, UsageError
+from syncer.settings import SourceSettings
+
+_KEY = "demo"
+
+
+@click.command("demo")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to put the SQLite database; a new temporary file otherwise.",
+)
+def demo_command(path: Path | None) -> None:
+    """Live through two weeks of a sample catalog in seconds.
+
+    It needs no key, no server and no network: a loopback server inside this process plays the provider. `syncer sync`
+    runs against it over real HTTP, once a simulated day, into a SQLite file that you can look at afterwards.
+    """
+    from syncer.db import engine as db
+    from syncer.demo import PRICE_UNITS, STEPS, DemoServer
+
+    file = _new_file(path)
+    os.environ["no_proxy"] = "127.0.0.1"  # a company's proxy knows nothing of our provider
+    engine = db.open_engine(f"sqlite:///{file}")
+    db.ensure_schema(engine)
+    first_day = now() - timedelta(days=len(STEPS) - 1)
+    with DemoServer(STEPS) as server:
+        source = SourceSettings(name="demo", url=server.url, currency="USD", price_units=PRICE_UNITS)
+        for day, step in enumerate(STEPS):
+            server.step = day
+            print_line(step.title, out=sys.stdout)
+            _live_through(engine, source, first_day + timedelta(days=day))
+    _look_back(engine)
+    _what_next(file)
+
+
+def _new_file(path: Path | None) -> Path:
+    if path is None:
+        return Path(tempfile.mkdtemp(prefix="syncer-demo-")) / "syncer.db"
+    if path.exists():
+        raise UsageError(f"{path} exists already: the demo starts from nothing; name another file")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"there is no directory {path.absolute().parent}: make it first, or name another file")
+    return path.absolute()
+
+
+def _live_through(engine: Engine, source: SourceSettings, day: datetime) -> None:
+    """One look at one simulated day, and what came of it."""
+    from syncer.alerts.event import events
+    from syncer.db.engine import reading
+    from syncer.sync import sync_source
+
+    try:
+        report = sync_source(engine, source, key=_KEY, clock=lambda: day, owner=owner())
+    except BadResponse as error:  # one of the sample's days
+        print_line(f"    failed: {error}", out=sys.stdout)
+        return
+    print_line(f"    {summary(report)}", out=sys.stdout)
+    with reading(engine) as connection:
+        for event in events(connection, run=report.run_id) if report.counts else ():
+            print_line(f"      {change_line(event['data'])}", out=sys.stdout)
+    if report.error:
+        print_line(f"      held: {report.error}", out=sys.stdout)
+
+
+def _look_back(engine: Engine) -> None:
+    """The history as a person would ask for it: without the first day, which only says what was there."""
+    from syncer import history
+    from syncer.db.engine import reading
+
+    print_line("\nThe history that came of it:\n", out=sys.stdout)
+    columns = ("id", "day", "kind", "model", "old_price", "price", "changed")
+    with reading(engine) as connection:
+        rows = [
+            (
+                row.id,
+                f"{row.effective_at:%Y-%m-%d}",
+                row.kind.value,
+                row.name,
+                row.old_price,
+                row.price,
+                ", ".join(row.changed),
+            )
+            for row in history.changes(connection)
+            if row.changed_after is not None
+        ]
+    print_rows(columns, rows, format="table", out=sys.stdout)
+
+
+def _what_next(file: Path) -> None:
+    print_line(
+        f"""
+The database is {file}
+
+Look into it:
+  export SYNCER_DATABASE_URL=sqlite:///{file}
+  syncer status
+  syncer models
+  syncer changes --since 7d --json
+  python -c "import sqlite3; [print(r) for r in sqlite3.connect('{file}').execute(
+      'SELECT model, price, valid_from, valid_to FROM price_periods ORDER BY model, valid_from')]"
+
+Then point syncer at a real provider:
+  export SYNCER_API_URL=https://provider.example/api/v1 SYNCER_API_KEY=ak_...
+  syncer sync""",
+        out=sys.stdout,
+    )

@@ -1,0 +1,146 @@
+"""`syncer held`, `approve`, `reject` and `revert`: a person decides what is doubtful."""
+
+import sys
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncer.cli.app import App, form, now, row_options
+from syncer.cli.output import print_line, print_rows
+from syncer.core.doubts import ABOUT_THE_RESPONSE
+from syncer.core.trust import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, Doubt
+from syncer.errors import UsageError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from syncer.history import Held
+
+_REMOVALS = click.option("--removals", is_flag=True, help="Only findings about models that went missing.")
+_REPRICINGS = click.option("--repricings", is_flag=True, help="Only findings about prices.")
+
+
+@click.command("held")
+@click.option("--source", metavar="NAME", help="Only this source.")
+@click.option("--models", "each", is_flag=True, help="A row for each model, with the believed and the withheld value.")
+@row_options
+@click.pass_obj
+def held_command(app: App, source: str | None, *, each: bool) -> None:
+    """List what is withheld: why, since when, and of which models.
+
+    Say yes with `syncer approve SOURCE`, no with `syncer reject SOURCE`. Without an answer it stays held; if upstream
+    takes it back, it disappears by itself.
+    """
+    from syncer import history
+
+    with app.reader() as connection:
+        findings = history.held(connection, source=source)
+    print_rows(*(_by_model(findings) if each else _by_finding(findings)), format=form(), out=sys.stdout, title="Held")
+
+
+_Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+
+
+def _by_finding(findings: "list[Held]") -> _Rows:
+    columns = ("finding", "source", "kind", "since", "models", "why")
+    return columns, [
+        (held.id, held.source, held.kind, held.opened_at, len(held.evidence), held.why) for held in findings
+    ]
+
+
+def _by_model(findings: "list[Held]") -> _Rows:
+    columns = ("finding", "source", "kind", "since", "model", "believed_price", "withheld")
+    rows = [
+        (held.id, held.source, held.kind, held.opened_at, model, held.prices.get(model), _withheld(value))
+        for held in findings
+        if held.kind not in ABOUT_THE_RESPONSE
+        for model, value in held.evidence.items()
+    ]
+    return columns, rows
+
+
+def _withheld(values: Mapping[str, Any] | None) -> Mapping[str, Any] | str | None:
+    """The withheld values; its absence is null to a program."""
+    return "its absence" if values is None and form() != "json" else values
+
+
+@click.command("approve")
+@click.argument("source")
+@_REMOVALS
+@_REPRICINGS
+@click.pass_context
+def approve_command(ctx: click.Context, source: str, *, removals: bool, repricings: bool) -> None:
+    """Say yes, once, to what is held of SOURCE.
+
+    It fetches again and applies at most what `syncer held` shows; anything beyond that is held again. Exit codes are
+    those of `syncer sync`.
+    """
+    from syncer.cli.syncing import keeper, report_one
+
+    app: App = ctx.obj
+    app.start_logging()
+    (configured,) = app.settings.select([source])
+    engine = app.amender()
+    _require_open(engine, source, kinds := _kinds(removals=removals, repricings=repricings))
+    ctx.exit(report_one(engine, configured, keeper(app), approving=kinds))
+
+
+@click.command("reject")
+@click.argument("source")
+@_REMOVALS
+@_REPRICINGS
+@click.pass_obj
+def reject_command(app: App, source: str, *, removals: bool, repricings: bool) -> None:
+    """Say no to what is held of SOURCE.
+
+    The known state stays, and nobody is asked again while upstream says the same. When it says something else, that
+    is judged anew.
+    """
+    from syncer.core import health
+    from syncer.db import notices, store
+    from syncer.db.engine import writing
+
+    engine = app.amender()
+    _require_open(engine, source, kinds := _kinds(removals=removals, repricings=repricings))
+    with writing(engine) as connection:
+        source_id, rejected = store.reject(connection, source, kinds)
+        said = [health.of_settled(finding, "rejected") for finding in rejected]
+        notices.write(connection, source_id, None, said, now())
+    print_line(
+        f"{source}: {len(rejected)} rejected; the known state stays while upstream says the same", out=sys.stdout
+    )
+
+
+@click.command("revert")
+@click.argument("run", type=int)
+@click.pass_obj
+def revert_command(app: App, run: int) -> None:
+    """Take back what RUN believed, by appending compensating changes.
+
+    Nothing is deleted. A change that a later one of the same model stands on is left alone, and named. What upstream
+    still says of the reverted values is not believed again while it stays the same. RUN is the run_id that
+    `syncer changes` shows with --json.
+    """
+    from syncer.cli.syncing import owner
+    from syncer.revert import revert_run
+
+    reverted = revert_run(app.amender(), run, clock=now, owner=owner())
+    count = "1 change" if len(reverted.models) == 1 else f"{len(reverted.models)} changes"
+    print_line(f"{reverted.source}: run {run} reverted by run {reverted.run_id}: {count}", out=sys.stdout)
+    for name in reverted.refused:
+        print_line(f"  not reverted, it has changed since: {name}", out=sys.stdout)
+
+
+def _kinds(*, removals: bool, repricings: bool) -> Collection[Doubt]:
+    chosen = (ABOUT_REMOVALS if removals else frozenset()) | (ABOUT_REPRICINGS if repricings else frozenset())
+    return chosen or EVERYTHING
+
+
+def _require_open(engine: "Engine", source: str, kinds: Collection[Doubt]) -> None:
+    from syncer import history
+    from syncer.db.engine import reading
+
+    with reading(engine) as connection:
+        if not any(finding.kind in kinds for finding in history.held(connection, source=source)):
+            raise UsageError(f"nothing of that kind is held for {source}: see `syncer held`")

@@ -1,0 +1,236 @@
+"""`syncer status`, `models` and `changes`: what is known, for eyes, programs and spreadsheets."""
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from syncer.cli.app import App, form, now, row_options
+from syncer.cli.output import json_line, print_line, print_rows
+from syncer.cli.times import FORMS, MOMENT
+from syncer.core.catalog import Kind
+
+if TYPE_CHECKING:
+    from syncer.history import Freshness, ListedModel
+
+_SOURCE = click.option("--source", metavar="NAME", help="Only this source.")
+
+
+@click.command("status")
+@row_options
+@click.pass_obj
+def status_command(app: App) -> None:
+    """Show each source: its last good look and run, and what is wrong.
+
+    `missing` counts models that the last looks did not show and that are not believed removed yet. `late` is a source
+    without a good look for three of its intervals. `flapping` counts models that went back and forth more than twice
+    in the last week.
+    """
+    from syncer import history
+
+    present = now()
+    intervals = {source.name: source.interval for source in app.settings.sources}
+    with app.reader() as connection:
+        sources = history.freshness(connection, now=present, intervals=intervals)
+        flapping = _flapping(connection, present)
+    rows = [_status_row(source, flapping.get(source.source, 0)) for source in sources]
+    if form() != "table":
+        print_rows(_STATUS_COLUMNS, rows, format=form(), out=sys.stdout)
+        return
+    print_rows(_STATUS_COLUMNS[:-1], [row[:-1] for row in rows], format="table", out=sys.stdout, title="Sources")
+    for source in sources:
+        if source.last_error is not None:  # a sentence, too long for a column
+            print_line(f"{source.source}: {source.last_outcome}: {source.last_error}", out=sys.stdout)
+
+
+_STATUS_COLUMNS = (
+    "source",
+    "last_good_look_at",
+    "last_run_at",
+    "outcome",
+    "listed",
+    "missing",
+    "held",
+    "flapping",
+    "late",
+    "error",
+)
+
+
+def _status_row(source: "Freshness", flapping: int) -> tuple[Any, ...]:
+    return (
+        source.source,
+        source.last_good_look_at,
+        source.last_attempt_at,
+        source.last_outcome,
+        source.listed,
+        source.missing,
+        source.open_findings,
+        flapping,
+        source.late,
+        source.last_error,
+    )
+
+
+def _flapping(connection: Any, present: datetime) -> dict[str, int]:  # noqa: ANN401 - a connection
+    from syncer import history
+
+    counts: dict[str, int] = {}
+    for model in history.flapping(connection, since=present - timedelta(days=7), until=present):
+        counts[model.source] = counts.get(model.source, 0) + 1
+    return counts
+
+
+@click.command("models")
+@_SOURCE
+@click.option("--at", type=MOMENT, metavar="T", help="The catalog as it was at T instead, in UTC.")
+@row_options
+@click.pass_obj
+def models_command(app: App, source: str | None, at: datetime | None) -> None:
+    """Show the current catalog: every model that is listed.
+
+    `missing_since`: the last looks did not show it, and its removal is not confirmed yet. `held`: something about it
+    is withheld (syncer held). An unknown price is `-`, a price of 0 is free. --json and --csv have more columns.
+    """
+    from syncer import history
+
+    if at is not None:
+        with app.reader() as connection:
+            _print_catalog_at(history.catalog_at(connection, at=at, source=source), at)
+        return
+    columns: tuple[str, ...] = (
+        "source",
+        "model",
+        "type",
+        "price",
+        "currency",
+        "context_length",
+        "missing_since",
+        "held",
+    )
+    if form() != "table":
+        columns = history.CatalogRow.__struct_fields__
+    with app.reader() as connection:
+        rows = (tuple(getattr(row, column) for column in columns) for row in history.catalog(connection, source=source))
+        print_rows(columns, rows, format=form(), out=sys.stdout, title="Current catalog")
+
+
+def _print_catalog_at(listed: "list[ListedModel]", at: datetime) -> None:
+    from syncer.history import ListedModel
+
+    columns: tuple[str, ...] = ("source", "model", "type", "price", "currency", "context_length")
+    if form() != "table":
+        columns = ListedModel.__struct_fields__
+    rows = [tuple(getattr(row, column) for column in columns) for row in listed]
+    print_rows(columns, rows, format=form(), out=sys.stdout, title=f"Catalog at {at:%Y-%m-%d %H:%M:%SZ}")
+
+
+@click.command("changes")
+@click.option("--since", type=MOMENT, metavar="T", help=f"Seen at or after T: {FORMS}.")
+@click.option("--until", type=MOMENT, metavar="T", help="Seen before T.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([kind.value for kind in Kind]),
+    help="Only this kind; repeatable.",
+)
+@click.option("--model", metavar="NAME", help="Only this model, by its name or its last alias.")
+@_SOURCE
+@click.option("--after", type=click.IntRange(min=0), metavar="ID", help="Only changes with a feed id beyond ID.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N changes.")
+@click.option(
+    "--follow", is_flag=True, help="Go on with each new change as it is committed, as JSON lines, until stopped."
+)
+@click.option("--cursor", metavar="NAME", help="What is new since NAME last looked; moves on once it was printed.")
+@click.option("--peek", is_flag=True, help="With --cursor: do not move on.")
+@row_options
+@click.pass_obj
+def changes_command(
+    app: App,
+    since: datetime | None,
+    until: datetime | None,
+    kinds: tuple[str, ...],
+    model: str | None,
+    source: str | None,
+    after: int | None,
+    limit: int | None,
+    cursor: str | None,
+    *,
+    follow: bool,
+    peek: bool,
+) -> None:
+    """Show what happened to which model, in feed order.
+
+    A model is added, removed, relisted (back after a removal), repriced, or updated in another field. With --json each
+    change is a CloudEvents 1.0 object: its id is the feed id, and --after continues behind it. A cursor also sees what
+    is said of a source's health: failed, stale, recovered, held, settled.
+    """
+    filters = {
+        "since": since,
+        "until": until,
+        "kinds": {Kind(kind) for kind in kinds} or None,
+        "model": model,
+        "source": source,
+        "after": after,
+        "limit": limit,
+    }
+    if cursor is not None:
+        if follow or any(filters.values()):
+            raise click.UsageError("--cursor shows all that is new: it goes with --peek, --json and --csv only.")
+        from syncer.cli.cursor import print_news
+
+        print_news(app, cursor, peek=peek)
+        return
+    if follow:
+        if limit is not None:
+            raise click.UsageError("--follow goes on until it is stopped: leave --limit out.")
+        _follow(app, filters)
+    with app.reader() as connection:
+        if form() == "json":
+            from syncer.alerts.event import events
+
+            for event in events(connection, **filters):
+                print_line(json_line(event), out=sys.stdout)
+        else:
+            print_rows(
+                _CHANGE_COLUMNS, _change_rows(connection, filters), format=form(), out=sys.stdout, title="Changes"
+            )
+
+
+def _follow(app: App, filters: dict[str, Any]) -> NoReturn:
+    """Print events as they are committed; each look is a short transaction of its own."""
+    from threading import Event
+
+    from syncer import history
+    from syncer.alerts.event import events
+
+    never = Event()
+    position: int | None = filters["after"]
+    while True:
+        with app.reader() as connection:
+            end = history.feed_end(connection)
+            if position is None and filters["since"] is None:
+                position = end
+            for event in events(connection, **(filters | {"after": position})):
+                print_line(json_line(event), out=sys.stdout)
+                end = max(end, int(event["id"]))
+        sys.stdout.flush()
+        position = end
+        never.wait(_FOLLOW_EVERY)
+
+
+_FOLLOW_EVERY = 1.0  # seconds
+_CHANGE_COLUMNS = ("id", "observed_at", "source", "kind", "model", "old_price", "price", "percent", "changed")
+
+
+def _change_rows(connection: Any, filters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a connection
+    from syncer import history
+    from syncer.core import money
+
+    for row in history.changes(connection, **filters):
+        percent = money.percent(row.old_price, row.price) if "price" in row.changed else None
+        moved = ", ".join(field for field in row.changed if field != "price")
+        yield row.id, row.observed_at, row.source, row.kind.value, row.name, row.old_price, row.price, percent, moved

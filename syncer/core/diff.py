@@ -1,0 +1,95 @@
+"""Known listings + Snapshot -> changes. Pure, and blind to whether a change should be believed (trust.py is not).
+
+It does not ask whether a removal is plausible, and it never reads absence out of a response that cannot prove it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from syncer.core.catalog import TRACKED, Change, Kind, Known, Listing, Snapshot
+from syncer.core.looks import Looks
+
+
+def not_present(listed: Iterable[str], snapshot: Snapshot) -> frozenset[str]:
+    """The listed names of which the response has no element, as far as its elements could be named."""
+    unread = snapshot.unread
+    return frozenset(
+        name for name in listed if name not in snapshot.same and name not in snapshot.listings and name not in unread
+    )
+
+
+def appearances(known: Mapping[str, Known], snapshot: Snapshot, looks: Looks) -> Iterator[Change]:
+    """What the response shows to be new or different: one change a model at most, in the response's order.
+
+    `known` must hold every model that the snapshot had to read and the database has, listed or not. A listing whose
+    tracked fields are equal gives nothing, whatever else of it moved.
+    """
+    at = snapshot.observed_at
+    for name, listing in snapshot.listings.items():
+        before = known.get(name)
+        change = _added(listing, at, looks) if before is None else _moved(before, listing, at, looks)
+        if change is not None:
+            yield change
+
+
+def removal(before: Known, *, effective_at: datetime, looks: Looks) -> Change:
+    """The change that takes a model out of the catalog; its state is the last known one, and it has no raw element."""
+    return Change(
+        kind=Kind.REMOVED,
+        model_id=before.id,
+        listing=msgspec.structs.replace(before.listing, raw=""),
+        old_price=before.listing.price,
+        changed={},
+        effective_at=effective_at,
+        changed_after=before.last_seen_at or looks.last,
+    )
+
+
+def difference(old: Listing, new: Listing) -> dict[str, tuple[Any, Any]]:
+    """The tracked fields that moved, as field -> (old, new). Prices compare as numbers, unknown equals unknown."""
+    pairs = zip(TRACKED, old.tracked(), new.tracked(), strict=True)
+    return {field: (before, after) for field, before, after in pairs if before != after}
+
+
+def _added(listing: Listing, at: datetime, looks: Looks) -> Change:
+    return Change(
+        kind=Kind.ADDED,
+        model_id=None,
+        listing=listing,
+        old_price=None,
+        changed={},
+        effective_at=at,
+        changed_after=looks.absent_after(listing.name),
+    )
+
+
+def _moved(before: Known, listing: Listing, at: datetime, looks: Looks) -> Change | None:
+    moved = difference(before.listing, listing)
+    if before.listed and not moved:
+        return None
+    return Change(
+        kind=kind_of(before, moved),
+        model_id=before.id,
+        listing=listing,
+        old_price=before.listing.price,
+        changed=moved,
+        effective_at=at,
+        changed_after=before.last_seen_at or looks.last if before.listed else _last_absent(before, looks),
+    )
+
+
+def kind_of(before: Known, moved: Mapping[str, Any]) -> Kind:
+    """What a move of a known model is called; the price decides."""
+    if not before.listed:
+        return Kind.RELISTED
+    return Kind.REPRICED if "price" in moved else Kind.UPDATED
+
+
+def _last_absent(before: Known, looks: Looks) -> datetime | None:
+    """Never before the first look that missed it: a removal and its relisting must not overlap."""
+    proven = looks.absent_after(before.listing.name)
+    candidates = [at for at in (proven, before.missing_since) if at is not None]
+    return max(candidates, default=None)

@@ -1,0 +1,1 @@
+"""SQL lives here: the engine, the tables, the views and the statements of a sync."""

@@ -1,0 +1,272 @@
+"""URL -> Engine, and the schema behind it.
+
+- Money and times need drivers set up one way only, so every engine of syncer is made here.
+- SQLite: WAL, foreign keys on; a *writing* transaction begins IMMEDIATE (a plain BEGIN that reads first fails the
+  moment somebody else commits), a reading one never does (it would lock all writers out).
+- PostgreSQL: READ COMMITTED is pinned (law 8 counts on it); sessions speak UTC; a syncer that stops inside a
+  transaction is ended by the server instead of blocking everybody.
+- The schema is created by the first sync, checked by one small query afterwards, and upgraded only when asked.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine
+
+from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError, UsageError
+
+HEAD = "0004"
+"""The revision this code works with; a test holds it to migrations/."""
+
+_WRITES = "syncer_writes"
+_DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+_BUSY_MS = 10_000
+_POSTGRESQL_SESSION = (
+    f"SET TIME ZONE 'UTC'; SET lock_timeout = {_BUSY_MS}; SET idle_in_transaction_session_timeout = 30000; "
+    "SET cursor_tuple_fraction = 1"  # what streams is read to its end: plan for that, not for a quick first row
+)
+_MIGRATION_LOCK = 7_303_014  # any constant: the key of PostgreSQL's advisory lock around schema changes
+
+_write_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def open_engine(url: str, *, read_only: bool = False) -> Engine:
+    """An engine for `url` (SQLite or PostgreSQL); nothing is connected or created yet.
+
+    `read_only` never creates a SQLite file. Raises SettingsError for a URL that is none or names another database.
+    """
+    parsed = _parse(url)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    options: dict[str, Any] = {} if sqlite else {"isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+    if sqlite and read_only and _is_file(parsed):
+        path = quote(str(Path(str(parsed.database)).absolute()))
+        parsed = parsed.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
+    try:
+        engine = sa.create_engine(parsed, json_serializer=_dumps, json_deserializer=_loads, **options)
+    except ModuleNotFoundError as missing:
+        raise SettingsError(
+            f"{parsed.drivername} needs the driver {missing.name}: pip install 'syncer[postgres]'"
+        ) from None
+    except sa.exc.NoSuchModuleError:
+        raise SettingsError(f"database_url names a driver that there is not: {parsed.drivername}") from None
+    event.listen(engine, "connect", _set_up_sqlite if sqlite else _set_up_postgresql)
+    if sqlite:
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One writing transaction: committed at the end of the block, rolled back on any error."""
+    with _translated(engine), engine.execution_options(**{_WRITES: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine, *, one_moment: bool = False) -> Iterator[Connection]:
+    """One reading transaction; it blocks no writer.
+
+    With `one_moment` all its statements see the database as it was at the first, on PostgreSQL too.
+    """
+    snapshot = one_moment and engine.dialect.name == "postgresql"
+    source = engine.execution_options(isolation_level="REPEATABLE READ") if snapshot else engine
+    with _translated(engine), source.connect() as connection:
+        yield connection
+
+
+def location(engine: Engine) -> str:
+    """The database's URL as it may be shown: without a password (law 11)."""
+    if engine.dialect.name == "sqlite" and _is_file(engine.url):
+        return f"sqlite:///{_sqlite_path(engine.url)}"
+    shown = {name: "***" if "password" in name else value for name, value in engine.url.query.items()}
+    return engine.url.set(query=shown).render_as_string(hide_password=True)
+
+
+# -- the schema --------------------------------------------------------------------------------------------------------
+
+
+def ensure_schema(engine: Engine) -> None:
+    """For writers: create the schema in an empty database; raise DatabaseNotReady for an older or newer one."""
+    if _revision(engine) is None:
+        upgrade(engine)
+    require_schema(engine)
+
+
+def require_schema(engine: Engine) -> None:
+    """For everybody: raise DatabaseNotReady unless the schema is exactly the one this code works with."""
+    found = refuse_newer(engine)
+    if found is None:
+        raise DatabaseNotReady(f"there is no syncer database at {location(engine)} yet: run `syncer sync` to create it")
+    if found < HEAD:
+        raise DatabaseNotReady(
+            f"the database at {location(engine)} has schema {found}, this syncer needs {HEAD}: "
+            "back it up, then run `syncer db upgrade`"
+        )
+
+
+def refuse_newer(engine: Engine) -> str | None:
+    """The schema's revision; raises DatabaseNotReady if a newer syncer made it."""
+    found = _revision(engine)
+    if found is not None and found > HEAD:
+        raise DatabaseNotReady(
+            f"the database at {location(engine)} has schema {found}, newer than this syncer's {HEAD}: upgrade syncer"
+        )
+    return found
+
+
+def current(engine: Engine) -> str | None:
+    """The schema's revision, None if there is none."""
+    return _revision(engine)
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the schema up to `revision`, in one transaction that excludes all others who try the same."""
+    _migrate(engine, "upgrade", revision)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take the schema down to `revision`; raises UsageError where that would drop history."""
+    _migrate(engine, "downgrade", revision)
+
+
+def migrations_dir() -> Path:
+    """Where the Alembic scripts are: inside an installed package, or beside it in a checkout."""
+    packaged = Path(__file__).resolve().parent.parent / "_migrations"
+    return packaged if packaged.is_dir() else packaged.parent.parent / "migrations"
+
+
+def _migrate(engine: Engine, direction: str, revision: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    with schema_change(engine) as connection:
+        config.attributes["connection"] = connection
+        try:
+            getattr(command, direction)(config, revision)
+        except CommandError as refused:
+            raise UsageError(f"the database at {location(engine)}: {refused}") from None
+
+
+@contextmanager
+def schema_change(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be altered: alone, and on SQLite with foreign keys checked at its end."""
+    with _translated(engine), engine.execution_options(**{_WRITES: True}).connect() as connection:
+        sqlite = engine.dialect.name == "sqlite"
+        if sqlite:  # inside a transaction this PRAGMA would silently do nothing
+            connection.connection.driver_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
+        try:
+            with connection.begin():
+                if not sqlite:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+                yield connection
+                if sqlite:
+                    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                    assert not broken, f"the migration broke foreign keys: {broken}"  # noqa: S101 - a bug, rolled back
+        finally:
+            connection.invalidate()  # the next user of the pool gets a connection with foreign keys on
+
+
+def _revision(engine: Engine) -> str | None:
+    if engine.dialect.name == "sqlite" and _is_file(engine.url) and not _sqlite_path(engine.url).exists():
+        return None  # looking must not create it
+    with reading(engine) as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+# -- drivers -----------------------------------------------------------------------------------------------------------
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise SettingsError("database_url is not a database URL: try sqlite:///syncer.db") from None
+    backend, _, driver = parsed.drivername.partition("+")
+    if backend not in _DRIVERS:
+        raise SettingsError(f"database_url names {backend!r}: syncer keeps its history in sqlite or postgresql")
+    return parsed if driver else parsed.set(drivername=_DRIVERS[backend])
+
+
+def _is_file(url: URL) -> bool:
+    return url.database not in {None, "", ":memory:"}
+
+
+def _sqlite_path(url: URL) -> Path:
+    name = str(url.database)
+    return Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's or a stand-in's
+    connection.isolation_level = None  # we say BEGIN ourselves; DDL is transactional only so
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get(_WRITES):
+        # WAL is a property of the file: this is a no-op but for the first writers ever.
+        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+            with suppress(sa.exc.OperationalError):  # a writer at work fails it at once, unlike BEGIN, which waits
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _set_up_postgresql(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg's
+    connection.autocommit = True  # a SET inside a transaction would vanish with its rollback
+    connection.execute(_POSTGRESQL_SESSION)
+    connection.autocommit = False
+
+
+def _dumps(value: object) -> str:
+    return _write_json(value).decode()
+
+
+def _loads(text: str) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(text, parse_float=Decimal)
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    """What the database's outside world does wrong becomes our error; a wrong statement stays a traceback."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        if not _is_outside(error):
+            raise
+        raise _our_error(engine, error) from error
+
+
+def _is_outside(error: sa.exc.DBAPIError) -> bool:
+    """Whether the database failed us. PostgreSQL ends an idle transaction with an "internal" error; SQLite says only
+    "database error" of a file that is damaged or none of its own.
+    """
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return False  # what SQLite has to say about a wrong statement
+    plain = type(error) is sa.exc.DatabaseError or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
+    return plain or error.connection_invalidated
+
+
+def _our_error(engine: Engine, error: sa.exc.DBAPIError) -> SyncerError:
+    reason = " ".join(str(error.orig).split())
+    if "database is locked" in reason or getattr(error.orig, "sqlstate", None) == "55P03":
+        return SourceBusy(f"the database at {location(engine)} is locked by another program ({reason}): try again")
+    if "unable to open database file" in reason:
+        reason += " (does its directory exist, and may it be written?)"
+    return DatabaseError(f"the database at {location(engine)} cannot be used: {reason}")

@@ -1,0 +1,57 @@
+"""A source's health, written into the feed beside its changes. Nothing here decides what there is to say."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from syncer.core import health
+from syncer.core.health import TROUBLE, Notice, Word
+from syncer.db import store
+from syncer.db.tables import notices, sources
+
+
+def write(connection: Connection, source: int, run_id: int | None, said: Sequence[Notice], at: datetime) -> None:
+    """Append notices to the feed; the caller's transaction has locked the source (lock order: source, then feed)."""
+    if not said:
+        return
+    first = store.next_feed_ids(connection, len(said))
+    rows = [
+        {
+            "id": first + position,
+            "source_id": source,
+            "run_id": run_id,
+            "finding_id": notice.finding_id,
+            "kind": notice.kind.value,
+            "observed_at": at,
+            "data": notice.data,
+        }
+        for position, notice in enumerate(said)
+    ]
+    connection.execute(notices.insert(), rows)
+
+
+def note_stale(connection: Connection, name: str, *, now: datetime, interval: timedelta) -> bool:
+    """Say once that a source is late; was there something to say? A source never synced has no health yet."""
+    locked = sa.update(sources).where(sources.c.name == name).values(lease_owner=sources.c.lease_owner)
+    if connection.execute(locked).rowcount == 0:
+        return False
+    source = connection.execute(sa.select(sources).where(sources.c.name == name)).one()
+    since = source.last_good_look_at or source.created_at
+    if not health.is_late(now, since, interval) or in_trouble(connection, source.id):
+        return False
+    write(connection, source.id, None, [health.of_staleness(source.last_good_look_at, interval)], now)
+    return True
+
+
+def in_trouble(connection: Connection, source: int) -> bool:
+    """Whether the last thing said of the source's health is that it is bad."""
+    health_kinds = [*TROUBLE, Word.RECOVERED]
+    query = (
+        sa.select(notices.c.kind)
+        .where(notices.c.source_id == source, notices.c.kind.in_(health_kinds))
+        .order_by(notices.c.id.desc())
+        .limit(1)
+    )
+    return connection.execute(query).scalar() in TROUBLE

@@ -1,0 +1,246 @@
+"""The tables, as the README promises them (the data contract). Each column says what it is; PostgreSQL shows it too.
+
+They are plain Table objects, because the sync path must not pay for importing the ORM (as long as all of SQLAlchemy's
+core again); `syncer.db.models` maps classes onto them for whoever wants those.
+"""
+
+import sqlalchemy as sa
+
+from syncer.db.types import BIG_ID, JSON, NAME, Price, UtcDateTime
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+sources = sa.Table(
+    "sources",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", NAME, nullable=False, comment="as configured; unique"),
+    sa.Column("url", sa.Text, nullable=False, comment="the endpoint, without query or credentials"),
+    sa.Column("currency", sa.String(16), comment="as configured; NULL = unknown, the endpoint does not say"),
+    sa.Column("price_units", JSON, comment="as configured: model type -> [quantity, word]; NULL = unknown"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("salt", sa.LargeBinary(16), nullable=False, comment="salt of the credential fingerprints in runs"),
+    sa.Column("lease_owner", sa.String(255), comment="who is syncing this source now; NULL = nobody"),
+    sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", comment="fencing token; only rises"),
+    sa.Column("lease_until", UtcDateTime, comment="when the lease may be taken over"),
+    sa.Column("next_due_at", UtcDateTime, comment="when the daemon will sync it next"),
+    sa.Column("etag", sa.Text, comment="of the last cleanly applied body; NULL while anything is pending"),
+    sa.Column("body_digest", sa.String(32), comment="of the last cleanly applied body; NULL while anything is pending"),
+    sa.Column("stored_with", sa.String(32), comment="digest of what etag and body_digest hold for (URL, key, rules)"),
+    sa.Column("last_good_look_at", UtcDateTime, comment="observed_at of the last run that read the catalog"),
+    sa.UniqueConstraint("name"),
+    comment="provider endpoints that publish a catalog",
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False, comment="sync, import, approve or revert"),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("observed_at", UtcDateTime, comment="when the response was complete; NULL if no catalog was read"),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column(
+        "outcome",
+        sa.String(16),
+        nullable=False,
+        comment="changed, unchanged, held, failed, skipped; running while open, abandoned if its syncer died",
+    ),
+    sa.Column("http_status", sa.Integer),
+    sa.Column("listed", sa.Integer, comment="models the response listed; NULL if it was not read (304, same bytes)"),
+    sa.Column("added", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("removed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("relisted", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("repriced", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("updated", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("rejected", sa.Integer, nullable=False, server_default="0", comment="elements that could not be read"),
+    sa.Column("withheld", sa.Integer, nullable=False, server_default="0", comment="changes seen but not believed yet"),
+    sa.Column("credential", sa.String(16), comment="fingerprint of the key: HMAC under the source's salt, never it"),
+    sa.Column("body_digest", sa.String(32), comment="fingerprint of the response"),
+    sa.Column("error", sa.Text, comment="why it failed, or what is held"),
+    comment="one row an attempt, whatever came of it",
+)
+sa.Index("ix_runs_source_id_id", runs.c.source_id, runs.c.id)
+sa.Index("ix_runs_source_id_observed_at", runs.c.source_id, runs.c.observed_at)
+sa.Index(
+    "uq_runs_running",
+    runs.c.source_id,
+    unique=True,
+    sqlite_where=runs.c.outcome == "running",
+    postgresql_where=runs.c.outcome == "running",
+)
+
+models = sa.Table(
+    "models",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
+    sa.Column("name", NAME, nullable=False, comment="as upstream sends it; bytewise unique in its source"),
+    sa.Column("alias", sa.String(255)),
+    sa.Column("type", sa.String(255)),
+    sa.Column("context_length", sa.BigInteger, comment="tokens"),
+    sa.Column("max_completion_tokens", sa.BigInteger, comment="tokens"),
+    sa.Column("description", sa.Text),
+    sa.Column("price", Price, comment="in the source's currency and unit; NULL = unknown, 0 = free, negative as sent"),
+    sa.Column("huggingface_url", sa.Text),
+    sa.Column("extra", JSON, nullable=False, comment="upstream fields that are not tracked: kept, never a change"),
+    sa.Column("digest", sa.LargeBinary(16), nullable=False, comment="of the element these values were read from"),
+    sa.Column("first_seen_at", UtcDateTime, nullable=False),
+    sa.Column(
+        "last_seen_at",
+        UtcDateTime,
+        comment="last look that plainly showed it; written when it goes missing, unread or withheld, NULL = the last",
+    ),
+    sa.Column("last_changed_at", UtcDateTime, nullable=False, comment="effective_at of its latest change"),
+    sa.Column("missing_since", UtcDateTime, comment="first look that missed it, while it is missing or removed"),
+    sa.Column("missing_looks", sa.Integer, nullable=False, server_default="0", comment="good looks in a row without"),
+    sa.Column("removed_at", UtcDateTime, comment="effective_at of its removal; NULL = listed"),
+    sa.UniqueConstraint("source_id", "name"),
+    comment="every model ever listed, in its last known state",
+)
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True, autoincrement=False, comment="feed id: contiguous, in commit order"),
+    sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
+    sa.Column("run_id", sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("model_id", sa.ForeignKey("models.id"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False, comment="added, removed, relisted, repriced or updated"),
+    sa.Column("observed_at", UtcDateTime, nullable=False, comment="when the run that wrote it looked"),
+    sa.Column("effective_at", UtcDateTime, nullable=False, comment="first look that showed the new state"),
+    sa.Column("changed_after", UtcDateTime, comment="last look that still showed the old state; NULL = baseline"),
+    sa.Column("old_price", Price, comment="the price before; NULL = unknown, or never listed before"),
+    sa.Column("price", Price, comment="the price after (for removed: the last one)"),
+    sa.Column("name", NAME, nullable=False, comment="this and what follows: the whole state after the change"),
+    sa.Column("alias", sa.String(255)),
+    sa.Column("type", sa.String(255)),
+    sa.Column("context_length", sa.BigInteger),
+    sa.Column("max_completion_tokens", sa.BigInteger),
+    sa.Column("description", sa.Text),
+    sa.Column("huggingface_url", sa.Text),
+    sa.Column("changed", JSON, nullable=False, comment="field -> [old, new]; {} for added and removed"),
+    sa.Column("reverts_id", sa.ForeignKey("changes.id"), comment="the change that this one takes back"),
+    sa.Column("raw", sa.Text, comment="the element as upstream sent it; NULL for removed"),
+    sa.UniqueConstraint("run_id", "model_id"),
+    sa.CheckConstraint("kind IN ('added', 'removed', 'relisted', 'repriced', 'updated')", name="kind"),
+    comment="the history: append-only, the database refuses UPDATE and DELETE",
+)
+sa.Index(
+    "ix_changes_model_id_effective_at",
+    changes.c.model_id,
+    changes.c.effective_at,
+    changes.c.kind,
+    changes.c.price,
+)
+sa.Index(
+    "ix_changes_price_boundaries",
+    changes.c.model_id,
+    changes.c.effective_at,
+    sqlite_where=changes.c.kind != "updated",
+    postgresql_where=changes.c.kind != "updated",
+)
+sa.Index("ix_changes_observed_at", changes.c.observed_at)
+
+feed = sa.Table(
+    "feed",
+    metadata,
+    sa.Column("feed_id", sa.String(32), primary_key=True, comment="random, made with the database"),
+    sa.Column("last_id", sa.BigInteger, nullable=False, comment="the highest feed id given out"),
+    comment="one row: the counter behind the feed ids of changes",
+)
+
+rejected_rows = sa.Table(
+    "rejected_rows",
+    metadata,
+    sa.Column("source_id", sa.ForeignKey("sources.id"), primary_key=True),
+    sa.Column("digest", sa.LargeBinary(16), primary_key=True, comment="of the element's raw JSON"),
+    sa.Column("name", NAME, comment="NULL where not even the name could be read"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("raw", sa.Text, nullable=False, comment="the beginning of the element as upstream sent it"),
+    sa.Column("first_run_id", sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("last_run_id", sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("count", sa.Integer, nullable=False, comment="how often it was seen"),
+    comment="elements of responses that could not be read, with the reason",
+)
+
+findings = sa.Table(
+    "findings",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True),
+    sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False, comment="which rule doubts"),
+    sa.Column("opened_run_id", sa.ForeignKey("runs.id"), nullable=False),
+    sa.Column("opened_at", UtcDateTime, nullable=False, comment="the first look that showed what is withheld"),
+    sa.Column(
+        "evidence",
+        JSON,
+        nullable=False,
+        comment="model -> withheld values, null = its absence; the ceiling of an approval",
+    ),
+    sa.Column("last_run_id", sa.ForeignKey("runs.id"), nullable=False, comment="last run that upheld it"),
+    sa.Column("state", sa.String(16), nullable=False, comment="open, approved, rejected, or withdrawn by upstream"),
+    sa.Column("settled_run_id", sa.ForeignKey("runs.id"), comment="the run that settled it; NULL for a plain no"),
+    comment="what is doubtful and withheld until it is settled",
+)
+sa.Index("ix_findings_source_id_state", findings.c.source_id, findings.c.state)
+
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("id", BIG_ID, primary_key=True, autoincrement=False, comment="feed id, from the same counter as changes"),
+    sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
+    sa.Column("run_id", sa.ForeignKey("runs.id"), comment="the run that noticed; NULL where none did (stale)"),
+    sa.Column("finding_id", sa.ForeignKey("findings.id"), comment="for held and settled"),
+    sa.Column("kind", sa.String(16), nullable=False, comment="failed, stale, recovered, held or settled"),
+    sa.Column("observed_at", UtcDateTime, nullable=False),
+    sa.Column("data", JSON, nullable=False, comment="what there is to say"),
+    comment="a source's health in the feed",
+)
+sa.Index("ix_notices_source_id_id", notices.c.source_id, notices.c.id)
+
+consumers = sa.Table(
+    "consumers",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", NAME, nullable=False, comment="of its [[alerts]] table, or of `syncer changes --cursor`"),
+    sa.Column("position", sa.BigInteger, nullable=False, comment="the last feed id that it is done with"),
+    sa.Column("state", sa.String(16), nullable=False, comment="active, paused or disabled"),
+    sa.Column("reason", sa.Text, comment="why it is disabled"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("failing", JSON, nullable=False, comment="names of sources in a trouble that it was told of"),
+    sa.Column("batch_id", sa.String(400), comment="of the message being handed over; frozen before its first attempt"),
+    sa.Column("batch_end", sa.BigInteger, comment="its position once that has arrived"),
+    sa.Column("batch_rules", sa.String(32), comment="fingerprint of the rules that chose it"),
+    sa.Column("batch_body", sa.Text, comment="the very bytes of the message"),
+    sa.Column("batch_told", JSON, comment="what is remembered of each model once it has arrived"),
+    sa.Column("batch_since", UtcDateTime, comment="first attempt"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0", comment="failed attempts in a row"),
+    sa.Column("next_attempt_at", UtcDateTime, comment="NULL = now"),
+    sa.Column("last_delivered_at", UtcDateTime),
+    sa.Column("last_error", sa.Text),
+    sa.Column("lease_owner", sa.String(255)),
+    sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", comment="fencing token; only rises"),
+    sa.Column("lease_until", UtcDateTime),
+    sa.UniqueConstraint("name"),
+    comment="named readers of the feed with a stored position",
+)
+
+told = sa.Table(
+    "told",
+    metadata,
+    sa.Column("consumer_id", sa.ForeignKey("consumers.id"), primary_key=True),
+    sa.Column("model_id", sa.ForeignKey("models.id"), primary_key=True),
+    sa.Column("price", Price, comment="what its next move is measured from; NULL = unknown"),
+    sa.Column("told_at", UtcDateTime, comment="when it was last told; NULL = never, price is the base"),
+    comment="what each consumer was last told of each model",
+)

@@ -1,0 +1,58 @@
+"""Column types that read back exactly what was written, on every database.
+
+- `UtcDateTime`: aware values only; TIMESTAMP WITH TIME ZONE, on SQLite text in UTC that compares with datetime().
+- `Price`: a canonical Decimal (law 4); NUMERIC on PostgreSQL, REAL on SQLite. A REAL holds 15 significant digits, and
+  `repr` gives those back where SQLAlchemy's own Numeric would round through a fixed scale.
+- `NAME`: compared bytewise everywhere: model names are case-sensitive.
+"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from syncer.core import money
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """An instant. Binding a naive datetime raises ValueError; reading gives an aware one in UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """UTC on its way in; databases without zones get it without one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive datetime has no place in the database: {value!r}")
+        in_utc = value.astimezone(UTC)
+        return in_utc if dialect.name == "postgresql" else in_utc.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+        """Aware and in UTC on its way out."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Price(sa.TypeDecorator[Decimal]):
+    """A canonical price; NULL is unknown."""
+
+    impl = sa.Numeric().with_variant(sa.REAL(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: Decimal | None, dialect: sa.Dialect) -> Decimal | float | None:
+        """SQLite has no decimals: 15 significant digits survive a double exactly."""
+        return float(value) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Decimal | float | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ARG002
+        """`repr` of a double is its shortest spelling: the very digits that were stored."""
+        if value is None:
+            return None
+        return money.canonical(value if isinstance(value, Decimal) else Decimal(repr(float(value))))
+
+
+NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
+BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite: INTEGER PRIMARY KEY is the row's own id
+JSON = sa.JSON(none_as_null=True)

@@ -1,0 +1,74 @@
+"""Questions about the past, read-only. One line from nothing to an answer:
+
+    from syncer import history
+
+    with history.connect("sqlite:///syncer.db") as connection:
+        quote = history.price_at(connection, "deepseek-ai/DeepSeek-R1", at=noon)
+
+- Each function takes a SQLAlchemy Connection or ORM Session first and returns frozen values.
+- Times are aware and periods half-open, `[from, to)`; a naive time raises ValueError.
+- Prices are canonical Decimals, None is unknown, and all arithmetic on them is exact (law 4).
+- The past is ordered by `effective_at`, the feed by `id` (law 6).
+"""
+
+from syncer.history.asking import Unit, connect
+from syncer.history.costs import Cost, CostTotal, Unpriced, Usage, cost, cost_totals
+from syncer.history.doubts import Held, held
+from syncer.history.feed import ChangeRow, RunRow, changes, feed_end, runs
+from syncer.history.health import Churn, Flapping, Freshness, churn, flapping, freshness
+from syncer.history.listings import CatalogRow, Difference, ListedModel, Mover, catalog, catalog_at, diff, movers
+from syncer.history.notices import NoticeRow, notices
+from syncer.history.prices import (
+    Availability,
+    Interval,
+    PricePeriod,
+    PriceStats,
+    Quote,
+    availability,
+    price_at,
+    price_periods,
+    price_stats,
+)
+
+__all__ = [
+    "Availability",
+    "CatalogRow",
+    "ChangeRow",
+    "Churn",
+    "Cost",
+    "CostTotal",
+    "Difference",
+    "Flapping",
+    "Freshness",
+    "Held",
+    "Interval",
+    "ListedModel",
+    "Mover",
+    "NoticeRow",
+    "PricePeriod",
+    "PriceStats",
+    "Quote",
+    "RunRow",
+    "Unit",
+    "Unpriced",
+    "Usage",
+    "availability",
+    "catalog",
+    "catalog_at",
+    "changes",
+    "churn",
+    "connect",
+    "cost",
+    "cost_totals",
+    "diff",
+    "feed_end",
+    "flapping",
+    "freshness",
+    "held",
+    "movers",
+    "notices",
+    "price_at",
+    "price_periods",
+    "price_stats",
+    "runs",
+]

@@ -1,0 +1,236 @@
+"""What every question about the past shares: who may be asked, what a time is, and which model a name means.
+
+- A connection is a SQLAlchemy Connection or ORM Session; nothing here begins, commits or writes.
+- A time is aware; a naive one raises ValueError before anything is asked.
+- A name means the model that bears it. Only where none does, it is read as an alias, as aliases were at the time asked
+  about. Two models that answer to it raise AmbiguousModel: there is never a pick.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from syncer.db.tables import changes, models, sources
+from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    Asked = Connection | Session
+
+Unit = tuple[int, str]
+"""What a price is for: (1000000, "token") is "per million tokens"."""
+
+_CHUNK = 500  # rows held at a time by a question that streams
+
+
+@contextmanager
+def connect(url: str) -> Iterator[Connection]:
+    """A read-only connection to the database at `url`, for a notebook or a script.
+
+        with history.connect("sqlite:///syncer.db") as connection:
+            history.price_at(connection, "deepseek-ai/DeepSeek-R1", at=datetime.now(UTC))
+
+    All questions of one block see the database at one moment, that of the first; it blocks no sync however long it
+    lasts. Raises DatabaseNotReady where there is no syncer database, SettingsError for a URL that is none,
+    DatabaseError where it cannot be reached.
+    """
+    from syncer.db.engine import open_engine, reading, require_schema
+
+    engine = open_engine(url, read_only=True)
+    try:
+        require_schema(engine)
+        if engine.dialect.name != "postgresql":
+            with reading(engine) as connection:
+                yield connection
+            return
+        one_moment = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with reading(one_moment) as connection:
+            # A writer that stops is ended by the server; a reader who thinks before the next row harms nobody.
+            connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
+            connection.commit()
+            yield connection
+    finally:
+        engine.dispose()
+
+
+# -- times and rows ----------------------------------------------------------------------------------------------------
+
+
+def require_aware(**times: datetime | None) -> None:
+    """Raise ValueError for a time without a zone, by the name it was given under; None is no time."""
+    for name, at in times.items():
+        if at is not None and at.utcoffset() is None:
+            raise ValueError(f"{name} must be an aware datetime, and {at!r} has no zone: try tzinfo=UTC")
+
+
+def stream(connection: "Asked", query: sa.Executable, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
+    """The rows of `query`, fetched from the database in pieces as they are read."""
+    result: Any = connection.execute(query, values, execution_options={"yield_per": _CHUNK})
+    return result  # type: ignore[no-any-return]
+
+
+# -- sources -----------------------------------------------------------------------------------------------------------
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A source as the database knows it. `units`: model type -> (quantity, word), as configured now."""
+
+    id: int
+    name: str
+    currency: str | None
+    units: Mapping[str, Unit]
+    created_at: datetime
+    last_good_look_at: datetime | None
+
+    def unit(self, model_type: str | None) -> Unit | None:
+        """What a price of a model of this type is for; None where nobody configured it."""
+        return None if model_type is None else self.units.get(model_type)
+
+
+_SOURCES = sa.select(
+    sources.c.id,
+    sources.c.name,
+    sources.c.currency,
+    sources.c.price_units,
+    sources.c.created_at,
+    sources.c.last_good_look_at,
+).order_by(sources.c.name)
+
+
+def all_sources(connection: "Asked") -> dict[int, Source]:
+    """Every source by id, in the order of names. Ask it after a streaming query: then it holds all that one names."""
+    return {
+        row.id: Source(
+            id=row.id,
+            name=row.name,
+            currency=row.currency,
+            units=read_units(row.price_units),
+            created_at=row.created_at,
+            last_good_look_at=row.last_good_look_at,
+        )
+        for row in connection.execute(_SOURCES)
+    }
+
+
+def read_units(price_units: Mapping[str, Any] | None) -> dict[str, Unit]:
+    """`sources.price_units` as model type -> (quantity, word)."""
+    return {kind: (int(quantity), str(word)) for kind, (quantity, word) in (price_units or {}).items()}
+
+
+_SOURCE_ID = sa.select(sources.c.id).where(sources.c.name == sa.bindparam("source"))
+_SOURCE_NAMES = sa.select(sources.c.name).order_by(sources.c.name)
+
+
+def source_id(connection: "Asked", name: str) -> int:
+    """The id of the source called `name`; raises UnknownSource."""
+    found: int | None = connection.execute(_SOURCE_ID, {"source": name}).scalar()
+    if found is None:
+        names = ", ".join(connection.execute(_SOURCE_NAMES).scalars()) or "none yet"
+        raise UnknownSource(f"the history has no source {name!r}; it has: {names}")
+    return found
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The one model that a question is about."""
+
+    id: int
+    name: str
+    source: str
+    source_id: int
+
+
+_WHO = sa.select(
+    models.c.id, models.c.name, sources.c.name.label("source"), sources.c.id.label("source_id")
+).select_from(
+    sources.join(models, models.c.source_id == sources.c.id)  # from sources: then each is a seek on (source_id, name)
+)
+_IN_SOURCE = sources.c.id == sa.bindparam("source_id")
+_BY_NAME = _WHO.where(models.c.name == sa.bindparam("model")).order_by(sources.c.name)
+_BY_ALIAS = _WHO.where(models.c.alias == sa.bindparam("model")).order_by(sources.c.name, models.c.name)
+_then = changes.alias("then")
+STATE_ID = (
+    sa.select(_then.c.id)
+    .where(_then.c.model_id == models.c.id, _then.c.effective_at <= sa.bindparam("at"))
+    .order_by(_then.c.effective_at.desc())
+    .limit(1)
+    .correlate(models)
+    .scalar_subquery()
+)
+"""The change that a model's state at `:at` came from: one index seek a model, however long its history is."""
+_BY_ALIAS_AT = (
+    _WHO.join(changes, changes.c.id == STATE_ID)
+    .where(changes.c.alias == sa.bindparam("model"))
+    .order_by(sources.c.name, models.c.name)
+)
+_HOW_TO_FIND = {
+    (query, named): statement.where(_IN_SOURCE) if named else statement
+    for query, statement in (("name", _BY_NAME), ("alias", _BY_ALIAS), ("alias_at", _BY_ALIAS_AT))
+    for named in (False, True)
+}
+_NAMES = (
+    sa.select(models.c.name, models.c.alias)
+    .where(sa.or_(sa.bindparam("anywhere"), models.c.source_id == sa.bindparam("source_id")))
+    .order_by(models.c.name)
+)
+
+
+def find_model(connection: "Asked", model: str, *, source: str | None = None, at: datetime | None = None) -> Found:
+    """The model called `model`, in `source` or anywhere: by its name, else by its alias at `at` (None: its last one).
+
+    Raises UnknownSource, UnknownModel (with the nearest names) or AmbiguousModel (with those that answer to it).
+    """
+    within = None if source is None else source_id(connection, source)
+    found = find_named(connection, model, within)
+    if not found and at is None:
+        found = _candidates(connection, "alias", within, {"model": model})
+    elif not found:
+        found = _candidates(connection, "alias_at", within, {"model": model, "at": at})
+    if not found:
+        raise unknown(model, at, nearest_names(connection, model, within))
+    return only(model, found)
+
+
+def find_named(connection: "Asked", model: str, within: int | None) -> list[Found]:
+    """The models of that very name: one in each source that has it, or the one of the source `within`."""
+    return _candidates(connection, "name", within, {"model": model})
+
+
+def only(model: str, found: Sequence[Found]) -> Found:
+    """The one model that answers to `model`; raises AmbiguousModel that names them all, and how to choose."""
+    if len(found) == 1:
+        return found[0]
+    candidates = tuple((candidate.source, candidate.name) for candidate in found)
+    names = ", ".join(f"{name!r} of source {source!r}" for source, name in candidates)
+    remedy = "name the source" if len({name for _, name in candidates}) == 1 else "give a full name and the source"
+    raise AmbiguousModel(f"{model!r} may mean {names}: {remedy}", candidates=candidates)
+
+
+def unknown(model: str, at: datetime | None, near: tuple[str, ...]) -> UnknownModel:
+    """The error that says so, with the nearest names."""
+    when = "" if at is None else f" at {at.isoformat()}"
+    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+    return UnknownModel(f"no model was ever named {model!r}, or had that alias{when}{hint}", nearest=near)
+
+
+def nearest_names(connection: "Asked", model: str, within: int | None) -> tuple[str, ...]:
+    """Up to three names and aliases of models that are most like `model`, whatever the case."""
+    from difflib import get_close_matches
+
+    spelled: dict[str, str] = {}
+    for row in connection.execute(_NAMES, {"anywhere": within is None, "source_id": within}):
+        spelled |= {name.casefold(): name for name in reversed(row) if name is not None}
+    return tuple(spelled[close] for close in get_close_matches(model.casefold(), spelled, n=3, cutoff=0.5))
+
+
+def _candidates(connection: "Asked", how: str, within: int | None, values: Mapping[str, Any]) -> list[Found]:
+    query = _HOW_TO_FIND[how, within is not None]
+    return [Found(*row) for row in connection.execute(query, {**values, "source_id": within})]

@@ -1,0 +1,215 @@
+"""What happened, row by row: the changes in feed order, and the runs that looked."""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from syncer.core import money
+from syncer.core.catalog import TRACKED, Kind
+from syncer.db.tables import changes as changes_table
+from syncer.db.tables import feed, sources
+from syncer.db.tables import runs as runs_table
+from syncer.errors import UsageError
+from syncer.history.asking import Source, Unit, all_sources, find_model, require_aware, source_id, stream
+
+if TYPE_CHECKING:
+    from syncer.history.asking import Asked
+
+
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One history row. `name` to `huggingface_url` are the whole state after the change.
+
+    `id` is the feed id. The true moment of the change lies in `(changed_after, effective_at]`; `changed_after` is None
+    for a baseline. `price` and `old_price` are in `currency` for `unit`, both as configured now and None where nobody
+    configured them; a price of None is unknown. `changed` maps each moved field to [old, new]. `raw` is the element as
+    upstream sent it, read only on request and None for a removal.
+    """
+
+    id: int
+    source: str
+    run_id: int
+    model_id: int
+    kind: Kind
+    observed_at: datetime
+    effective_at: datetime
+    changed_after: datetime | None
+    name: str
+    alias: str | None
+    type: str | None
+    context_length: int | None
+    max_completion_tokens: int | None
+    description: str | None
+    price: Decimal | None
+    old_price: Decimal | None
+    huggingface_url: str | None
+    changed: dict[str, list[Any]]
+    reverts_id: int | None
+    currency: str | None
+    unit: Unit | None
+    raw: str | None = None
+
+
+def changes(
+    connection: "Asked",
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    kinds: Collection[Kind | str] | None = None,
+    model: str | None = None,
+    source: str | None = None,
+    after: int | None = None,
+    run: int | None = None,
+    limit: int | None = None,
+    include_raw: bool = False,
+) -> Iterator[ChangeRow]:
+    """The changes observed in `[since, until)`, with a feed id above `after`, in the order of their ids.
+
+    It streams: a million rows take no more memory than a few hundred. `model` is a name or a last known alias. The
+    arguments are looked at now, not at the first row: ValueError for a naive time or an unknown kind, UsageError for
+    an `after` beyond the end of the feed (the database is not the one it was read from), and UnknownSource,
+    UnknownModel or AmbiguousModel.
+    """
+    require_aware(since=since, until=until)
+    values: dict[str, Any] = {"since": since, "until": until, "after": after, "run": run, "limit": limit}
+    if after is not None:
+        _require_reached(connection, after)
+    if kinds is not None:
+        values["kinds"] = [Kind(kind).value for kind in kinds]
+    if model is not None:
+        values["model"] = find_model(connection, model, source=source).id
+    elif source is not None:
+        values["source"] = source_id(connection, source)
+    values = {name: value for name, value in values.items() if value is not None}
+    return _changes(connection, _changes_query(frozenset(values), include_raw), values)
+
+
+_FILTERS = {
+    "since": changes_table.c.observed_at >= sa.bindparam("since"),
+    "until": changes_table.c.observed_at < sa.bindparam("until"),
+    "after": changes_table.c.id > sa.bindparam("after"),
+    "kinds": changes_table.c.kind.in_(sa.bindparam("kinds", expanding=True)),
+    "model": changes_table.c.model_id == sa.bindparam("model"),
+    "source": changes_table.c.source_id == sa.bindparam("source"),
+    "run": changes_table.c.run_id == sa.bindparam("run"),
+}
+_STATE = ("name", *TRACKED)
+_PLAIN = ("id", "run_id", "model_id", "observed_at", "effective_at", "changed_after", *_STATE, "old_price")
+_COLUMNS = [changes_table.c[name] for name in (*_PLAIN, "source_id", "kind", "changed", "reverts_id")]
+
+
+@cache
+def _changes_query(given: frozenset[str], include_raw: bool) -> sa.Select[Any]:  # noqa: FBT001 - a key of the cache
+    """Built once for each set of filters: building it costs more than running it."""
+    query = sa.select(*_COLUMNS, *([changes_table.c.raw] if include_raw else []))
+    query = query.where(*(_FILTERS[name] for name in sorted(given - {"limit"}))).order_by(changes_table.c.id)
+    return query.limit(sa.bindparam("limit")) if "limit" in given else query
+
+
+def _changes(connection: "Asked", query: sa.Select[Any], values: dict[str, Any]) -> Iterator[ChangeRow]:
+    with stream(connection, query, values) as rows:
+        known = all_sources(connection)
+        for row in rows:
+            yield _change(row, known[row.source_id])
+
+
+def _change(row: Any, source: Source) -> ChangeRow:  # noqa: ANN401 - a row of changes
+    return ChangeRow(
+        source=source.name,
+        kind=Kind(row.kind),
+        changed=_read_changed(row.changed),
+        reverts_id=row.reverts_id,
+        currency=source.currency,
+        unit=source.unit(row.type),
+        raw=getattr(row, "raw", None),
+        **{name: getattr(row, name) for name in _PLAIN},
+    )
+
+
+def _read_changed(changed: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """JSON has one kind of number; prices are Decimals."""
+    if "price" not in changed:
+        return changed
+    prices = [None if price is None else money.canonical(Decimal(price)) for price in changed["price"]]
+    return changed | {"price": prices}
+
+
+_LAST_ID = sa.select(feed.c.last_id)
+
+
+def feed_end(connection: "Asked") -> int:
+    """The highest feed id given out so far, 0 if there is none: a position behind which everything is new."""
+    return int(connection.execute(_LAST_ID).scalar() or 0)
+
+
+def _require_reached(connection: "Asked", after: int) -> None:
+    last = feed_end(connection)
+    if after > last:
+        raise UsageError(
+            f"feed id {after} does not exist yet, the feed ends at {last}: "
+            "was the database restored, or does the position belong to another one?"
+        )
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to read a source: the columns of `runs`, with the source's name.
+
+    `observed_at` is None where no catalog was read, `listed` where the response did not have to be.
+    """
+
+    id: int
+    source: str
+    kind: str
+    started_at: datetime
+    observed_at: datetime | None
+    finished_at: datetime | None
+    outcome: str
+    http_status: int | None
+    listed: int | None
+    added: int
+    removed: int
+    relisted: int
+    repriced: int
+    updated: int
+    rejected: int
+    withheld: int
+    credential: str | None
+    body_digest: str | None
+    error: str | None
+
+
+_RUN_COLUMNS = [column for column in runs_table.c if column.name != "source_id"]
+_RUNS = (
+    sa.select(sources.c.name.label("source"), *_RUN_COLUMNS)
+    .join(sources, sources.c.id == runs_table.c.source_id)
+    .order_by(runs_table.c.id.desc())
+)
+
+
+@cache
+def _runs_query(*, named: bool, limited: bool) -> sa.Select[Any]:
+    query = _RUNS.where(runs_table.c.source_id == sa.bindparam("source_id")) if named else _RUNS
+    return query.limit(sa.bindparam("limit")) if limited else query
+
+
+def runs(connection: "Asked", *, source: str | None = None, limit: int | None = None) -> Iterator[RunRow]:
+    """The runs, the newest first, at most `limit` of them; it streams. Raises UnknownSource."""
+    values: dict[str, Any] = {}
+    if source is not None:
+        values["source_id"] = source_id(connection, source)
+    if limit is not None:
+        values["limit"] = limit
+    return _read_runs(connection, _runs_query(named=source is not None, limited=limit is not None), values)
+
+
+def _read_runs(connection: "Asked", query: sa.Select[Any], values: dict[str, Any]) -> Iterator[RunRow]:
+    with stream(connection, query, values) as rows:
+        for row in rows:
+            yield RunRow(**row._mapping)  # noqa: SLF001 - the public name of a row's mapping

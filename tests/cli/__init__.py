@@ -1,0 +1,1 @@
+"""The commands as a person, cron and a pipe meet them."""

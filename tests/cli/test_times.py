@@ -1,0 +1,79 @@
+"""times: a moment as a person writes it is one instant, or an error that shows the forms."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from syncer.cli.times import FORMS, parse_moment
+from tests.cli.home import Home
+
+PRESENT = datetime(2026, 11, 22, 17, 7, 35, 123456, UTC)
+
+GOOD = {
+    "now": "2026-11-22T17:07:35.123456",
+    "today": "2026-11-22T00:00:00",
+    "Yesterday": "2026-11-21T00:00:00",
+    " 7d ": "2026-11-15T17:07:35.123456",
+    "30s": "2026-11-22T17:07:05.123456",
+    "2w": "2026-11-08T17:07:35.123456",
+    "2026-11-22": "2026-11-22T00:00:00",
+    "2026-11-22T17:00": "2026-11-22T17:00:00",
+    "2026-11-22 17:00": "2026-11-22T17:00:00",
+    "2026-11-22T17:00Z": "2026-11-22T17:00:00",
+    "2026-11-22T17:00:00.000001+01:00": "2026-11-22T16:00:00.000001",
+    "2026-11-22 Europe/Berlin": "2026-11-21T23:00:00",
+    "2026-07-22 Europe/Berlin": "2026-07-21T22:00:00",
+    "2026-11-22 17:00 Europe/Berlin": "2026-11-22T16:00:00",
+    "2026-11-22T17:00 UTC": "2026-11-22T17:00:00",
+    "2026-11-22T17:00 Etc/GMT+5": "2026-11-22T22:00:00",
+    "2026-11-22T17:00 America/Argentina/Ushuaia": "2026-11-22T20:00:00",
+    "2026-10-25 02:30 Europe/Berlin": "2026-10-25T00:30:00",  # that half hour comes twice: the first is meant
+    "2026-03-29 01:59 Europe/Berlin": "2026-03-29T00:59:00",
+    "2026-03-29 02:30 Europe/Berlin": "2026-03-29T01:30:00",  # that half hour does not exist: 03:30
+    "2026-03-29 03:00 Europe/Berlin": "2026-03-29T01:00:00",
+}
+
+BAD = [
+    "",
+    "7",
+    "7y",
+    "-7d",
+    "tomorrow",
+    "last week",
+    "2026-13-01",
+    "2026-02-29",
+    "22.11.2026",
+    "2026-11-22T25:00",
+    "2026-11-22T17:00+01:00 Europe/Berlin",
+    "2026-11-22 Nowhere/Town",
+    "2026-11-22 America",
+    "2026-11-22 ../etc/passwd",
+    "0001-01-01T00:00+14:00",
+    "9999-12-31T23:59-10:00",
+    "\x1b[31m2026-11-22",
+]
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_a_moment_is_one_instant_in_utc(text: str) -> None:
+    """Dates are their first instant, durations go back from now, and zones know their summer time."""
+    moment = parse_moment(text, PRESENT)
+    assert moment.utcoffset() == PRESENT.utcoffset()
+    assert moment.replace(tzinfo=None).isoformat() == GOOD[text]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_nonsense_is_refused(text: str) -> None:
+    """What is no moment raises ValueError and nothing else."""
+    with pytest.raises(ValueError):
+        parse_moment(text, PRESENT)
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "2026-11-22 Nowhere/Town", "\x1b[31m"])
+def test_the_error_shows_the_forms(home: Home, text: str) -> None:
+    """On the command line nonsense is a usage error that names the option, shows the forms, and steers no terminal."""
+    said = home.syncer("changes", "--since", text)
+    assert said.code == 2
+    assert "--since" in said.err
+    assert FORMS in said.err
+    assert "\x1b" not in said.err

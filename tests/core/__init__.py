@@ -1,0 +1,1 @@
+"""The pure part, tried without a clock, a network or a database."""

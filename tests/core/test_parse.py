@@ -1,0 +1,497 @@
+"""parse: DESIGN section 6, clause by clause, and hostile text (laws 3, 4 and 12)."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncer.core import parse
+from syncer.core.catalog import TRACKED, Listing, Snapshot
+from syncer.errors import BadResponse
+from tests.core.strategies import CATALOGS, body, element
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+GOOD = '{"model_name": "good"}'
+
+
+def read(*elements: str, known: Mapping[bytes, str] | None = None) -> Snapshot:
+    """What a response with these elements says."""
+    return parse.snapshot(body(elements), AT, known or {})
+
+
+def one(text: str) -> Listing:
+    """The single listing of a response with one element."""
+    (row,) = read(text).listings.values()
+    return row
+
+
+def refused(text: str) -> tuple[str | None, str]:
+    """Name and reason of an element that is rejected beside a good one, which is not its victim."""
+    snapshot = read(GOOD, text)
+    assert set(snapshot.listings) == {"good"}
+    (row,) = snapshot.rejected
+    return row.name, row.reason
+
+
+def model(**fields: Any) -> str:
+    """An element named m; values of type bytes are raw JSON."""
+    parts = [
+        f"{json.dumps(key)}: {value.decode() if isinstance(value, bytes) else json.dumps(value)}"
+        for key, value in {"model_name": "m", **fields}.items()
+    ]
+    return "{" + ", ".join(parts) + "}"
+
+
+# -- the documented element --------------------------------------------------------------------------------------------
+
+
+def test_the_documented_element() -> None:
+    """Each documented field is read under its own name, the rest is kept as extra, and the raw element is as sent."""
+    text = (
+        '{ "model_name":"a/B", "model_alias":"B", "model_type":"Text", "context_length":"131072",'
+        ' "max_completion_tokens":null, "description":"d", "price":0.20, "huggingface_url":"https://x", "o":[1.50] }'
+    )
+    row = one(text)
+    assert (row.name, row.alias, row.type, row.context_length) == ("a/B", "B", "Text", 131072)
+    assert (row.max_completion_tokens, row.description, row.price) == (None, "d", Decimal("0.2"))
+    assert (row.huggingface_url, row.extra, row.raw) == ("https://x", {"o": [Decimal("1.5")]}, text)
+    assert row.fields == set(TRACKED)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b"131072", 131072),
+        (b'"131072"', 131072),
+        (b'" 131072 "', 131072),
+        (b"131072.0", 131072),
+        (b"1.31072e5", 131072),
+        (b'"1e3"', 1000),
+        (b"0", 0),
+        (b"-0", 0),
+        (b"0e999999999", 0),
+        (b"9223372036854775807", 2**63 - 1),
+        (b"null", None),
+    ],
+)
+def test_context_length_is_a_count_however_it_is_written(sent: bytes, kept: int | None) -> None:
+    """An integer, a numeric string, an integral float and null are accepted as context_length."""
+    assert one(model(context_length=sent)).context_length == kept
+
+
+def test_a_missing_field_is_unknown_and_not_a_key() -> None:
+    """Missing and null are both unknown, but only null counts as a field that upstream has."""
+    assert one(model()).fields == frozenset()
+    assert one(model(price=None)).fields == {"price"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (b"true", "is a boolean, not a number"),
+        (b"131072.5", "is a fraction"),
+        (b"0.5", "is a fraction"),
+        (b"1e-9999", "is a fraction"),
+        (b"-1", "is negative"),
+        (b'"many"', "is text that is not a JSON number"),
+        (b'""', "is text that is not a JSON number"),
+        (b"[1]", "is a list, not a number"),
+        (b"9223372036854775808", "is out of range"),
+        (b"1" + b"0" * 30, "is out of range"),
+        (b"1e400", "is out of range"),
+        (b'"1e999999999"', "is out of range"),
+    ],
+)
+def test_what_is_no_count_rejects_its_row(sent: bytes, why: str) -> None:
+    """Booleans, fractions, negatives, words and 10^30 tokens reject the row, and its name is kept."""
+    name, reason = refused(model(context_length=sent))
+    assert name == "m"
+    assert f"has a context_length that {why}" in reason
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (b"0.20", "0.2"),
+        (b'"0.20"', "0.2"),
+        (b"1.00000000000000015", "1"),
+        (b"0.30000000000000004", "0.3"),
+        (b"-1", "-1"),
+        (b"-0.0", "0"),
+        (b"123456789.123456789", "123456789.123457"),
+        (b"null", None),
+    ],
+)
+def test_a_price_is_exact(sent: bytes, kept: str | None) -> None:
+    """Law 4: a price is decimal from its first byte; unknown, 0 and negative are three things."""
+    assert one(model(price=sent)).price == (None if kept is None else Decimal(kept))
+
+
+@pytest.mark.parametrize(
+    "sent", [b"1e400", b"1e15", b"1e-40", b'""', b'"free"', b'"NaN"', b"true", b"{}", b"1e99999999999999999999"]
+)
+def test_what_is_no_price_rejects_its_row(sent: bytes) -> None:
+    """Law 4: what is beyond range, would round to 0 or is no JSON number is refused; its row's name is kept."""
+    name, reason = refused(model(price=sent))
+    assert name == "m"
+    assert reason
+
+
+@pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity"])
+def test_a_literal_that_only_python_takes_rejects_its_row_alone(literal: bytes) -> None:
+    """A NaN in one price, which the json module would take, costs that row only; its name is read."""
+    name, reason = refused(model(price=literal))
+    assert name == "m"
+    assert "NaN" in reason
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/B-c_d.1",
+        "Model",
+        "ein zwei",
+        "\u00e9",
+        "e\u0301",
+        "\u6a21\u578b",
+        "\U0001f999",
+        "=HYPERLINK(1)",
+        "<script>",
+        "'; DROP TABLE models;--",
+        "abc\u202edef",
+        "zero\u200bwidth",
+        "n" * 255,
+    ],
+)
+def test_a_name_is_kept_as_sent(name: str) -> None:
+    """Law 12: whatever can be seen is a name, bytewise: no folding, no normalising, no trimming, bidi included."""
+    assert one(model(model_name=name)).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "\u3000",
+        "\u200b\u202e",
+        "n" * 256,
+        "a\0b",
+        "a\x1b[31mb",
+        "a\x7f",
+        "a\x85b",
+        " a",
+        "a ",
+        "a\n",
+        "a\ud800",
+    ],
+)
+def test_a_name_that_could_be_mistaken_is_refused(name: str) -> None:
+    """Blank or invisible, over 255 characters, a control character, a lone surrogate, outer white space: no name."""
+    assert refused(model(model_name=name))[0] is None
+
+
+@pytest.mark.parametrize(
+    "sent", ["{}", model(model_name=None), model(model_name=7), model(model_name=b"NaN"), "1", "null", '"m"', "[]"]
+)
+def test_an_element_without_a_name_is_nameless(sent: str) -> None:
+    """Law 3: an element that names nothing is rejected, and may be any model: it proves no absence."""
+    snapshot = read(GOOD, sent)
+    assert [row.name for row in snapshot.rejected] == [None]
+    assert not snapshot.proves_absence
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        model(alias_=b'"\\ud800"'),
+        model(description=b'"\\udfff"'),
+        model(model_alias=7),
+        model(model_type=b"[]"),
+        model(description="\0"),
+        model(description="d" * 50_001),
+        model(huggingface_url="h" * 2_049),
+        model(model_alias="a" * 256),
+        model(model_type="t" * 256),
+        model(x=b"[" * 900 + b"]" * 900, price="no"),
+        model(x=b"9" * 5000),
+        model(x="d" * 300_000),
+    ],
+    ids=[
+        "surrogate in an unknown field",
+        "surrogate in the description",
+        "alias a number",
+        "type a list",
+        "NUL",
+        "long description",
+        "long url",
+        "long alias",
+        "long type",
+        "deep inside",
+        "5,000 digits",
+        "long element",
+    ],
+)
+def test_an_unreadable_row_keeps_its_name(sent: str) -> None:
+    """Law 3: a row is refused for its other fields, never cut to fit; its name is read, so that it is no absence."""
+    assert refused(sent)[0] == "m"
+
+
+def test_limits_are_inclusive() -> None:
+    """A field of exactly its limit is kept whole."""
+    row = one(model(description="d" * 50_000, model_alias="a" * 255, huggingface_url="h" * 2_048))
+    assert (len(row.description or ""), len(row.alias or ""), len(row.huggingface_url or "")) == (50_000, 255, 2_048)
+
+
+def test_a_repeated_key_counts_once_the_last() -> None:
+    """A JSON key repeated in an object has its last value, as in every reader of JSON."""
+    row = one('{"model_name": "a", "model_name": "b", "price": 1, "price": 2}')
+    assert (row.name, row.price) == ("b", Decimal(2))
+
+
+def test_what_is_kept_of_a_rejected_row_is_bounded() -> None:
+    """A rejected row keeps the beginning of what was sent, as valid text."""
+    (row,) = read(GOOD, model(description="é" * 200_000)).rejected
+    assert len(row.raw) == parse.MAX_REJECTED_RAW
+    assert row.raw.startswith('{"model_name": "m"')
+
+
+# -- duplicates --------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_of_a_name_counts() -> None:
+    """Of two elements of one name the last counts; the earlier one that says something else is rejected by name."""
+    snapshot = read(model(price=1), model(price=2))
+    assert {name: row.price for name, row in snapshot.listings.items()} == {"m": 2}
+    assert [(row.name, row.reason) for row in snapshot.rejected] == [
+        ("m", "another element of the same name follows it and says something else")
+    ]
+    assert (snapshot.unread, snapshot.proves_absence) == (frozenset(), True)
+
+
+@pytest.mark.parametrize("second", [model(price=1), model(price=b"1.0"), model(price=1, owner="x")])
+def test_a_duplicate_that_says_the_same_is_no_conflict(second: str) -> None:
+    """An element repeated with equal tracked fields rejects nothing."""
+    snapshot = read(model(price=1), second)
+    assert (snapshot.listed, snapshot.rejected) == (1, ())
+    assert snapshot.listings["m"].raw == second
+
+
+def test_a_later_unreadable_duplicate_counts_too() -> None:
+    """If the last element of a name is unreadable the model is unread: the earlier one is not believed in its stead."""
+    snapshot = read(GOOD, model(price=1), model(price="no"))
+    assert (set(snapshot.listings), set(snapshot.unread)) == ({"good"}, {"m"})
+    assert [row.name for row in snapshot.rejected] == ["m", "m"]
+
+
+def test_an_earlier_unreadable_duplicate_is_recorded() -> None:
+    """If only an earlier element of a name is unreadable the last one counts, and the earlier is recorded."""
+    snapshot = read(model(price="no"), model(price=1))
+    assert (set(snapshot.listings), snapshot.unread, len(snapshot.rejected)) == ({"m"}, frozenset(), 1)
+
+
+@pytest.mark.parametrize("last_is_stored", [True, False])
+def test_duplicates_of_a_stored_element(*, last_is_stored: bool) -> None:
+    """The last element counts also where one of them is stored already and need not be read."""
+    stored, other = model(price=1), model(price=2)
+    known = {parse.element_digest(stored.encode()): "m"}
+    snapshot = read(*((other, stored) if last_is_stored else (stored, other)), known=known)
+    assert (set(snapshot.same), set(snapshot.listings)) == (({"m"}, set()) if last_is_stored else (set(), {"m"}))
+    assert [row.raw for row in snapshot.rejected] == [other if last_is_stored else stored]
+
+
+# -- the response ------------------------------------------------------------------------------------------------------
+
+
+def complaint(raw: bytes) -> str:
+    """What is said of a body that is no catalog."""
+    with pytest.raises(BadResponse) as error:
+        parse.snapshot(raw, AT, {})
+    return str(error.value)
+
+
+NO_JSON = "the response is not JSON"
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "the response is empty"),
+        (b" \n\t" * 50, "the response is empty"),
+        (b"<html>\x1b", "the response is HTML; it begins with '<html>\\x1b'"),
+        (b"[]", "the response is a list where an object belongs; it begins with '[]'"),
+        (b"7", "the response is a number where an object belongs; it begins with '7'"),
+        (b"null", "the response is missing or null where an object belongs; it begins with 'null'"),
+        (b"{}", "upstream does not report success (there is no status)"),
+        (b'{"status": 7}', "upstream does not report success (status is '7')"),
+        (
+            b'{"status": "failed", "message": "no \\u001b[31m \\u202e key", "data": null}',
+            "upstream does not report success (status is 'failed'): 'no \\x1b[31m \\u202e key'",
+        ),
+        (
+            b'{"status": "Success", "data": {"models": []}}',
+            "upstream does not report success (status is 'Success')",
+        ),
+        (
+            b'{"status": "success"}',
+            '`data` is missing or null where an object belongs; it begins with \'{"status": "success"}\'',
+        ),
+        (
+            b'{"status": "success", "data": []}',
+            '`data` is a list where an object belongs; it begins with \'{"status": "success", "data": []}\'',
+        ),
+        (
+            b'{"status": "success", "data": {"models": {}}}',
+            (
+                "`data.models` is an object where a list belongs; "
+                'it begins with \'{"status": "success", "data": {"models": {}}}\''
+            ),
+        ),
+        (b"[" * 100_000, "the response is nested too deeply to be a catalog"),
+        (
+            b'{"status": "success", "data": {"models": [{"model_name": ""}]}}',
+            (
+                "none of the 1 listed models can be read: "
+                "the first one has a model_name that is blank or has outer white space"
+            ),
+        ),
+    ],
+)
+def test_what_is_said_of_a_response_that_is_no_catalog(raw: bytes, said: str) -> None:
+    """Law 3: such a response changes nothing, and the error says what was wrong and how it begins, in plain ASCII."""
+    assert complaint(raw) == said
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        body([GOOD])[:-9],
+        body([GOOD]) + b"x",
+        body([GOOD]) + b"\0",
+        body([GOOD]) + body([GOOD]),
+        body(['{"model_name": "tab\there"}']),
+        body([GOOD, ""]),
+        b"Service Unavailable \xff\xfe",
+        b'{"status": "\xff", "data": {"models": []}}',
+    ],
+    ids=["truncated", "trailing", "NUL after", "twice", "control character", "trailing comma", "text", "no UTF-8"],
+)
+def test_what_is_not_json_is_shown_safely(raw: bytes) -> None:
+    """Law 12: the error on a body that is no JSON quotes its first bytes as one short line of ASCII."""
+    said = complaint(raw)
+    assert said.startswith(NO_JSON)
+    assert "; it begins with '" in said
+    assert said.isascii()
+    assert said.isprintable()
+    assert len(said) < 400
+
+
+def test_invalid_utf8_fails_the_response() -> None:
+    """Law 3: bytes that are no UTF-8 in an element that has to be read fail the whole response."""
+    said = complaint(body([GOOD, model()]).replace(b'"m"', b'"\xff"'))
+    assert said.startswith("the response is not valid UTF-8 (invalid start byte, near '")
+    assert said.isascii()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_what_the_json_module_takes_is_not_refused(encoding: str) -> None:
+    """A byte order mark or another Unicode encoding gives the same catalog as plain UTF-8."""
+    plain = body([model(description="é🦙", price=b"0.20")])
+    assert parse.snapshot(plain.decode().encode(encoding), AT, {}) == parse.snapshot(plain, AT, {})
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b" " * 100 + body([GOOD, model(price=b"NaN")]),
+        body([GOOD, model(price=b"NaN")]).replace(b'"success"', b'"succ\\u0065ss"'),
+        body([GOOD]).replace(b"{", b'{"data": 1, ', 1),
+        body([GOOD]).replace(b'"message": ""', b'"message": NaN'),
+        body([GOOD]).replace(b'"message": ""', b'"message": "\\ud800"'),
+        body([GOOD]).replace(b'"message": ""', b'"status": "success"'),
+    ],
+    ids=["after much space", "escaped status", "a key repeated", "NaN beside", "surrogate beside", "status repeated"],
+)
+def test_the_fast_reader_never_has_the_last_word(raw: bytes) -> None:
+    """A body that the standard json module takes is not refused whole because a faster decoder stumbles."""
+    json.loads(raw)
+    assert "good" in parse.snapshot(raw, AT, {}).listings
+
+
+def test_an_empty_list_is_a_catalog() -> None:
+    """An empty list is a valid response; whether to believe it is decided elsewhere."""
+    assert read().listed == 0
+
+
+def test_a_repeated_digest_is_a_repeated_element() -> None:
+    """Equal bytes have equal fingerprints, and the body's fingerprint is hexadecimal."""
+    assert parse.element_digest(b"a") == parse.element_digest(b"a") != parse.element_digest(b"b")
+    assert len(bytes.fromhex(parse.body_digest(b"a"))) == 16
+
+
+# -- size --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("elements", "listed", "rejected"),
+    [
+        ([model(price=number) for number in range(100_000)], 1, 99_999),
+        ([model(price=1)] * 100_000, 1, 0),
+        ([GOOD, model(model_name="n" * 1_000_000)], 1, 1),
+        ([GOOD, model(description="d" * 10_000_000)], 1, 1),
+        ([GOOD, model(description="\\" * 100_000, price=b"NaN")], 1, 1),
+    ],
+    ids=["100,000 of one name", "100,000 times the same", "a name of 1 MB", "a description of 10 MB", "backslashes"],
+)
+def test_hostile_sizes_cost_their_row_and_little_time(elements: list[str], listed: int, rejected: int) -> None:
+    """Law 12: 100,000 duplicates, a 1 MB name or a 10 MB description cost a rejected row and seconds, not the run."""
+    started = time.monotonic()
+    snapshot = read(*elements)
+    assert (snapshot.listed, len(snapshot.rejected)) == (listed, rejected)
+    assert time.monotonic() - started < 20
+
+
+# -- properties --------------------------------------------------------------------------------------------------------
+
+
+@given(CATALOGS)
+def test_a_serialised_catalog_reads_back(catalog: list[dict[str, Any]]) -> None:
+    """Whatever catalog is written in the documented format is read back value by value."""
+    snapshot = read(*map(element, catalog))
+    assert snapshot.rejected == ()
+    assert len(snapshot.listings) == len(catalog)
+    for sent in catalog:
+        row = snapshot.listings[sent["model_name"]]
+        tracked = (row.alias, row.type, row.context_length, row.max_completion_tokens, row.description)
+        keys = ("model_alias", "model_type", "context_length", "max_completion_tokens", "description")
+        assert tracked == tuple(sent.get(key) for key in keys)
+        assert (row.price, row.huggingface_url) == (sent.get("price"), sent.get("huggingface_url"))
+        assert row.extra == {key: value for key, value in sent.items() if key == "owner"}
+        assert json.loads(row.raw)["model_name"] == row.name
+
+
+@given(CATALOGS, CATALOGS, st.data())
+def test_skipping_known_bytes_changes_nothing(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Law 10: a response read with the stored digests at hand says exactly what it says when all of it is read."""
+    stored = read(*map(element, before)).listings
+    kept = data.draw(st.sets(st.sampled_from(sorted(stored))))
+    now = data.draw(
+        st.permutations([element(sent) for sent in (*after, *(s for s in before if s["model_name"] in kept))])
+    )
+    whole = read(*now)
+    skipped = read(*now, known={row.digest: name for name, row in stored.items()})
+    assert {**skipped.listings, **{name: stored[name] for name in skipped.same}} == whole.listings
+    assert not skipped.same & skipped.listings.keys()
+    assert (skipped.fields, skipped.unread) == (whole.fields, whole.unread)
+    assert sorted(row.raw for row in skipped.rejected) == sorted(row.raw for row in whole.rejected)

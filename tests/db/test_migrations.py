@@ -1,0 +1,502 @@
+"""From nothing to the declared schema and back, with data, on both databases, in a checkout and from a wheel."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Engine
+
+from syncer.db import engine as db
+from syncer.db.drift import drift
+from syncer.db.tables import metadata
+from syncer.db.verify import verify
+from syncer.db.views import FUNCTIONS, TRIGGERS, VIEWS
+from syncer.errors import DatabaseNotReady, UsageError
+from tests.db import execute, opened, rows, wander
+from tests.postgres import Postgres
+from tests.upstream import Upstream
+
+ROOT = Path(__file__).resolve().parents[2]
+MIGRATIONS = ROOT / "migrations"
+REVISIONS = [script.revision for script in reversed(list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))]
+
+
+def everything(engine: Engine, *, but: Collection[str] = ()) -> dict[str, list[str]]:
+    """All rows of all tables, but for Alembic's own and those named."""
+    tables = set(sa.inspect(engine).get_table_names()) - {"alembic_version", *but}
+    return {name: sorted(map(repr, rows(engine, f"SELECT * FROM {name}"))) for name in tables}
+
+
+def ask_every_view(engine: Engine) -> None:
+    """Each view that there is can be asked."""
+    for view in sa.inspect(engine).get_view_names():
+        rows(engine, f"SELECT * FROM {view}")
+
+
+def syncer(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`syncer` as a process on the database at `url`."""
+    return run("syncer", *arguments, SYNCER_DATABASE_URL=url)
+
+
+def run(module: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A module as a process, without our environment."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=cwd,
+        env={"PATH": os.defpath, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+
+# -- the files ---------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_one_head() -> None:
+    """The migrations form one line that ends at the revision this code works with, and revisions sort by age."""
+    assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [db.HEAD]
+    assert sorted(REVISIONS) == REVISIONS
+
+
+@pytest.mark.parametrize("path", sorted((MIGRATIONS / "versions").glob("*.py")), ids=lambda path: path.stem)
+def test_migrations_import_nothing_of_ours(path: Path) -> None:
+    """A released migration does not change when the code does: it imports nothing from syncer."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imported} <= {"sqlalchemy", "alembic", "secrets"}
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_frozen_programs_of_the_head(dialect: str) -> None:
+    """The views, functions and triggers frozen for the head are those of syncer/db/views.py, text by text."""
+    (frozen,) = MIGRATIONS.glob(f"sql/{db.HEAD}_{dialect}.sql")
+    declared = [*VIEWS[dialect].values(), *FUNCTIONS[dialect].values(), *TRIGGERS[dialect].values()]
+    assert frozen.read_text() == "\n\n".join(declared) + "\n"
+
+
+# -- the declared schema -----------------------------------------------------------------------------------------------
+
+
+def test_empty_to_head_is_the_declared_schema(database_url: str) -> None:
+    """A migrated database has exactly the declared tables, indexes, views, triggers and functions, and no rows."""
+    with opened(database_url) as engine:
+        assert drift(engine) == []
+        assert db.current(engine) == db.HEAD
+        assert set(sa.inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+        assert set(sa.inspect(engine).get_view_names()) == set(VIEWS[engine.dialect.name])
+        assert {name for name, found in everything(engine).items() if found} == {"feed"}
+
+
+def test_each_database_has_its_own_feed_id(tmp_path: Path) -> None:
+    """Law 8: a feed is told from the feed of another database by a random id."""
+    ids = set()
+    for name in ("one", "two"):
+        with opened(f"sqlite:///{tmp_path}/{name}.db") as engine:
+            ids |= set(rows(engine, "SELECT feed_id FROM feed"))
+    assert len(ids) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", feed_id) for (feed_id,) in ids)
+
+
+def test_comments_on_postgresql(postgres_url: str) -> None:
+    """PostgreSQL itself explains each table, and each column that the declaration explains."""
+    with opened(postgres_url) as engine:
+        inspector = sa.inspect(engine)
+        for table in metadata.sorted_tables:
+            assert inspector.get_table_comment(table.name)["text"] == table.comment
+            found = {column["name"]: column["comment"] for column in inspector.get_columns(table.name)}
+            assert found == {column.name: column.comment for column in table.columns}
+
+
+APPEND_ONLY = "changes_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+DRIFTS = {
+    # words of the line that must come of it, and what is done to the schema
+    "a table dropped": ("table rejected_rows is missing", "DROP TABLE rejected_rows"),
+    "a column dropped": ("column runs.http_status is missing", "ALTER TABLE runs DROP COLUMN http_status"),
+    "a column added": ("column runs.mood is not declared", "ALTER TABLE runs ADD COLUMN mood TEXT"),
+    "an index dropped": ("index ix_changes_observed_at is missing", "DROP INDEX ix_changes_observed_at"),
+    "an index added": ("index ix_mine is not declared", "CREATE INDEX ix_mine ON runs (kind)"),
+    "an index of other columns": (
+        "ix_runs_source_id_id",
+        "DROP INDEX ix_runs_source_id_id",
+        "CREATE INDEX ix_runs_source_id_id ON runs (id, source_id)",
+    ),
+    "an index of another condition": (
+        "index uq_runs_running has another condition",
+        "DROP INDEX uq_runs_running",
+        "CREATE UNIQUE INDEX uq_runs_running ON runs (source_id) WHERE outcome = 'open'",
+    ),
+    "an index without its condition": (
+        "index ix_changes_price_boundaries has another condition",
+        "DROP INDEX ix_changes_price_boundaries",
+        "CREATE INDEX ix_changes_price_boundaries ON changes (model_id, effective_at)",
+    ),
+    "a view dropped": ("view availability is missing", "DROP VIEW availability"),
+    "a view changed": (
+        "view feed_events differs",
+        "DROP VIEW feed_events",
+        "CREATE VIEW feed_events AS SELECT id FROM changes",
+    ),
+}
+DRIFTS_OF = {
+    "sqlite": {
+        "a trigger dropped": ("trigger changes_no_delete is missing", "DROP TRIGGER changes_no_delete"),
+        "a trigger changed": (
+            "trigger changes_no_update differs",
+            "DROP TRIGGER changes_no_update",
+            "CREATE TRIGGER changes_no_update BEFORE UPDATE ON changes BEGIN SELECT RAISE(IGNORE); END",
+        ),
+    },
+    "postgresql": {
+        "a column of another type": ("runs.http_status: its type", "ALTER TABLE runs ALTER http_status TYPE bigint"),
+        "a column that may be NULL": ("runs.kind: its nullable", "ALTER TABLE runs ALTER kind DROP NOT NULL"),
+        "a comment changed": ("runs.error: its comment", "COMMENT ON COLUMN runs.error IS 'x'"),
+        "a unique constraint dropped": (
+            "uq_changes_run_id_model_id is missing",
+            "ALTER TABLE changes DROP CONSTRAINT uq_changes_run_id_model_id",
+        ),
+        "a foreign key dropped": (
+            "fk_changes_run_id_runs is missing",
+            "ALTER TABLE changes DROP CONSTRAINT fk_changes_run_id_runs",
+        ),
+        "a check dropped": ("check ck_changes_kind is missing", "ALTER TABLE changes DROP CONSTRAINT ck_changes_kind"),
+        "a check changed": (
+            "check ck_changes_kind is missing or differs",
+            "ALTER TABLE changes DROP CONSTRAINT ck_changes_kind",
+            "ALTER TABLE changes ADD CONSTRAINT ck_changes_kind CHECK (kind = 'added')",
+        ),
+        "a trigger dropped": ("trigger changes_append_only is missing", "DROP TRIGGER changes_append_only ON changes"),
+        "a trigger disabled": (
+            "trigger changes_append_only is missing or disabled",
+            "ALTER TABLE changes DISABLE TRIGGER changes_append_only",
+        ),
+        "a trigger for replicas only": (
+            "trigger changes_append_only is missing or disabled",
+            "ALTER TABLE changes ENABLE REPLICA TRIGGER changes_append_only",
+        ),
+        "a trigger changed": (
+            "trigger changes_append_only differs",
+            "DROP TRIGGER changes_append_only ON changes",
+            "CREATE TRIGGER changes_append_only BEFORE UPDATE ON changes EXECUTE FUNCTION changes_append_only()",
+        ),
+        "a function changed": (
+            "function changes_append_only differs",
+            f"CREATE OR REPLACE FUNCTION {APPEND_ONLY} RETURN NULL; END $$",
+        ),
+        "a function of the same name elsewhere": (
+            "function changes_append_only is missing",
+            "CREATE SCHEMA other",
+            "DROP TRIGGER changes_append_only ON changes",
+            "ALTER FUNCTION changes_append_only SET SCHEMA other",
+        ),
+    },
+}
+CASES = [(kind, name) for kind, own in DRIFTS_OF.items() for name in (*DRIFTS, *own)]
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> dict[str, str]:
+    """A migrated database of each kind, to be copied."""
+    urls = {"sqlite": f"sqlite:///{tmp_path_factory.mktemp('pristine')}/syncer.db"}
+    urls["postgresql"] = postgres.create_database()
+    for url in urls.values():
+        with opened(url):
+            pass
+    return urls
+
+
+@pytest.fixture
+def copy(pristine: dict[str, str], postgres: Postgres, tmp_path: Path, kind: str) -> Iterator[Engine]:
+    """A copy of the migrated database."""
+    if kind == "sqlite":
+        target = tmp_path / "syncer.db"
+        shutil.copy(pristine[kind].removeprefix("sqlite:///"), target)
+        url = f"sqlite:///{target}"
+    else:
+        name = f"copy_{tmp_path.name}"[:60].lower().replace("-", "_")
+        template = sa.make_url(pristine[kind]).database
+        with psycopg.connect(postgres.url.replace("+psycopg", ""), autocommit=True) as link:
+            link.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
+            link.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'.encode())
+        url = postgres.url_of(name)
+    with opened(url, ready=False) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
+def test_drift_sees(copy: Engine, kind: str, name: str) -> None:
+    """Whatever differs from the declared schema is named: tables, columns, indexes, views, triggers, functions."""
+    said, *statements = (DRIFTS | DRIFTS_OF[kind])[name]
+    execute(copy, *statements)
+    found = drift(copy)
+    assert [line for line in found if said in line], found
+
+
+def test_beside_another_program(database_url: str) -> None:
+    """Another program's tables in the same database are no drift, and our migrations leave them alone."""
+    with opened(database_url, ready=False) as engine:
+        execute(
+            engine,
+            "CREATE TABLE invoices (id INTEGER PRIMARY KEY, name TEXT)",
+            "CREATE VIEW open_invoices AS SELECT name FROM invoices",
+            "INSERT INTO invoices VALUES (1, 'x')",
+        )
+        db.ensure_schema(engine)
+        assert drift(engine) == []
+        db.downgrade(engine, "base")
+        assert rows(engine, "SELECT * FROM open_invoices") == [("x",)]
+        assert set(sa.inspect(engine).get_table_names()) == {"invoices", "alembic_version"}
+
+
+# -- up and down, with data --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("below", REVISIONS[:-1])
+def test_down_and_up_again_with_data(database_url: str, upstream: Upstream, below: str) -> None:
+    """Each revision goes down and up again with a real history in it, which is the same before and after (law 2)."""
+    with opened(database_url) as engine:
+        wander(engine, upstream, looks=12, seed=4, trust=False, faults=False)  # nothing that makes a notice
+        full = everything(engine)
+        db.downgrade(engine, below)
+        assert db.current(engine) == below
+        before = everything(engine)
+        lost = full.keys() - before.keys()
+        assert before == {name: found for name, found in full.items() if name not in lost}
+        assert {"sources", "runs", "models", "changes", "feed", "rejected_rows"} <= before.keys()
+        ask_every_view(engine)
+        with pytest.raises(sa.exc.IntegrityError):
+            execute(engine, "DELETE FROM changes")
+        db.upgrade(engine)
+        assert everything(engine, but=lost) == before
+        assert drift(engine) == []
+        assert [verdict for verdict in verify(engine) if not verdict.ok and verdict.table != "sources"] == []
+        wander(engine, upstream, looks=3, seed=5, name="after")
+
+
+def test_each_step_from_nothing(database_url: str) -> None:
+    """Without data, every revision goes up, down and up again by itself, to nothing and back."""
+    with opened(database_url, ready=False) as engine:
+        for revision in REVISIONS:
+            db.upgrade(engine, revision)
+            db.downgrade(engine, "-1")
+            db.upgrade(engine, revision)
+            ask_every_view(engine)
+        assert drift(engine) == []
+        db.downgrade(engine, "base")
+        assert set(sa.inspect(engine).get_table_names()) == {"alembic_version"}
+        assert sa.inspect(engine).get_view_names() == []
+        db.upgrade(engine)
+        assert drift(engine) == []
+
+
+def test_history_is_never_dropped(database_url: str, upstream: Upstream) -> None:
+    """Law 2: going below the first revision is refused while there is history; nothing has happened then."""
+    with opened(database_url) as engine:
+        wander(engine, upstream, looks=3, seed=6)
+        before = everything(engine)
+        with pytest.raises(UsageError, match="never drops it"):
+            db.downgrade(engine, "base")
+        assert (everything(engine), db.current(engine), drift(engine)) == (before, db.HEAD, [])
+    refused = run("alembic", "downgrade", "base", SYNCER_DATABASE_URL=database_url)
+    assert refused.returncode != 0
+    assert "never drops it" in refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "No such command" in syncer(database_url, "db", "downgrade").stderr
+
+
+def upgrade_by(config: Config, engine: Engine) -> None:
+    """What `db.upgrade` does, by the migrations of another folder."""
+    with db.schema_change(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def test_a_failed_migration_leaves_nothing(database_url: str, upstream: Upstream, tmp_path: Path) -> None:
+    """A migration that fails midway is rolled back wholly: tables, data, views and triggers are as before."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "9999_broken.py").write_text(
+        "import sqlalchemy as sa\n"
+        "from alembic import op\n"
+        f"revision, down_revision = '9999', '{db.HEAD}'\n"
+        "def upgrade():\n"
+        "    op.add_column('runs', sa.Column('mood', sa.Text()))\n"
+        "    op.create_table('moods', sa.Column('id', sa.Integer(), primary_key=True))\n"
+        "    op.execute('UPDATE runs SET mood = kind')\n"
+        "    op.execute('DELETE FROM rejected_rows')\n"
+        "    op.execute('INSERT INTO no_such_table VALUES (1)')\n"
+    )
+    with opened(database_url) as engine:
+        wander(engine, upstream, looks=8, seed=1)
+        before = everything(engine)
+        config = Config()
+        config.set_main_option("script_location", str(folder))
+        config.set_main_option("path_separator", "os")
+        with pytest.raises(sa.exc.DBAPIError, match="no_such_table"):
+            upgrade_by(config, engine)
+        assert (everything(engine), db.current(engine), drift(engine)) == (before, db.HEAD, [])
+        with pytest.raises(sa.exc.IntegrityError):
+            execute(engine, "DELETE FROM changes")
+
+
+# -- older, newer, none ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("older", REVISIONS[:-1])
+def test_an_older_database_is_refused(sqlite_url: str, older: str) -> None:
+    """An older schema is refused by readers and writers, with the command that upgrades it; that command does."""
+    with opened(sqlite_url, ready=False) as engine:
+        db.upgrade(engine, older)
+        for ask in (db.ensure_schema, db.require_schema):
+            with pytest.raises(DatabaseNotReady, match=f"{older}.*{db.HEAD}.*`syncer db upgrade`"):
+                ask(engine)
+    assert syncer(sqlite_url, "models").returncode == 2
+    upgraded = syncer(sqlite_url, "db", "upgrade")
+    assert (upgraded.returncode, upgraded.stdout.strip().endswith(f"{older} -> {db.HEAD}")) == (0, True)
+    assert syncer(sqlite_url, "db", "check").returncode == 0
+
+
+def test_a_newer_database_is_refused(database_url: str) -> None:
+    """A newer schema is refused, also by `db upgrade`: an old syncer must not write what it does not understand."""
+    with opened(database_url) as engine:
+        execute(engine, "UPDATE alembic_version SET version_num = '9998'")
+        for ask in (db.ensure_schema, db.require_schema, db.refuse_newer):
+            with pytest.raises(DatabaseNotReady, match=r"newer.*upgrade syncer"):
+                ask(engine)
+    refused = syncer(database_url, "db", "upgrade")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "newer" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["models", "changes", "status", "held", "db check", "db current", "db verify"])
+def test_looking_creates_no_database(sqlite_url: str, tmp_path: Path, command: str) -> None:
+    """A command that only looks does not create the database that it looks for."""
+    looked = syncer(sqlite_url, *command.split())
+    assert looked.returncode == (0 if command == "db current" else 2), looked.stderr
+    assert "Traceback" not in looked.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- many at once ------------------------------------------------------------------------------------------------------
+
+
+def test_eight_upgrades_at_once(database_url: str) -> None:
+    """Eight processes that upgrade an empty database at the same moment do not collide: each ends well, one schema."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "syncer", "db", "upgrade"],
+            env={"PATH": os.defpath, "SYNCER_DATABASE_URL": database_url},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    ended = [process.communicate(timeout=100)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 8, ended
+    with opened(database_url, ready=False) as engine:
+        assert drift(engine) == []
+        assert rows(engine, "SELECT count(*) FROM feed") == [(1,)]
+
+
+def test_eight_threads_at_once(database_url: str) -> None:
+    """Eight threads of one process that meet on an empty database do not collide either."""
+    failures: list[BaseException] = []
+
+    def ensure() -> None:
+        try:
+            with opened(database_url):
+                pass
+        except BaseException as error:  # noqa: BLE001 - it is looked at below
+            failures.append(error)
+
+    threads = [threading.Thread(target=ensure) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with opened(database_url) as engine:
+        assert rows(engine, "SELECT count(*) FROM feed") == [(1,)]
+
+
+# -- where the migrations are ------------------------------------------------------------------------------------------
+
+
+def test_alembic_in_a_checkout(database_url: str) -> None:
+    """In a checkout `alembic` upgrades what SYNCER_DATABASE_URL names, finds nothing to add, and goes back."""
+
+    def alembic(*arguments: str) -> str:
+        done = run("alembic", *arguments, SYNCER_DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    alembic("upgrade", "head")
+    assert f"{db.HEAD} (head)" in alembic("current")
+    assert "No new upgrade operations" in alembic("check")
+    with opened(database_url, ready=False) as engine:
+        assert drift(engine) == []
+    alembic("downgrade", "base")
+
+
+def test_alembic_without_a_database() -> None:
+    """`alembic` on a database that cannot be reached says so in a line, without the password (law 11)."""
+    done = run("alembic", "current", SYNCER_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/d?connect_timeout=2")
+    assert done.returncode != 0
+    assert "cannot be used" in done.stdout + done.stderr
+    assert not {"Traceback", "hunter2"} & set(re.findall(r"\w+", done.stdout + done.stderr))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel's content, as an installation would lay it out."""
+    pytest.importorskip("hatchling", reason="the wheel is built without an index: pip install hatchling")
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "-q")
+    built = run("pip", "wheel", *options, "-w", str(folder), str(ROOT), HOME=str(folder))
+    assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_migrations_travel_in_the_wheel(installed: Path, database_url: str, tmp_path: Path) -> None:
+    """From an installed wheel `syncer db upgrade` finds its migrations in the package and makes the same schema."""
+    environment: dict[str, Any] = {"SYNCER_DATABASE_URL": database_url, "PYTHONPATH": str(installed)}
+    where = run("syncer", "--version", cwd=tmp_path, **environment)
+    assert where.returncode == 0, where.stderr
+    upgraded = run("syncer", "db", "upgrade", cwd=tmp_path, **environment)
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert run("syncer", "db", "check", cwd=tmp_path, **environment).returncode == 0
+    with opened(database_url, ready=False) as engine:
+        assert drift(engine) == []
+
+
+def test_the_wheel_holds_every_migration(installed: Path) -> None:
+    """The wheel's migrations are the checkout's, file by file; tests stay out of it."""
+    packaged = installed / "syncer" / "_migrations"
+
+    def files(folder: Path) -> dict[str, bytes]:
+        found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+    assert files(packaged) == files(MIGRATIONS)
+    assert {path.name for path in installed.iterdir() if not path.name.endswith("dist-info")} == {"syncer"}

@@ -1,0 +1,1 @@
+"""Questions about the past, answered against real histories on both databases."""
