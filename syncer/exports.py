@@ -4,9 +4,9 @@
 - A file gets its name when it is whole; until then it is a hidden `.partial`, which no reader of data sets looks at.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,11 +24,19 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _ROWS_A_BATCH = 10_000
+_write_json = msgspec.json.Encoder(decimal_format="number").encode
 _WRONG_PLACE = (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError, FileNotFoundError)
 
 
+Rows = Generator[tuple[Any, ...], None, None]
+"""Rows as they stream; to be closed before their connection is."""
+
+
 class Flat(NamedTuple):
-    """A table to export: its columns and their kinds, and the column whose month names the partition."""
+    """A table to export: its columns and their kinds, and the column whose month names the partition.
+
+    In Parquet, prices are decimal(33, 18), times UTC timestamps, days dates, and JSON is text.
+    """
 
     columns: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -57,12 +65,12 @@ CHANGES = _flat(
     max_completion_tokens="integer",
     description="text",
     huggingface_url="text",
-    changed="text",
+    changed="json",
     run_id="integer",
     reverts_id="integer",
 )
 DAILY_PRICES = _flat("day", day="day", source="text", model="text", component="text", price="price")
-"""`day` is text, YYYY-MM-DD, and a date in Parquet."""
+"""`day` is text, YYYY-MM-DD."""
 
 
 def changes(
@@ -72,17 +80,19 @@ def changes(
     since: datetime | None = None,
     until: datetime | None = None,
     source: str | None = None,
-) -> Iterator[tuple[Any, ...]]:
+) -> Rows:
     """The rows of CHANGES in feed order, streaming; the filters are those of `history.changes`."""
-    found = history.changes(connection, after=after, since=since, until=until, source=source)
-    return (tuple(_value(row, column) for column in CHANGES.columns) for row in found)
+    return _flattened(history.changes(connection, after=after, since=since, until=until, source=source))
+
+
+def _flattened(found: Iterator[history.ChangeRow]) -> Rows:
+    for row in found:
+        yield tuple(_value(row, column) for column in CHANGES.columns)
 
 
 def _value(row: history.ChangeRow, column: str) -> Any:  # noqa: ANN401 - whatever the column holds
     if column == "model":
         return row.name
-    if column == "changed":
-        return _JSON(row.changed).decode()
     return row.kind.value if column == "kind" else getattr(row, column)
 
 
@@ -92,7 +102,7 @@ def daily_prices(
     since: datetime | None = None,
     until: datetime | None = None,
     source: str | None = None,
-) -> Iterator[tuple[Any, ...]]:
+) -> Rows:
     """The rows of the view `daily_prices` of the UTC days that begin in `[since, until)`, by day, streaming."""
     day = sa.cast(_view.c.day, sa.Text())
     query = sa.select(day.label("day"), *(_view.c[name] for name in DAILY_PRICES.columns[1:]))
@@ -103,7 +113,13 @@ def daily_prices(
     if source is not None:
         query = query.where(_view.c.source_id == source_id(connection, source))
     query = query.order_by(day, _view.c.source, _view.c.model)
-    return map(tuple, connection.execution_options(yield_per=_ROWS_A_BATCH).execute(query))
+    return _streamed(connection, query)
+
+
+def _streamed(connection: "Connection", query: sa.Select[Any]) -> Rows:
+    with connection.execute(query, execution_options={"yield_per": _ROWS_A_BATCH}) as rows:
+        for row in rows:
+            yield tuple(row)
 
 
 def _first_day(moment: datetime) -> str:
@@ -122,7 +138,6 @@ _view = sa.table(
     sa.column("component", sa.Text()),
     sa.column("price", Price()),
 )
-_JSON = msgspec.json.Encoder(decimal_format="number").encode
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -173,7 +188,7 @@ def write_parquet(directory: Path, table: Flat, rows: Iterable[tuple[Any, ...]])
                 folder.mkdir(parents=True, exist_ok=True)
                 path = files.enter_context(whole_file(folder / f"from-{part[0][0]}.parquet"))
                 writers[month] = files.enter_context(parquet.ParquetWriter(path, schema, compression="zstd"))
-            writers[month].write_batch(_record_batch(schema, part))
+            writers[month].write_batch(_record_batch(table, schema, part))
 
 
 def _parts(table: Flat, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
@@ -187,14 +202,22 @@ def _parts(table: Flat, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, 
         yield from months.items()
 
 
-def _record_batch(schema: "pa.Schema", rows: list[tuple[Any, ...]]) -> "pa.RecordBatch":
+def _record_batch(table: Flat, schema: "pa.Schema", rows: list[tuple[Any, ...]]) -> "pa.RecordBatch":
     import pyarrow as pa
 
-    columns = zip(zip(*rows, strict=True), schema.types, strict=True)
-    arrays = [
-        pa.array(values).cast(kind) if kind == pa.date32() else pa.array(values, kind) for values, kind in columns
-    ]
+    columns = zip(zip(*rows, strict=True), table.kinds, schema.types, strict=True)
+    arrays = [pa.array(map(_AS_ARROW.get(kind, _same), values), arrow) for values, kind, arrow in columns]
     return pa.record_batch(arrays, schema=schema)
+
+
+def _same(value: Any) -> Any:  # noqa: ANN401 - a cell
+    return value
+
+
+_AS_ARROW: dict[str, Callable[[Any], Any]] = {
+    "json": lambda value: _write_json(value).decode(),
+    "day": date.fromisoformat,
+}
 
 
 def _schema(table: Flat) -> "pa.Schema":
@@ -203,6 +226,7 @@ def _schema(table: Flat) -> "pa.Schema":
     types = {
         "integer": pa.int64(),
         "text": pa.string(),
+        "json": pa.string(),
         "time": pa.timestamp("us", tz="UTC"),
         "day": pa.date32(),
         "price": pa.decimal128(33, 18),

@@ -81,16 +81,21 @@ def import_look(
             return None
         origin = _origin(store.stored_origin(connection, name), source, name)
     settings = msgspec.structs.replace(source or SourceSettings(name=name, url=origin.url), trust=trust)
-    with writing(engine) as connection:
-        claim = store.claim(connection, origin, kind="import", owner=owner, now=clock(), lease=settings.lease, key=None)
+    claim: Claim | None = None
     decision: Decision | None = None
     try:
+        with writing(engine) as connection:
+            claim = store.claim(
+                connection, origin, kind="import", owner=owner, now=clock(), lease=settings.lease, key=None
+            )
         _refuse_late(claim, recorded)
         _refuse_future(recorded, clock())
         rules = rules_digest(settings, None)
         look = Look(body=recorded.body, at=recorded.observed_at, digest=digest, remember=(None, digest, rules))
         closing, decision = judge(engine, settings, claim, look, clock=clock)
-    except BaseException as error:  # noqa: BLE001 - as for a sync: the attempt leaves a run and goes on up
+    except BaseException as error:
+        if claim is None:
+            raise
         failed_on = digest if isinstance(error, BadResponse) else None
         closing = closed_all_the_same(engine, claim, error, None, clock, body_digest=failed_on)
     return report_of(name, "import", claim.run_id, closing, decision)

@@ -3,6 +3,7 @@
     syncer.toml                                environment (wins over the file; an empty variable counts as unset)
     database_url = "sqlite:///syncer.db"       SYNCER_DATABASE_URL
     save_bodies = "bodies"                     SYNCER_API_URL   the url of the source `default`, made if need be
+    heartbeat_url_env = "BEAT_URL"
     [[sources]]                                SYNCER_API_KEY   the key of the source `default`
     name = "main"                              SYNCER_TRUST     on | off, for *every* source, whatever the file says
     url = "https://..."
@@ -34,6 +35,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from syncer.core import schedule
 from syncer.core.catalog import Kind
 from syncer.core.health import Word
 from syncer.errors import SettingsError, UsageError
@@ -46,7 +48,17 @@ _LONGEST = timedelta(days=36525)
 _DURATION = 'a duration such as "30s", "15m", "6h", "7d" or "2w"'
 _ADDRESSES = ("url", "url_env", "apprise", "apprise_env", "command", "file", "redis", "redis_env")
 _NEVER_QUOTED = frozenset(
-    {"database_url", "api_key_env", "api_key_file", "secret_env", "previous_secret_env", *_ADDRESSES} - {"file"}
+    {
+        "database_url",
+        "api_key_env",
+        "api_key_file",
+        "secret_env",
+        "previous_secret_env",
+        "heartbeat_url",
+        "heartbeat_url_env",
+        *_ADDRESSES,
+    }
+    - {"file"}
 )
 _ALERT_KINDS = (*Kind, *Word)
 
@@ -80,6 +92,8 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_key_env: str | None = None
     api_key_file: str | None = None
     interval: timedelta = timedelta(hours=1)
+    cron: str | None = None
+    timezone: str = "UTC"
     currency: str | None = None
     price_units: dict[str, tuple[int, str]] = {}
     deadline: timedelta = timedelta(minutes=2)
@@ -163,10 +177,15 @@ Target = Webhook | Chat | Command | File | RedisStream
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All that can be configured. `save_bodies` is a directory; `path` the file that was read, if any."""
+    """All that can be configured. `save_bodies` is a directory; `path` the file that was read, if any.
+
+    The heartbeat's address is a secret: it is given itself, or the variable that holds it (`read_heartbeat_url`).
+    """
 
     database_url: str = _DEFAULT_DATABASE
     save_bodies: str | None = None
+    heartbeat_url: Secret | None = None
+    heartbeat_url_env: str | None = None
     sources: tuple[SourceSettings, ...] = ()
     alerts: tuple[AlertSettings, ...] = ()
     path: Path | None = None
@@ -201,7 +220,11 @@ def load(environ: Mapping[str, str], *, config: Path | None = None, cwd: Path) -
     path = _find(config, cwd)
     table = _read_toml(path) if path else {}
     place = str(path or FILE)
-    _refuse_unknown(table, ("database_url", "save_bodies", "sources", "alerts"), place)
+    _refuse_unknown(
+        table, ("database_url", "save_bodies", "heartbeat_url", "heartbeat_url_env", "sources", "alerts"), place
+    )
+    if "heartbeat_url" in table and "heartbeat_url_env" in table:
+        raise SettingsError(f"{place}: heartbeat_url and heartbeat_url_env are both given. Keep one.")
     tables = _tables(table, "sources", place)
     env = {key: value.strip() for key, value in environ.items() if key.startswith("SYNCER_") and value.strip()}
     _overlay(tables, env)
@@ -214,6 +237,8 @@ def load(environ: Mapping[str, str], *, config: Path | None = None, cwd: Path) -
     return Settings(
         database_url=env.get("SYNCER_DATABASE_URL") or _read(table, "database_url", _TEXT, place) or _DEFAULT_DATABASE,
         save_bodies=None if save_bodies is None else str(folder / save_bodies),
+        heartbeat_url=_read(table, "heartbeat_url", _HEARTBEAT, place),
+        heartbeat_url_env=_read(table, "heartbeat_url_env", _VARIABLE, place),
         sources=sources,
         alerts=alerts,
         path=path,
@@ -242,6 +267,24 @@ def read_api_key(source: SourceSettings, environ: Mapping[str, str]) -> Secret |
             "character that no HTTP header can carry."
         )
     return Secret(key)
+
+
+def read_heartbeat_url(settings: Settings, environ: Mapping[str, str]) -> Secret | None:
+    """The address of the dead-man switch as it is now, None if none is configured.
+
+    Raises SettingsError, which never quotes what it read, if its variable is missing, empty or holds no URL.
+    """
+    if settings.heartbeat_url_env is None:
+        return settings.heartbeat_url
+    place = f"the variable {settings.heartbeat_url_env} (heartbeat_url_env)"
+    text = environ.get(settings.heartbeat_url_env, "").strip()
+    if not text:
+        raise SettingsError(f"The heartbeat cannot be sent: {place} is not set or empty.")
+    try:
+        url: Secret = _HEARTBEAT.read(text)
+    except _UnfitError:
+        raise SettingsError(f"What {place} holds cannot be used. Expected: {_HEARTBEAT.expected}.") from None
+    return url
 
 
 def sink_target(alert: AlertSettings, environ: Mapping[str, str]) -> Target:
@@ -289,6 +332,8 @@ def describe(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
         "config": None if settings.path is None else str(settings.path),
         "database_url": mask_url(settings.database_url),
         "save_bodies": settings.save_bodies,
+        "heartbeat_url": _plain(settings.heartbeat_url),
+        "heartbeat_url_env": settings.heartbeat_url_env,
         "sources": [_describe_source(source, environ) for source in settings.sources],
         "alerts": [_describe_alert(alert, environ) for alert in settings.alerts],
     }
@@ -433,6 +478,15 @@ def _names(value: Any) -> tuple[str, ...]:  # noqa: ANN401
     return tuple(value)
 
 
+def _timezone(value: Any) -> str:  # noqa: ANN401
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # only who names a zone pays for them
+
+    try:
+        return ZoneInfo(value).key
+    except (ValueError, TypeError, OSError, ZoneInfoNotFoundError):
+        raise _UnfitError from None
+
+
 def _price_units(value: Any) -> dict[str, tuple[int, str]]:  # noqa: ANN401
     if not isinstance(value, dict):
         raise _UnfitError
@@ -516,12 +570,16 @@ _VARIABLE = _text_rule(
 )
 _FLAG = _Rule("true or false", _flag)
 
+_CRON = _text_rule('five cron fields: "7 * * * *" (minute, hour, day, month, weekday)', r"[^\x00-\x1f\x7f]+")
+
 _RULES: dict[str, _Rule] = {
     "name": _NAME,
     "url": _URL,
     "api_key_env": _VARIABLE,
     "api_key_file": _TEXT,
     "interval": _duration_rule("1s", "366d"),
+    "cron": _CRON,
+    "timezone": _Rule('the name of a time zone such as "Europe/Berlin"', _timezone),
     "currency": _text_rule('1 to 16 letters such as "USD"', r"[A-Za-z]{1,16}"),
     "price_units": _Rule('a table of model type to quantity and word: {Text = [1000000, "token"]}', _price_units),
     "deadline": _duration_rule("1s", "30m"),
@@ -535,6 +593,8 @@ _RULES: dict[str, _Rule] = {
     "price_factor_limit": _number_rule("a number above 1", lambda number: number > 1),
     "required": _Rule("a list of model names", _names),
 }
+
+_HEARTBEAT = _secret_rule("http:// or https://, a host and a path, without user and password", _url)
 
 _SIGNING_SECRET = _secret_rule(
     "whsec_ and the base64 of 24 to 64 random bytes, as `openssl rand -base64 32` makes them", _signing_secret
@@ -661,6 +721,8 @@ def _source(raw: Mapping[str, Any], place: str, folder: Path) -> SourceSettings:
     values = {key: _read(raw, key, rule, place) for key, rule in _RULES.items() if key in raw}
     if "api_key_file" in values:
         values["api_key_file"] = str(folder / values["api_key_file"])
+    if "cron" in values:
+        values.setdefault("interval", _cron_interval(values["cron"], place))
     source = SourceSettings(**values)
     if source.api_key_env is not None and source.api_key_file is not None:
         raise SettingsError(f"{place}: api_key_env and api_key_file are both given. Keep the one that holds the key.")
@@ -670,6 +732,14 @@ def _source(raw: Mapping[str, Any], place: str, folder: Path) -> SourceSettings:
             f"lease = {format_duration(source.lease)}, or a slow fetch loses its lease."
         )
     return source
+
+
+def _cron_interval(cron: str, place: str) -> timedelta:
+    """What a source with this expression is late by."""
+    try:
+        return schedule.longest_gap(schedule.read_cron(cron))
+    except ValueError as error:
+        raise SettingsError(f"{place}: cron = {_quoted(cron)} {error}.") from None
 
 
 def _alert(raw: Mapping[str, Any], number: int, folder: Path) -> AlertSettings:

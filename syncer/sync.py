@@ -5,7 +5,6 @@ is waited for with no transaction open. The clock is the caller's.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from hashlib import blake2b
@@ -16,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from syncer import upstream
 from syncer.core import diff, health, parse, trust
 from syncer.core.catalog import Change, Kind, Snapshot
-from syncer.core.looks import Looks, observed_at
+from syncer.core.looks import observed_at
 from syncer.core.trust import Decision, Doubt, Policy, Seen
 from syncer.db import notices, store
 from syncer.db.engine import reading, writing
@@ -80,24 +79,35 @@ def sync_source(
     the source, and, once the failed run is recorded, UpstreamError, ClockError, DatabaseError or whatever went wrong.
     """
     kind = "approve" if approving else "sync"
-    with writing(engine) as connection:
-        claim = store.claim(
-            connection, origin(source), kind=kind, owner=owner, now=clock(), lease=source.lease, key=key
-        )
+    claim: Claim | None = None
+    try:
+        with writing(engine) as connection:
+            claim = store.claim(
+                connection, origin(source), kind=kind, owner=owner, now=clock(), lease=source.lease, key=key
+            )
+        return sync_claimed(engine, source, claim, key=key, clock=clock, keep=keep, approving=approving)
+    except (KeyboardInterrupt, SystemExit) as signal:  # it may come just between the two
+        if claim is not None:
+            closed_all_the_same(engine, claim, signal, key, clock)
+        raise
+
+
+def sync_claimed(
+    engine: Engine,
+    source: SourceSettings,
+    claim: Claim,
+    *,
+    key: str | None,
+    clock: Clock,
+    keep: Keep | None = None,
+    approving: Collection[Doubt] = (),
+) -> Report:
+    """`sync_source` from its claim on; the daemon claims a source together with its tick."""
     try:
         closing, decision = _look(engine, source, claim, key, clock, keep, approving)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the attempt leaves a run (law 9) and goes on up
         closing, decision = closed_all_the_same(engine, claim, error, key, clock), None
-    return report_of(source.name, kind, claim.run_id, closing, decision)
-
-
-def preview_source(engine: Engine | None, source: SourceSettings, *, key: str | None, clock: Clock) -> Report:
-    """What a sync would do now, writing nothing at all; `engine` is None where there is no database yet."""
-    response = upstream.fetch(upstream.catalog_url(source.url), key=key, etag=None, clock=clock, limits=_limits(source))
-    if engine is None:
-        return _preview(None, None, source, response, key)
-    with reading(engine) as connection:
-        return _preview(connection, store.last_claim(connection, source.name, key), source, response, key)
+    return report_of(source.name, "approve" if approving else "sync", claim.run_id, closing, decision)
 
 
 # -- the two ways a look can go ----------------------------------------------------------------------------------------
@@ -115,7 +125,7 @@ def _look(
     rules = rules_digest(source, claim.credential)
     usable = claim.stored_with == rules and claim.body_digest is not None
     etag = claim.etag if usable else None
-    response = upstream.fetch(upstream.catalog_url(source.url), key=key, etag=etag, clock=clock, limits=_limits(source))
+    response = upstream.fetch(upstream.catalog_url(source.url), key=key, etag=etag, clock=clock, limits=limits(source))
     at = observed_at(response.received_at, claim.last_observed_at)
     digest = str(claim.body_digest) if response.status == 304 else parse.body_digest(response.body)
     etag = response.etag or (claim.etag if response.status == 304 else None)
@@ -140,20 +150,21 @@ def judge(
     """Read one response and apply what is believed of it, all in one transaction; raises BadResponse or Fenced."""
     with reading(engine) as connection:
         catalog = store.catalog(connection, claim.source_id)  # our lease keeps it as it is
-    snapshot = _read(look, catalog, ever_listed=claim.ever_listed, key=key)
+    snapshot = read(look, catalog, ever_listed=claim.ever_listed, key=key)
     with writing(engine) as connection:
         store.fence(connection, claim)
-        seen = _seen(connection, claim, catalog, snapshot, source.required)
+        seen = gather(connection, claim, catalog, snapshot, source.required)
         decision = trust.decide(seen, policy(source), approving)
         counts = _apply(connection, claim, seen, decision)
-        closing = _closing(look, snapshot, decision, counts, clock())
+        closing = closing_of(look, snapshot, decision, counts, clock())
         store.close(connection, claim, closing)
     return closing, decision
 
 
-def _closing(
+def closing_of(
     look: Look, snapshot: Snapshot, decision: Decision, counts: Mapping[Kind, int], finished_at: datetime
 ) -> Closing:
+    """How a run ends that has decided."""
     return Closing(
         outcome=decision.outcome,
         observed_at=look.at,
@@ -198,7 +209,8 @@ def record_failure(engine: Engine, source: SourceSettings, error: SyncerError, *
 # -- gather, (decide,) apply -------------------------------------------------------------------------------------------
 
 
-def _read(look: Look, catalog: Catalog, *, ever_listed: bool, key: str | None) -> Snapshot:
+def read(look: Look, catalog: Catalog, *, ever_listed: bool, key: str | None) -> Snapshot:
+    """The response as a snapshot; raises BadResponse, without the key, where it is no catalog."""
     try:
         snapshot = parse.snapshot(look.body, look.at, catalog.by_digest)
         if not ever_listed and not snapshot.listed and not snapshot.rejected:
@@ -208,7 +220,7 @@ def _read(look: Look, catalog: Catalog, *, ever_listed: bool, key: str | None) -
     return snapshot
 
 
-def _seen(
+def gather(
     connection: Connection, claim: Claim, catalog: Catalog, snapshot: Snapshot, required: Collection[str]
 ) -> Seen:
     """Everything the decision rests on: whole states only of what moved, is missing or was pending."""
@@ -280,28 +292,6 @@ def _close_failed(connection: Connection, claim: Claim, failure: store.Failure, 
     return closed
 
 
-def _preview(
-    connection: Connection | None,
-    claim: Claim | None,
-    source: SourceSettings,
-    response: upstream.Response,
-    key: str | None,
-) -> Report:
-    at = observed_at(response.received_at, claim.last_observed_at if claim else None)
-    look = Look(body=response.body, at=at, status=response.status, digest="", remember=(None, "", ""))
-    if connection is None or claim is None:
-        snapshot = _read(look, Catalog(), ever_listed=False, key=key)
-        seen = Seen(snapshot=snapshot, known={}, listed=(), priced=(), looks=Looks(last=None, absent=None))
-    else:
-        catalog = store.catalog(connection, claim.source_id)
-        snapshot = _read(look, catalog, ever_listed=claim.ever_listed, key=key)
-        seen = _seen(connection, claim, catalog, snapshot, source.required)
-    decision = trust.decide(seen, policy(source))
-    counts = Counter(change.kind for change in decision.believed)
-    closing = _closing(look, snapshot, decision, counts, finished_at=at)
-    return report_of(source.name, "sync", None, closing, decision, changes=decision.believed)
-
-
 # -- small translations ------------------------------------------------------------------------------------------------
 
 
@@ -322,7 +312,8 @@ def origin(source: SourceSettings) -> store.Origin:
     )
 
 
-def _limits(source: SourceSettings) -> upstream.Limits:
+def limits(source: SourceSettings) -> upstream.Limits:
+    """What a fetch of the source may cost."""
     return upstream.Limits(deadline=source.deadline.total_seconds(), max_body=source.max_body)
 
 

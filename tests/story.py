@@ -26,8 +26,9 @@ import sqlalchemy as sa
 from syncer.core.trust import Doubt
 from syncer.db import engine as db
 from syncer.errors import SyncerError
+from syncer.preview import preview_source
 from syncer.settings import SourceSettings
-from syncer.sync import Keep, Report, preview_source, sync_source
+from syncer.sync import Keep, Report, sync_source
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 YEAR = 2026

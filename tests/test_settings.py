@@ -165,6 +165,13 @@ def test_the_environment_overrides_the_file(load: Loader) -> None:
     )
 
 
+def test_a_cron_source_is_late_by_its_own_gaps(load: Loader) -> None:
+    """With `cron` the interval, which lateness is measured by, is the longest gap of the expression, unless given."""
+    weekly = source("name = 'x'\ncron = '30 6 * * 1-5'\ntimezone = 'Europe/Berlin'", load)
+    assert (weekly.cron, weekly.timezone, weekly.interval) == ("30 6 * * 1-5", "Europe/Berlin", timedelta(days=3))
+    assert source("name = 'x'\ncron = '7 * * * *'\ninterval = '2h'", load).interval == timedelta(hours=2)
+
+
 def test_a_given_file_must_exist(tmp_path: Path) -> None:
     """--config with a missing file is an error that names it, not silence."""
     with pytest.raises(SettingsError, match=r"nope\.toml cannot be read: No such file"):
@@ -200,6 +207,13 @@ def test_a_wrong_file_says_what_and_where(load: Loader, text: str, words: list[s
         ("interval = 60", ["interval = 60", '"6h"']),
         ("interval = '0s'", ["interval = '0s'", "from 1s"]),
         ("interval = '1 hour'", ["'1 hour'"]),
+        ("cron = '0 0 * * * *'", ["cron = '0 0 * * * *'", "has 6 fields; cron has five"]),
+        ("cron = '61 * * * *'", ["cron = '61 * * * *'", "the minute '61': write 0 to 59"]),
+        ("cron = '0 0 31 2 *'", ["cron = '0 0 31 2 *'", "would never fire"]),
+        ("cron = 7", ["cron = 7", "five cron fields"]),
+        ("timezone = 'Europe/Belrin'", ["timezone = 'Europe/Belrin'", '"Europe/Berlin"']),
+        ("timezone = '../etc/passwd'", ["timezone = "]),
+        ("timezone = ''", ["timezone = ''"]),
         ("lease = '31m'", ["lease = '31m'", "30m"]),
         ("deadline = '10m'", ["deadline = 10m", "shorter than lease = 10m"]),
         ("max_body = true", ["max_body = true", "whole number"]),

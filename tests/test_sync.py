@@ -16,7 +16,7 @@ from syncer.core import parse
 from syncer.db import engine as db
 from syncer.db import store
 from syncer.errors import BadResponse, ClockError, FetchError, SourceBusy, SyncerError
-from syncer.sync import preview_source
+from syncer.preview import preview_source
 from tests.story import Story, body_of, instant
 from tests.upstream import Reply, Upstream, catalog_body, model
 

@@ -7,26 +7,31 @@ and the fence is one UPDATE that checks the token, so that two daemons hand a me
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from syncer import history
 from syncer.alerts.rules import Told
-from syncer.db.tables import changes, consumers, told
+from syncer.db.tables import changes, consumers, notices, told
 from syncer.errors import Fenced, UsageError
 
 LEASE = timedelta(minutes=2)
 LONGEST_LEASE = timedelta(hours=1)
+ACTIVE, PAUSED, DISABLED = "active", "paused", "disabled"
+CURSOR = "cursor"
+"""The state of a consumer that nothing is handed to: a person asks it, with `syncer changes --cursor`."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A message as it was frozen before its first attempt: the same bytes on each repeat, whatever happens meanwhile.
 
     `end` is the position once it is delivered; `told` and `failing` are what is then remembered of models and sources;
-    `since` is the first attempt.
+    `since` is the first attempt. Without an `id` it is a stretch of the feed that holds nothing to tell.
     """
 
     id: str
@@ -68,20 +73,32 @@ def all_consumers(connection: Connection) -> list[Consumer]:
 
 
 def require(connection: Connection, name: str) -> Consumer:
-    """The consumer called `name`; raises UsageError if it has never been seen."""
+    """The consumer called `name`; raises UsageError, which names the nearest one, if it has never been seen."""
     consumer = find(connection, name)
     if consumer is None:
-        raise UsageError(
-            f"there is no consumer {name!r} yet: `syncer alerts deliver` makes one of each [[alerts]] table"
-        )
+        nearest = get_close_matches(name, [other.name for other in all_consumers(connection)], n=1, cutoff=0)
+        meant = f": did you mean {nearest[0]}?" if nearest else ""
+        raise UsageError(f"there is no consumer {name!r}{meant} (`syncer alerts list` shows all)")
     return consumer
 
 
-def register(connection: Connection, name: str, *, position: int, now: datetime) -> None:
-    """Make the consumer's row if it has none."""
-    if find(connection, name) is None:
-        row = {"name": name, "position": position, "state": "active", "created_at": now, "failing": []}
-        connection.execute(consumers.insert().values(row))
+def register(connection: Connection, name: str, *, position: int, now: datetime, state: str = ACTIVE) -> bool:
+    """Make the consumer's row if it has none; was there none?"""
+    if find(connection, name) is not None:  # on PostgreSQL even a refused INSERT uses up an id
+        return False
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = {"name": name, "position": position, "state": state, "created_at": now, "failing": []}
+    new = insert(consumers).values(row).on_conflict_do_nothing(index_elements=["name"])
+    return connection.execute(new.returning(consumers.c.id)).first() is not None
+
+
+def require_within(consumer: Consumer, end: int) -> None:
+    """Raise UsageError if the consumer's position is beyond the feed's end."""
+    if consumer.position > end:
+        raise UsageError(
+            f"{consumer.name} is at feed id {consumer.position}, but the feed ends at {end}: the database was restored "
+            f"or replaced; `syncer alerts skip {consumer.name}` goes on from there"
+        )
 
 
 def claim(connection: Connection, name: str, *, owner: str, now: datetime) -> Consumer | None:
@@ -94,18 +111,16 @@ def claim(connection: Connection, name: str, *, owner: str, now: datetime) -> Co
     due = sa.or_(consumers.c.next_attempt_at.is_(None), consumers.c.next_attempt_at <= now)
     taken = connection.execute(
         sa.update(consumers)
-        .where(consumers.c.name == name, consumers.c.state == "active", free, due)
+        .where(consumers.c.name == name, consumers.c.state == ACTIVE, free, due)
         .values(lease_token=consumers.c.lease_token + 1, lease_owner=owner, lease_until=now + LEASE)
     )
     return find(connection, name) if taken.rowcount else None
 
 
-def fence(connection: Connection, held: Consumer) -> None:
-    """The first statement of a writing transaction: ours still, or Fenced."""
-    _set(connection, held, lease_owner=consumers.c.lease_owner)
+# -- by whoever holds it: each begins with the fence, one UPDATE that checks the token, or raises Fenced ---------------
 
 
-def freeze(connection: Connection, held: Consumer, batch: Batch) -> None:
+def freeze(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
     """Commit to a message before it is sent."""
     values = {
         "batch_id": batch.id,
@@ -118,34 +133,29 @@ def freeze(connection: Connection, held: Consumer, batch: Batch) -> None:
         },
         "batch_since": batch.since,
     }
-    _set(connection, held, **values)
+    return _set(connection, held, lease_until=now + LEASE, **values)
 
 
-def move(
-    connection: Connection, held: Consumer, end: int, remembered: Mapping[int, Told], failing: frozenset[str]
-) -> None:
-    """Go on to `end` and remember what was told; the batch is done with."""
-    _remember(connection, held, remembered)
-    _set(connection, held, position=end, failing=sorted(failing), **_NO_BATCH)
+def move(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+    """Go on behind a batch that told nothing, and remember what it leaves to be remembered."""
+    moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch))
+    _remember(connection, held, batch.told)
+    return moved
 
 
-def delivered(connection: Connection, held: Consumer, now: datetime) -> None:
-    """The batch has arrived."""
-    assert held.batch is not None, "only a batch can arrive"  # noqa: S101 - narrows the type
-    move(connection, held, held.batch.end, held.batch.told, held.batch.failing)
-    _set(connection, held, last_delivered_at=now, attempts=0, next_attempt_at=None, last_error=None)
-
-
-def prolong(connection: Connection, held: Consumer, now: datetime) -> None:
-    """Keep the consumer for another hand-over."""
-    _set(connection, held, lease_until=now + LEASE)
+def delivered(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+    """The frozen batch has arrived: go on behind it, and remember what it told."""
+    well = {"last_delivered_at": now, "attempts": 0, "next_attempt_at": None, "last_error": None}
+    moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch), **well)
+    _remember(connection, held, batch.told)
+    return moved
 
 
 def failed(
     connection: Connection, held: Consumer, *, error: str, next_attempt_at: datetime | None, disabled: str | None
 ) -> None:
     """The batch has not arrived: try again later, or never (with the reason)."""
-    state = {"state": "disabled", "reason": disabled} if disabled else {}
+    state = {"state": DISABLED, "reason": disabled} if disabled else {}
     _set(connection, held, attempts=held.attempts + 1, next_attempt_at=next_attempt_at, last_error=error, **state)
 
 
@@ -154,39 +164,39 @@ def release(connection: Connection, held: Consumer) -> None:
     _set(connection, held, lease_owner=None, lease_until=None)
 
 
-def set_state(connection: Connection, name: str, state: str, reason: str | None = None) -> None:
-    """Pause, resume or disable; an attempt is due at once when it becomes active."""
-    again = {"next_attempt_at": None, "attempts": 0, "batch_since": None} if state == "active" else {}
-    row = sa.update(consumers).where(consumers.c.name == name)
-    connection.execute(row.values(state=state, reason=reason, **again))
+# -- by a person -------------------------------------------------------------------------------------------------------
 
 
-def reposition(connection: Connection, name: str, position: int) -> None:
+def pause(connection: Connection, name: str, *, now: datetime) -> Consumer:
+    """Hand it nothing from the next message on. Raises UsageError for a cursor, and where there is no such consumer."""
+    consumer = _require_pushed(connection, name)
+    if consumer.state == ACTIVE:
+        reason = f"by a person, {now:%Y-%m-%d %H:%M}Z"
+        connection.execute(_row(consumer).values(state=PAUSED, reason=reason))
+    return require(connection, name)
+
+
+def resume(connection: Connection, name: str, *, now: datetime) -> Consumer:
+    """Go on where it stands, at once, with five new days of patience. Raises as `pause`."""
+    consumer = _require_pushed(connection, name)
+    fresh = {"next_attempt_at": None, "attempts": 0, "batch_since": None if consumer.batch is None else now}
+    connection.execute(_row(consumer).values(state=ACTIVE, reason=None, **fresh))
+    return require(connection, name)
+
+
+def reposition(connection: Connection, name: str, position: int) -> Consumer:
     """Put the consumer to another position, forgetting batch and memory; whoever is delivering now is fenced off."""
     consumer = require(connection, name)
+    fenced = {"lease_token": consumers.c.lease_token + 1, "lease_owner": None, "lease_until": None}
+    fresh: dict[str, Any] = {"next_attempt_at": None, "attempts": 0, "last_error": None, "failing": [], **_NO_BATCH}
+    connection.execute(_row(consumer).values(position=position, **fenced, **fresh))
     connection.execute(told.delete().where(told.c.consumer_id == consumer.id))
-    connection.execute(
-        sa.update(consumers)
-        .where(consumers.c.id == consumer.id)
-        .values(
-            position=position,
-            lease_token=consumers.c.lease_token + 1,
-            lease_owner=None,
-            lease_until=None,
-            next_attempt_at=None,
-            attempts=0,
-            last_error=None,
-            failing=[],
-            **_NO_BATCH,
-        )
-    )
+    return consumer
 
 
 def move_cursor(connection: Connection, name: str, seen: int, end: int, *, now: datetime) -> None:
     """Put a person's cursor from `seen` to `end`, making it if need be; Fenced if another look has moved it."""
-    if find(connection, name) is None:
-        row = {"name": name, "position": end, "state": "cursor", "created_at": now, "failing": []}
-        connection.execute(consumers.insert().values(row))
+    if register(connection, name, position=end, now=now, state=CURSOR):
         return
     where = sa.and_(consumers.c.name == name, consumers.c.position == seen)
     moved = connection.execute(sa.update(consumers).where(where).values(position=end, last_delivered_at=now))
@@ -195,9 +205,11 @@ def move_cursor(connection: Connection, name: str, seen: int, end: int, *, now: 
 
 
 def position_before(connection: Connection, moment: datetime) -> int:
-    """The position behind which everything was observed at `moment` or later."""
-    first = connection.execute(sa.select(sa.func.min(changes.c.id)).where(changes.c.observed_at >= moment)).scalar()
-    return history.feed_end(connection) if first is None else int(first) - 1
+    """The position behind which everything stands that was observed at `moment` or later."""
+    tables = (changes, notices)
+    queries = [sa.select(sa.func.min(table.c.id)).where(table.c.observed_at >= moment) for table in tables]
+    first = [one for one in (connection.execute(query).scalar() for query in queries) if one is not None]
+    return min(first) - 1 if first else history.feed_end(connection)
 
 
 def memory(connection: Connection, consumer: Consumer) -> dict[int, Told]:
@@ -209,12 +221,26 @@ def memory(connection: Connection, consumer: Consumer) -> dict[int, Told]:
 _NO_BATCH = dict.fromkeys(("batch_id", "batch_end", "batch_rules", "batch_body", "batch_told", "batch_since"))
 
 
-def _set(connection: Connection, held: Consumer, **values: Any) -> None:  # noqa: ANN401 - columns
-    ours = connection.execute(
-        sa.update(consumers).where(consumers.c.id == held.id, consumers.c.lease_token == held.token).values(values)
-    )
+def _behind(batch: Batch) -> dict[str, Any]:
+    return {"position": batch.end, "failing": sorted(batch.failing), **_NO_BATCH}
+
+
+def _row(consumer: Consumer) -> sa.Update:
+    return sa.update(consumers).where(consumers.c.id == consumer.id)
+
+
+def _require_pushed(connection: Connection, name: str) -> Consumer:
+    consumer = require(connection, name)
+    if consumer.state == CURSOR:
+        raise UsageError(f"{name} is a cursor of `syncer changes`: nothing is handed to it unless you ask")
+    return consumer
+
+
+def _set(connection: Connection, held: Consumer, **values: Any) -> Consumer:  # noqa: ANN401 - columns
+    ours = connection.execute(_row(held).where(consumers.c.lease_token == held.token).values(values))
     if ours.rowcount == 0:
         raise Fenced(f"another syncer took over the consumer {held.name}, or a person moved it")
+    return require(connection, held.name)
 
 
 def _remember(connection: Connection, held: Consumer, remembered: Mapping[int, Told]) -> None:

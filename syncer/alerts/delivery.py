@@ -2,7 +2,10 @@
 
 claim the consumer -> freeze its next message -> hand it over (no transaction open) -> move its position.
 
-- A message is committed before its first attempt: a repeat carries the same id and the same bytes (law 10).
+- A message is committed before its first attempt: a repeat carries the same id and the same bytes (law 10), whatever
+  becomes of the rules and the history meanwhile.
+- It holds what one run brought, or with `net` or a digest whatever has come together: at most 100 events or 256 KiB.
+  `net` looks at what one message covers, at most `_NET_WINDOW` items: what it tells is then always true of itself.
 - A failed one is tried again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, then every 12 h; after 5 days the consumer is
   disabled with the reason, keeping its position.
 - One slow or dead consumer never delays another: each is delivered to in a thread of its own.
@@ -10,23 +13,24 @@ claim the consumer -> freeze its next message -> hand it over (no transaction op
 
 import json
 import random
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from hashlib import blake2b
+from typing import NamedTuple
 
-import msgspec
 from sqlalchemy.engine import Connection, Engine
 
 from syncer import history
 from syncer.alerts import consumers
 from syncer.alerts.consumers import Batch, Consumer
-from syncer.alerts.event import event_of, feed_id
+from syncer.alerts.event import as_json, event_of, feed_id
 from syncer.alerts.feed import import_runs, read_feed
 from syncer.alerts.message import DeliveryError, Message, Sink
-from syncer.alerts.rules import Item, Rule, select
-from syncer.db.engine import writing
-from syncer.errors import Fenced, UsageError
+from syncer.alerts.rules import Item, Rule, Selection, Told, select
+from syncer.db.engine import reading, writing
+from syncer.errors import SyncerError, UsageError
 
 MOST_EVENTS = 100
 MOST_BYTES = 256 * 1024
@@ -34,9 +38,9 @@ GIVE_UP_AFTER = timedelta(days=5)
 RETRIES = tuple(
     timedelta(seconds=seconds) for seconds in (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 12 * 3600)
 )
-_ITEMS_AT_ONCE = 1_000
-_NOTHING = "[]"
-_JSON = msgspec.json.Encoder(decimal_format="number")
+_WINDOW = 250  # items looked at for one message; a stretch that holds nothing to tell is passed over silently
+_NET_WINDOW = 5_000
+_A_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 Clock = Callable[[], datetime]
 
@@ -52,38 +56,48 @@ class Subscription(NamedTuple):
 
 
 class Delivered(NamedTuple):
-    """What one round did for one consumer."""
+    """What one round did for one consumer.
+
+    `error` is why its last message did not arrive, `idle` why nothing was tried at all; `disabled`: it gets nothing
+    until a person resumes it.
+    """
 
     name: str
-    messages: int
-    events: int
-    error: str | None
+    messages: int = 0
+    events: int = 0
+    error: str | None = None
+    idle: str | None = None
+    disabled: bool = False
 
 
-def deliver(engine: Engine, subscription: Subscription, *, clock: Clock, owner: str) -> Delivered:
-    """Hand the consumer everything that it has not seen; raises UsageError if its position is beyond the feed.
+def deliver(
+    engine: Engine,
+    subscription: Subscription,
+    *,
+    clock: Clock,
+    owner: str,
+    chance: Callable[[], float] = random.random,
+    keep_going: Callable[[], bool] = lambda: True,
+) -> Delivered:
+    """Hand the consumer everything that it has not seen, until `keep_going`, asked between two messages, says no.
 
     A consumer that is paused, disabled, not due or in other hands gets nothing. A failed attempt is recorded, and
-    its next one left to a later round.
+    its next one left to a later round; `chance` in [0, 1) spreads it. Raises UsageError for a position beyond the feed
+    and for a name that is a cursor's, Fenced if somebody else took the consumer over.
     """
-    held = _claim(engine, subscription, clock, owner)
-    messages = events = 0
-    error = None
-    while held is not None:
-        batch = held.batch or _freeze_next(engine, subscription, held, clock)
-        if batch is None:
-            break
-        message = Message(id=batch.id, consumer=held.name, body=batch.body.encode(), events=_parsed(batch.body))
-        try:
-            subscription.sink(message)
-        except DeliveryError as refusal:
-            error = _record_failure(engine, msgspec.structs.replace(held, batch=batch), refusal, clock())
-            break
-        messages, events = messages + 1, events + len(message.events)
-        held = _record_arrival(engine, msgspec.structs.replace(held, batch=batch), clock())
-    if held is not None and error is None:
-        _release(engine, held)
-    return Delivered(subscription.name, messages, events, error)
+    with reading(engine, one_moment=True) as connection:  # most rounds end here, and make no writer wait
+        idle = _idle(connection, subscription, clock())
+    if idle is not None:
+        return idle
+    with writing(engine) as connection:
+        held = _claim(connection, subscription, clock(), owner)
+    if held is None:
+        return Delivered(subscription.name, idle="another syncer is delivering to it")
+    try:
+        return _hand_over(engine, subscription, held, clock, chance, keep_going)
+    finally:  # after a bug in a sink and a signal, too: nobody is to wait for the end of the lease
+        with suppress(SyncerError), writing(engine) as connection:
+            consumers.release(connection, held)
 
 
 def next_attempt(attempts: int, chance: float) -> timedelta:
@@ -92,116 +106,175 @@ def next_attempt(attempts: int, chance: float) -> timedelta:
     return wait * (1 + chance / 10)
 
 
+def digest_due_at(last: datetime, every: timedelta) -> datetime:
+    """When what was collected since `last` is due: at the next whole `every` in UTC (1d: midnight, 1w: Monday)."""
+    return _A_MONDAY + ((last - _A_MONDAY) // every + 1) * every
+
+
+# -- one round ---------------------------------------------------------------------------------------------------------
+
+
+def _idle(connection: Connection, subscription: Subscription, now: datetime) -> Delivered | None:
+    """Why there is nothing to do for this consumer now; None if there is."""
+    consumer = consumers.find(connection, subscription.name)
+    if consumer is None:
+        return None
+    if consumer.state == consumers.CURSOR:
+        raise UsageError(f"{consumer.name} is a cursor of `syncer changes` already: give the [[alerts]] another name")
+    end = history.feed_end(connection)
+    consumers.require_within(consumer, end)
+    why = _why_not(consumer, now)
+    if why is None and consumer.batch is None:
+        if consumer.position == end:
+            return Delivered(consumer.name)
+        why = _collects(consumer, subscription.digest, now)
+    return None if why is None else Delivered(consumer.name, idle=why, disabled=consumer.state == consumers.DISABLED)
+
+
+def _why_not(consumer: Consumer, now: datetime) -> str | None:
+    if consumer.state != consumers.ACTIVE:
+        return f"{consumer.state}: {consumer.reason}"
+    if consumer.next_attempt_at is not None and consumer.next_attempt_at > now:
+        return f"the next attempt is at {consumer.next_attempt_at:%Y-%m-%d %H:%M:%S}Z, since {consumer.last_error}"
+    return None
+
+
+def _collects(consumer: Consumer, every: timedelta | None, now: datetime) -> str | None:
+    if every is None:
+        return None
+    due_at = digest_due_at(consumer.last_delivered_at or consumer.created_at, every)
+    return f"collects until {due_at:%Y-%m-%d %H:%M}Z" if now < due_at else None
+
+
+def _claim(connection: Connection, subscription: Subscription, now: datetime, owner: str) -> Consumer | None:
+    start = 0 if subscription.start == "beginning" else history.feed_end(connection)
+    consumers.register(connection, subscription.name, position=start, now=now)
+    return consumers.claim(connection, subscription.name, owner=owner, now=now)
+
+
+def _hand_over(
+    engine: Engine,
+    subscription: Subscription,
+    held: Consumer,
+    clock: Clock,
+    chance: Callable[[], float],
+    keep_going: Callable[[], bool],
+) -> Delivered:
+    messages = events = 0
+    while held.state == consumers.ACTIVE and keep_going():
+        if held.batch is None:
+            step = _next_step(engine, subscription, held, clock())
+            if step is None:
+                break
+            held = _take(engine, held, step, clock())
+            continue
+        message = _message(held.name, held.batch)
+        try:
+            subscription.sink(message)
+        except DeliveryError as refusal:
+            error, disabled = _record_failure(engine, held, held.batch, refusal, clock(), chance())
+            return Delivered(held.name, messages, events, error=error, disabled=disabled)
+        with writing(engine) as connection:
+            held = consumers.delivered(connection, held, held.batch, clock())
+        messages, events = messages + 1, events + len(message.events)
+    return Delivered(held.name, messages, events)
+
+
+def _take(engine: Engine, held: Consumer, step: Batch, now: datetime) -> Consumer:
+    """Commit to a message, or to have passed over what is not told."""
+    with writing(engine) as connection:
+        return (consumers.freeze if step.id else consumers.move)(connection, held, step, now)
+
+
+def _message(consumer: str, batch: Batch) -> Message:
+    events = tuple(json.loads(batch.body, parse_float=Decimal))
+    return Message(id=batch.id, consumer=consumer, body=batch.body.encode(), events=events)
+
+
+def _record_failure(
+    engine: Engine, held: Consumer, batch: Batch, refusal: DeliveryError, now: datetime, chance: float
+) -> tuple[str, bool]:
+    """Leave the batch to a later attempt, or disable the consumer; what to say of it."""
+    last_at = batch.since + GIVE_UP_AFTER
+    disabled = None
+    if refusal.gone:
+        disabled = f"the other side never wants to hear again: {refusal}"
+    elif now >= last_at:
+        disabled = f"nothing got through for {GIVE_UP_AFTER.days} days: {refusal}"
+    wait = refusal.retry_after or next_attempt(held.attempts, chance)
+    at = None if disabled else max(min(now + wait, last_at), now)
+    with writing(engine) as connection:
+        consumers.failed(connection, held, error=str(refusal), next_attempt_at=at, disabled=disabled)
+    return disabled or str(refusal), disabled is not None
+
+
 # -- the next message --------------------------------------------------------------------------------------------------
 
 
-def _claim(engine: Engine, subscription: Subscription, clock: Clock, owner: str) -> Consumer | None:
-    now = clock()
-    with writing(engine) as connection:
-        start = 0 if subscription.start == "beginning" else history.feed_end(connection)
-        consumers.register(connection, subscription.name, position=start, now=now)
-        held = consumers.claim(connection, subscription.name, owner=owner, now=now)
-        end = history.feed_end(connection)
-    if held is not None and held.position > end:
-        raise UsageError(
-            f"the consumer {held.name} is at feed id {held.position}, but the feed ends at {end}: the database was "
-            f"restored or replaced; see what it missed, then run `syncer alerts skip {held.name}`"
-        )
-    return held
+def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: datetime) -> Batch | None:
+    """How the consumer goes on: with a message, or silently past items that it is not told; None at the feed's end.
 
-
-def _freeze_next(engine: Engine, subscription: Subscription, held: Consumer, clock: Clock) -> Batch | None:
-    """The consumer's next message, committed; None if there is nothing to tell (it then stands at the feed's end)."""
-    now = clock()
-    if subscription.digest and now - (held.last_delivered_at or held.created_at) < subscription.digest:
-        return None
-    while True:
-        with writing(engine) as connection:
-            consumers.fence(connection, held)
-            step = _next_step(connection, subscription.rule, consumers.require(connection, held.name), now)
-            if step is None:
-                return None
-            if step.body != _NOTHING:
-                consumers.freeze(connection, held, step)
-                return step
-            consumers.move(connection, held, step.end, step.told, step.failing)
-
-
-def _next_step(connection: Connection, rule: Rule, held: Consumer, now: datetime) -> Batch | None:
-    """How the consumer goes on: with a message, or silently past items that it is not told; None at the feed's end."""
-    items = list(read_feed(connection, after=held.position, limit=None if rule.net else _ITEMS_AT_ONCE))
+    No writer waits meanwhile: the lease keeps the consumer as it is, and the next writing transaction makes sure.
+    """
+    rule = subscription.rule
+    with reading(engine, one_moment=True) as connection:
+        items = list(read_feed(connection, after=held.position, limit=_NET_WINDOW if rule.net else _WINDOW))
+        told = consumers.memory(connection, held)
+        imported = import_runs(connection) if rule.news_only else frozenset[int]()
+        feed = feed_id(connection)
     if not items:
         return None
-    told = consumers.memory(connection, held)
-    imported = import_runs(connection) if rule.news_only else frozenset[int]()
-    chosen = select(rule, items, told, imported_runs=imported, failing=held.failing).chosen
-    feed = feed_id(connection)
-    fitting, body = _fitting(chosen, feed)
-    end = fitting[-1].id if len(fitting) < len(chosen) else items[-1].id
-    behind = [item for item in items if item.id <= end]
-    remembered = select(rule, behind, told, imported_runs=imported, failing=held.failing)
-    name = f"{feed[:12]}-{held.name}-{fitting[0].id}-{fitting[-1].id}" if fitting else ""
+    one_run = not rule.net and subscription.digest is None
+    end, selection, parts = _fill(rule, items, told, imported, held.failing, feed, one_run=one_run)
+    body = f"[{','.join(parts)}]"
     return Batch(
-        id=name,
+        id=_message_id(feed, held.name, selection.chosen, body) if parts else "",
         end=end,
         rules=rule.digest(),
         body=body,
-        told=remembered.told,
-        failing=remembered.failing,
+        told=selection.told,
+        failing=selection.failing,
         since=now,
     )
 
 
-def _fitting(chosen: Sequence[Item], feed: str) -> tuple[list[Item], str]:
-    """As many items, all of one run, as one message may hold, and their JSON; one that is too large goes alone."""
-    fitting: list[Item] = []
+def _fill(
+    rule: Rule,
+    items: Sequence[Item],
+    told: Mapping[int, Told],
+    imported: Collection[int],
+    failing: Collection[str],
+    feed: str,
+    *,
+    one_run: bool,
+) -> tuple[int, Selection, list[str]]:
+    """The largest stretch of `items` whose events fit into one message: its end, what is chosen of it, and their JSON.
+
+    What is chosen of a shorter stretch may be more with `net`, so it is chosen anew until it fits.
+    """
+    while True:
+        selection = select(rule, items, told, imported_runs=imported, failing=failing)
+        parts = _fitting(selection.chosen, feed, one_run=one_run)
+        if len(parts) == len(selection.chosen):
+            return items[-1].id, selection, parts
+        end = selection.chosen[len(parts) - 1].id
+        items = [item for item in items if item.id <= end]
+
+
+def _fitting(chosen: Sequence[Item], feed: str, *, one_run: bool) -> list[str]:
+    """The events of as many items as one message may hold; one that is too large goes alone."""
     parts: list[str] = []
-    size = 2
+    size = 1
     for item in chosen[:MOST_EVENTS]:
-        part = _JSON.encode(event_of(item, feed)).decode()
+        part = as_json(event_of(item, feed))
         size += len(part.encode()) + 1
-        if fitting and (size > MOST_BYTES or item.run_id != fitting[0].run_id):
+        if parts and (size > MOST_BYTES or (one_run and item.run_id != chosen[0].run_id)):
             break
-        fitting.append(item)
         parts.append(part)
-    return fitting, f"[{','.join(parts)}]"
+    return parts
 
 
-def _parsed(body: str) -> tuple[Any, ...]:
-    return tuple(json.loads(body, parse_float=Decimal))
-
-
-# -- what came of it ---------------------------------------------------------------------------------------------------
-
-
-def _record_arrival(engine: Engine, held: Consumer, now: datetime) -> Consumer:
-    """Move on; the lease is taken anew, since a hand-over may last as long as its deadline."""
-    with writing(engine) as connection:
-        consumers.fence(connection, held)
-        consumers.delivered(connection, held, now)
-        consumers.prolong(connection, held, now)
-        return consumers.require(connection, held.name)
-
-
-def _record_failure(engine: Engine, held: Consumer, refusal: DeliveryError, now: datetime) -> str:
-    assert held.batch is not None  # noqa: S101 - narrows the type
-    wait = refusal.retry_after or next_attempt(held.attempts, random.random())
-    disabled = None
-    if refusal.gone:
-        disabled = f"the other side never wants to hear again: {refusal}"
-    elif now + wait - held.batch.since > GIVE_UP_AFTER:
-        disabled = f"nothing got through for {GIVE_UP_AFTER.days} days: {refusal}"
-    with writing(engine) as connection:
-        consumers.fence(connection, held)
-        at = None if disabled else now + wait
-        consumers.failed(connection, held, error=str(refusal), next_attempt_at=at, disabled=disabled)
-        consumers.release(connection, held)
-    return disabled or str(refusal)
-
-
-def _release(engine: Engine, held: Consumer) -> None:
-    try:
-        with writing(engine) as connection:
-            consumers.release(connection, held)
-    except Fenced:
-        pass  # somebody took it over meanwhile: it is theirs to release
+def _message_id(feed: str, consumer: str, chosen: Sequence[Item], body: str) -> str:
+    """Equal for equal bodies only: a replay under other rules must not look like a repeat of what was received."""
+    content = blake2b(body.encode(), digest_size=8).hexdigest()
+    return f"{feed[:12]}-{consumer}-{chosen[0].id}-{chosen[-1].id}-{content}"

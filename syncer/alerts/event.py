@@ -1,10 +1,13 @@
 """The one event shape, wherever a change leaves syncer: CloudEvents 1.0 (https://cloudevents.io), JSON format.
 
 `id` is the feed id as a string, the same on each repeat; `source` carries the database's random feed id, so that a
-restored or copied database is told apart; `time` is when syncer looked, `data` holds when it happened.
+restored or copied database is told apart; `time` is when syncer looked, `data` holds when it happened. `as_json` is
+the one way in which it is written, so that an event is the same bytes in a webhook, a file and on the command line.
+`schema` says all this to programs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +17,7 @@ from sqlalchemy.engine import Connection
 from syncer import history
 from syncer.core import money
 from syncer.core.catalog import TRACKED, Kind
+from syncer.core.jsontext import json_line
 from syncer.db.tables import feed as feed_table
 from syncer.history import ChangeRow, NoticeRow
 
@@ -53,6 +57,16 @@ def notice_event(row: NoticeRow, feed: str) -> dict[str, Any]:
 def event_of(item: ChangeRow | NoticeRow, feed: str) -> dict[str, Any]:
     """Any item of the feed as a CloudEvent."""
     return event(item, feed) if isinstance(item, ChangeRow) else notice_event(item, feed)
+
+
+def as_json(event: Mapping[str, Any]) -> str:
+    """An event on one line of JSON."""
+    return json_line(event)
+
+
+def schema() -> str:
+    """The JSON Schema (2020-12) of each event, as text."""
+    return resources.files(__package__).joinpath("event.schema.json").read_text("utf-8")
 
 
 def _envelope(row: ChangeRow | NoticeRow, feed: str, kind: str, subject: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 from operator import attrgetter
 
 import sqlalchemy as sa
@@ -15,10 +15,16 @@ from syncer.db.tables import runs
 
 
 def read_feed(connection: Connection, *, after: int, limit: int | None = None) -> Iterator[Item]:
-    """The items behind the position `after`, oldest first; it streams. UsageError for a position beyond the end."""
+    """The items behind the position `after`, oldest first; it streams. UsageError for a position beyond the end.
+
+    It ends where the feed ended at the call: what is committed between the two questions below is left for a later
+    look, on any isolation level, so that a change is never passed over for a notice behind it (law 8).
+    """
+    end = history.feed_end(connection)
     changes = history.changes(connection, after=after, limit=limit)
     notices = history.notices(connection, after=after, limit=limit)
-    return islice(heapq.merge(changes, notices, key=attrgetter("id")), limit)
+    merged: Iterator[Item] = heapq.merge(changes, notices, key=attrgetter("id"))
+    return islice(takewhile(lambda item: item.id <= end, merged), limit)
 
 
 def import_runs(connection: Connection) -> frozenset[int]:

@@ -17,6 +17,8 @@ from syncer.errors import SyncerError
 
 COMMANDS = {
     "sync": "syncer.cli.syncing",
+    "run": "syncer.cli.running",
+    "schedule": "syncer.cli.running",
     "demo": "syncer.cli.demo",
     "status": "syncer.cli.show",
     "models": "syncer.cli.show",
@@ -33,7 +35,12 @@ COMMANDS = {
     "alerts": "syncer.cli.alerts",
     "import": "syncer.cli.importing",
     "export": "syncer.cli.exporting",
+    "source": "syncer.cli.upkeep",
+    "prune": "syncer.cli.upkeep",
+    "monitoring": "syncer.cli.monitoring",
+    "service": "syncer.cli.service",
     "config": "syncer.cli.admin",
+    "schema": "syncer.cli.admin",
     "db": "syncer.cli.admin",
 }
 """command -> the module that defines it, in the order in which `syncer --help` lists them."""

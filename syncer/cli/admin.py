@@ -1,4 +1,4 @@
-"""`syncer config` and `syncer db`: what is configured, and the schema."""
+"""`syncer config`, `syncer db` and `syncer schema`: what is configured, and the forms of what is kept and sent."""
 
 import json
 import os
@@ -31,9 +31,22 @@ def config_command(app: App, *, as_json: bool) -> None:
                 print_line(f"{name} = {json.dumps(value, default=str)}", out=sys.stdout)
 
 
+@click.group("schema", cls=Group)
+def schema_command() -> None:
+    """Print the forms that programs may rely on."""
+
+
+@schema_command.command("event")
+def event_command() -> None:
+    """Print the JSON Schema (2020-12) of the events: webhooks, files, commands, `syncer changes --json`."""
+    from syncer.alerts.event import schema
+
+    print_line(schema().rstrip(), out=sys.stdout)
+
+
 @click.group("db", cls=Group)
 def db_command() -> None:
-    """Look after the database: its schema and its consistency."""
+    """Look after the database: its schema, its consistency, and where it lives."""
 
 
 @db_command.command("upgrade")
@@ -98,3 +111,68 @@ def verify_command(app: App, *, as_json: bool) -> None:
         print_line(json_line(shown) if as_json else f"{where}: {verdict.law}: {verdict.what}", out=sys.stdout)
     if broken:
         sys.exit(1)
+
+
+@db_command.command("copy")
+@click.argument("url")
+@click.pass_obj
+def copy_command(app: App, url: str) -> None:
+    """Copy the database to URL, an empty one: SQLite to PostgreSQL, or back; ids, feed and positions are kept.
+
+    Stop every syncer first: what is written during the copy stays behind. The original is only read. All or nothing;
+    what is copied is compared with the original, and held against every law, before it is kept.
+    """
+    from syncer.cli.app import now
+    from syncer.cli.output import progress
+    from syncer.db import engine as db
+    from syncer.db.copy import copy_database, count_batches
+
+    source = app.engine(read_only=True)
+    db.require_schema(source)
+    _refuse_password(url)
+    target = db.open_engine(url)
+    click.get_current_context().call_on_close(target.dispose)
+    with progress("Copying", total=count_batches(source), err=sys.stderr) as advance:
+        copied = copy_database(source, target, now=now(), advance=advance)
+    for table in copied:
+        print_line(f"{table.table}: {table.rows} rows, digest {table.digest}", out=sys.stdout)
+    equal = f"{db.location(target)} is now an equal copy of {db.location(source)}"
+    print_line(f"{equal}: make it the database_url, and start again", out=sys.stdout)
+
+
+def _refuse_password(url: str) -> None:
+    """Law 11: everybody on this machine reads the process list, and a shell keeps its history."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from syncer.errors import UsageError
+
+    try:
+        given = make_url(url)
+    except (ArgumentError, ValueError):
+        return  # `open_engine` says so
+    if given.password or "password" in given.query:
+        raise UsageError(
+            "a password on the command line stands in the process list: leave it out of the URL, "
+            "and put it into ~/.pgpass or the variable PGPASSWORD"
+        )
+
+
+@db_command.command("renew-feed")
+@click.pass_obj
+def renew_feed_command(app: App) -> None:
+    """Give the feed a new id after a restore from backup, so that its readers can tell.
+
+    Feed ids are given out a second time then, to other events. Positions stay; a consumer that stands beyond the end
+    of the feed is named, and waits for `syncer alerts skip`.
+    """
+    from syncer.db.upkeep import renew_feed
+
+    renewed = renew_feed(app.amender())
+    print_line(f"feed {renewed.old} is now {renewed.new}; its last id is {renewed.last_id}", out=sys.stdout)
+    for consumer in renewed.beyond:
+        print_line(
+            f"{consumer.consumer}: its position {consumer.position} is beyond the end; it is told nothing until "
+            f"`syncer alerts skip {consumer.consumer}`",
+            out=sys.stdout,
+        )

@@ -3,9 +3,12 @@
 import os
 import random
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -16,13 +19,14 @@ from syncer.cli.times import MOMENT
 from syncer.errors import SyncerError, UsageError
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
+    from sqlalchemy.engine import Connection, Engine
 
     from syncer.alerts.consumers import Consumer
-    from syncer.alerts.delivery import Subscription
+    from syncer.alerts.delivery import Delivered, Subscription
     from syncer.settings import AlertSettings
 
-_AT_ONCE = 16  # consumers at the same time: a dead one costs a deadline, and must cost it nobody else
+_FAILED = 1
+_WORST_FIRST = (_FAILED, 2, 75, 0)
 
 
 @click.group("alerts", cls=Group)
@@ -33,6 +37,9 @@ def alerts_command() -> None:
     """
 
 
+# -- list --------------------------------------------------------------------------------------------------------------
+
+
 @alerts_command.command("list")
 @row_options
 @click.pass_obj
@@ -40,7 +47,7 @@ def list_command(app: App) -> None:
     """Show each consumer: its position, what it has not been told yet, its last error and next attempt.
 
     `lag` is in feed ids, `lag_seconds` the age of the oldest of them. A consumer that left the configuration is an
-    `orphan`.
+    `orphan`, and has no lag; a `new` one begins with the first `syncer alerts deliver`.
     """
     from syncer import history
     from syncer.alerts import consumers
@@ -54,52 +61,130 @@ def list_command(app: App) -> None:
         ages = {name: oldest_after(connection, consumer.position) for name, consumer in known.items()}
     columns = ("consumer", "state", "position", "lag", "lag_seconds", "last_delivered_at", "next_attempt_at", "error")
     rows = [_row(consumer, end, ages[name], present, configured) for name, consumer in known.items()]
-    rows += [(name, "new", None, None, None, None, None, None) for name in sorted(configured - known.keys())]
+    rows += [(name, "new", *[None] * 6) for name in sorted(configured - known.keys())]
     print_rows(columns, rows, format=form(), out=sys.stdout, title="Consumers")
 
 
 def _row(
     consumer: "Consumer", end: int, oldest: datetime | None, present: datetime, configured: set[str]
 ) -> tuple[Any, ...]:
-    state = consumer.state if consumer.name in configured or consumer.state == "cursor" else "orphan"
-    lag = max(end - consumer.position, 0) if state != "orphan" else None
-    seconds = int((present - oldest).total_seconds()) if oldest and lag else 0 if lag == 0 else None
-    error = consumer.reason or consumer.last_error
-    if consumer.position > end:
-        error = f"its position is beyond the feed's end {end}: was the database restored? (syncer alerts skip)"
+    from syncer.alerts import consumers
+
+    is_orphan = consumer.name not in configured and consumer.state != consumers.CURSOR
+    lag = None if is_orphan or consumer.position > end else end - consumer.position
+    seconds = None if lag is None else int((present - oldest).total_seconds()) if oldest else 0
+    state = "orphan" if is_orphan else consumer.state
     delivered, due = consumer.last_delivered_at, consumer.next_attempt_at
-    return consumer.name, state, consumer.position, lag, seconds, delivered, due, error
+    return consumer.name, state, consumer.position, lag, seconds, delivered, due, _trouble(consumer, end)
+
+
+def _trouble(consumer: "Consumer", end: int) -> str | None:
+    """What is wrong, or why it is not told anything."""
+    from syncer.alerts import consumers
+
+    try:
+        consumers.require_within(consumer, end)
+    except UsageError as beyond:
+        return str(beyond)
+    return consumer.reason or consumer.last_error
+
+
+# -- deliver -----------------------------------------------------------------------------------------------------------
+
+
+class Outcome(NamedTuple):
+    """What came of one consumer: what was done, or what went wrong instead."""
+
+    name: str
+    done: "Delivered | None" = None
+    error: Exception | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """This consumer's share of the exit code."""
+        if self.error is not None:
+            return self.error.exit_code if isinstance(self.error, SyncerError) else _FAILED
+        return _FAILED if self.done and (self.done.error or self.done.disabled) else 0
+
+    @property
+    def problem(self) -> str | None:
+        """What went wrong in this very round."""
+        if self.error is not None:
+            return str(self.error) if isinstance(self.error, SyncerError) else repr(self.error)
+        return self.done.error if self.done else None
 
 
 @alerts_command.command("deliver")
-@click.option("--quiet", "-q", is_flag=True, help="Print only problems.")
-@click.pass_obj
-def deliver_command(app: App, *, quiet: bool) -> None:
+@click.option("--quiet", "-q", is_flag=True, help="Print only new problems (for cron mail).")
+@click.pass_context
+def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
     """Hand every consumer what it has not been told; put it behind `syncer sync` in cron.
 
-    One that is down is tried again later, and delays no other. Exit code 1 if one could not be reached.
+    One that is down is tried again later, and delays no other.
+
+    \b
+    Exit codes, the worst of all consumers: 0 done, 1 one could not be reached or is disabled,
+    2 usage or configuration, 75 another syncer took one over.
     """
+    app: App = ctx.obj
     app.start_logging()
     alerts = _configured(app)
     engine = app.amender()
     _note_stale_sources(app, engine)
-    with ThreadPoolExecutor(min(_AT_ONCE, len(alerts))) as pool:
-        outcomes = list(pool.map(lambda alert: _deliver(engine, alert), alerts))
-    for name, line, failed in outcomes:
-        if failed or not quiet:
-            print_line(f"{name}: {line}", out=sys.stderr if failed else sys.stdout)
-    sys.exit(1 if any(failed for _, _, failed in outcomes) else 0)
+    outcomes = _deliver_all(engine, alerts)
+    for outcome in outcomes:
+        _print_outcome(outcome, quiet=quiet)
+    _raise_bugs(outcomes)
+    codes = {outcome.exit_code for outcome in outcomes}
+    ctx.exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _deliver(engine: "Engine", alert: "AlertSettings") -> tuple[str, str, bool]:
+def _deliver_all(engine: "Engine", alerts: "Sequence[AlertSettings]") -> list[Outcome]:
+    """A thread for each: a dead one costs a deadline, and nobody else's time."""
+    stop = Event()
+    with ThreadPoolExecutor(len(alerts), thread_name_prefix="syncer-alerts") as pool:
+        try:
+            return list(pool.map(partial(deliver_to, engine, stop), alerts))
+        except BaseException:
+            stop.set()  # by a signal: each thread ends with the message at hand
+            raise
+
+
+def deliver_to(engine: "Engine", stop: Event, alert: "AlertSettings") -> Outcome:
+    """Hand one consumer what it has not been told, until `stop` is set; what came of it, errors too."""
     from syncer.alerts.delivery import deliver
 
     try:
-        done = deliver(engine, _subscription(alert), clock=now, owner=owner())
-    except SyncerError as error:
-        return alert.name, str(error), True
-    told = f"{done.events} events in {done.messages} messages" if done.messages else "nothing new"
-    return alert.name, done.error or told, done.error is not None
+        subscription = _subscription(alert)
+        done = deliver(engine, subscription, clock=now, owner=owner(), keep_going=lambda: not stop.is_set())
+    except Exception as error:  # noqa: BLE001 - a bug is raised by `_raise_bugs`, when all have had their turn
+        return Outcome(alert.name, error=error)
+    return Outcome(alert.name, done)
+
+
+def _print_outcome(outcome: Outcome, *, quiet: bool) -> None:
+    if outcome.problem is not None:
+        print_line(f"{outcome.name}: {outcome.problem}", out=sys.stderr)
+    done = outcome.done
+    if done is None or quiet:
+        return
+    if done.messages:
+        told = f"{_count(done.events, 'event')} in {_count(done.messages, 'message')}"
+        print_line(f"{outcome.name}: {told}", out=sys.stdout)
+    elif done.error is None:
+        print_line(f"{outcome.name}: {done.idle or 'nothing new'}", out=sys.stdout)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _raise_bugs(outcomes: Sequence[Outcome]) -> None:
+    bugs = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, SyncerError)]
+    if len(bugs) == 1:
+        raise bugs[0]
+    if bugs:
+        raise ExceptionGroup("several consumers failed for reasons that are bugs in syncer", bugs)
 
 
 def _subscription(alert: "AlertSettings") -> "Subscription":
@@ -126,11 +211,12 @@ def _subscription(alert: "AlertSettings") -> "Subscription":
 def _note_stale_sources(app: App, engine: "Engine") -> None:
     """A source that nobody syncs any more says nothing by itself."""
     from syncer.db import notices
-    from syncer.db.engine import writing
 
     for source in app.settings.sources:
-        with writing(engine) as connection:
-            notices.note_stale(connection, source.name, now=now(), interval=source.interval)
+        notices.note_stale(engine, source.name, now=now(), interval=source.interval)
+
+
+# -- test --------------------------------------------------------------------------------------------------------------
 
 
 @alerts_command.command("test")
@@ -143,7 +229,24 @@ def test_command(app: App, name: str) -> None:
 
     alert = _alert(app, name)
     sink_for(alert, os.environ, clock=now)(sample(name, now(), random.getrandbits(64)))
-    print_line(f"{name}: the sample was taken", out=sys.stdout)
+    print_line(f"{name}: {_taken(alert)}", out=sys.stdout)
+
+
+def _taken(alert: "AlertSettings") -> str:
+    """What it means for this kind of consumer that it took the sample."""
+    from syncer import settings
+
+    said = {
+        settings.Webhook: "the webhook answered 2xx, so it took the sample",
+        settings.Chat: "the chat took the sample",
+        settings.Command: "the command read the sample and exited with 0",
+        settings.File: "the sample stands at the end of the file",
+        settings.RedisStream: "Redis appended the sample to the stream",
+    }
+    return said[type(settings.sink_target(alert, os.environ))]
+
+
+# -- what a person does with one ---------------------------------------------------------------------------------------
 
 
 @alerts_command.command("replay")
@@ -156,9 +259,10 @@ def replay_command(app: App, name: str, since: datetime) -> None:
     from syncer.db.engine import writing
 
     with writing(app.amender()) as connection:
+        _ensure(app, connection, name)
         position = consumers.position_before(connection, since)
-        consumers.reposition(connection, name, position)
-    print_line(f"{name}: goes on behind feed id {position}", out=sys.stdout)
+        consumer = consumers.reposition(connection, name, position)
+    print_line(f"{name}: goes on behind feed id {position}{_but(consumer)}", out=sys.stdout)
 
 
 @alerts_command.command("skip")
@@ -171,9 +275,10 @@ def skip_command(app: App, name: str) -> None:
     from syncer.db.engine import writing
 
     with writing(app.amender()) as connection:
+        _ensure(app, connection, name)
         position = history.feed_end(connection)
-        consumers.reposition(connection, name, position)
-    print_line(f"{name}: goes on behind feed id {position}, the end of the feed", out=sys.stdout)
+        consumer = consumers.reposition(connection, name, position)
+    print_line(f"{name}: goes on behind feed id {position}, the end of the feed{_but(consumer)}", out=sys.stdout)
 
 
 @alerts_command.command("pause")
@@ -181,7 +286,13 @@ def skip_command(app: App, name: str) -> None:
 @click.pass_obj
 def pause_command(app: App, name: str) -> None:
     """Tell NAME nothing until it is resumed; it keeps its position."""
-    _set_state(app, name, "paused")
+    from syncer.alerts import consumers
+    from syncer.db.engine import writing
+
+    with writing(app.amender()) as connection:
+        _ensure(app, connection, name)
+        consumer = consumers.pause(connection, name, now=now())
+    print_line(f"{name}: {consumer.state}, behind feed id {consumer.position}", out=sys.stdout)
 
 
 @alerts_command.command("resume")
@@ -189,17 +300,31 @@ def pause_command(app: App, name: str) -> None:
 @click.pass_obj
 def resume_command(app: App, name: str) -> None:
     """Go on with a NAME that was paused or disabled, from where it stands, at once."""
-    _set_state(app, name, "active")
-
-
-def _set_state(app: App, name: str, state: str) -> None:
     from syncer.alerts import consumers
     from syncer.db.engine import writing
 
     with writing(app.amender()) as connection:
-        consumers.require(connection, name)
-        consumers.set_state(connection, name, state)
-    print_line(f"{name}: {state}", out=sys.stdout)
+        _ensure(app, connection, name)
+        consumer = consumers.resume(connection, name, now=now())
+    print_line(f"{name}: {consumer.state}, goes on behind feed id {consumer.position}", out=sys.stdout)
+
+
+def _but(consumer: "Consumer") -> str:
+    from syncer.alerts import consumers
+
+    stopped = consumer.state in {consumers.PAUSED, consumers.DISABLED}
+    return f", once it is resumed (it is {consumer.state})" if stopped else ""
+
+
+def _ensure(app: App, connection: "Connection", name: str) -> None:
+    """A configured consumer may be spoken of before its first delivery."""
+    from syncer import history
+    from syncer.alerts import consumers
+
+    for alert in app.settings.alerts:
+        if alert.name == name:
+            position = 0 if alert.start == "beginning" else history.feed_end(connection)
+            consumers.register(connection, name, position=position, now=now())
 
 
 def _configured(app: App) -> "tuple[AlertSettings, ...]":
@@ -209,8 +334,10 @@ def _configured(app: App) -> "tuple[AlertSettings, ...]":
 
 
 def _alert(app: App, name: str) -> "AlertSettings":
-    found = [alert for alert in _configured(app) if alert.name == name]
-    if not found:
-        names = ", ".join(alert.name for alert in app.settings.alerts)
-        raise UsageError(f"there is no [[alerts]] table named {name!r}; there are: {names}")
-    return found[0]
+    from difflib import get_close_matches
+
+    by_name = {alert.name: alert for alert in _configured(app)}
+    if name not in by_name:
+        (nearest,) = get_close_matches(name, list(by_name), n=1, cutoff=0)
+        raise UsageError(f"there is no [[alerts]] table named {name!r}: did you mean {nearest}?")
+    return by_name[name]

@@ -32,15 +32,19 @@ class App:
     @cached_property
     def settings(self) -> "Settings":
         """The effective configuration."""
+        return self.load_settings()
+
+    def load_settings(self) -> "Settings":
+        """The configuration as it is now: a daemon reads it anew on SIGHUP."""
         from syncer import settings
 
         return settings.load(os.environ, config=self._config, cwd=Path.cwd())
 
-    def start_logging(self) -> None:
-        """Log to stderr as asked."""
+    def start_logging(self, *, at_least: int = 0) -> None:
+        """Log to stderr as asked; a daemon says `at_least` what it does."""
         from syncer.cli import logs
 
-        logs.configure(self._log_format, self._verbose, sys.stderr)
+        logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr)
 
     def writer(self) -> "Engine":
         """The database for a command that syncs: created if it is empty, refused if it is older or newer."""
@@ -76,6 +80,9 @@ class App:
         engine = self.engine(read_only=True)
         require_schema(engine)
         with reading(engine, one_moment=True) as connection:
+            if connection.dialect.name == "postgresql":
+                # A writer that stops is ended by the server; `syncer export | less` may wait for its reader.
+                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             yield connection
 
     def engine(self, *, read_only: bool = False) -> "Engine":

@@ -105,7 +105,7 @@ def _read(file: Path) -> Iterator[Usage]:
         except UnicodeDecodeError:
             raise UsageError(f"{file} is not UTF-8 text: save it as CSV in UTF-8") from None
         except (ValueError, csv.Error) as error:
-            raise UsageError(f"{file}, line {reader.line_num}: {error}") from None
+            raise UsageError(f"{file}, line {reader.reader.line_num}: {error}") from None
 
 
 def _require_columns(file: Path, reader: "csv.DictReader[str]") -> None:

@@ -1,20 +1,22 @@
 """`syncer changes --cursor NAME`: what changed since a name last looked."""
 
 import sys
-from itertools import takewhile
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from syncer.alerts import consumers
-from syncer.alerts.event import event_of, feed_id
+from syncer.alerts.event import as_json, event_of, feed_id
 from syncer.alerts.feed import import_runs, read_feed
 from syncer.alerts.rules import Item, is_old
 from syncer.cli.app import App, form, now
-from syncer.cli.output import json_line, print_line, print_rows
+from syncer.cli.output import print_line, print_rows
 from syncer.db.engine import reading, writing
 from syncer.errors import UsageError
 from syncer.history import ChangeRow, feed_end
 
-CURSOR = "cursor"
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
 _COLUMNS = ("id", "observed_at", "source", "kind", "model", "old_price", "price", "note")
 
 
@@ -25,25 +27,50 @@ def print_news(app: App, name: str, *, peek: bool) -> None:
     was imported is no news.
     """
     engine = app.amender()
+    _refuse_consumer(app, name)
     with reading(engine, one_moment=True) as connection:
         end = feed_end(connection)
-        cursor = consumers.find(connection, name)
-        if cursor is not None and cursor.state != CURSOR:
-            raise UsageError(f"{name} is an [[alerts]] consumer, which moves by itself: name a cursor of your own")
-        position = end if cursor is None else cursor.position
-        imported = import_runs(connection)
-        behind = takewhile(lambda item: item.id <= end, read_feed(connection, after=position))
-        items = (item for item in behind if not is_old(item, imported))
-        if form() == "json":
-            feed = feed_id(connection)
-            for item in items:
-                print_line(json_line(event_of(item, feed)), out=sys.stdout)
-        else:
-            print_rows(_COLUMNS, map(_row, items), format=form(), out=sys.stdout, title=f"News for {name}")
+        position = _position(connection, name, end, peek=peek)
+        _print(connection, name, _news(connection, position))
     sys.stdout.flush()
     if not peek:
         with writing(engine) as connection:
             consumers.move_cursor(connection, name, position, end, now=now())
+
+
+def _position(connection: "Connection", name: str, end: int, *, peek: bool) -> int:
+    cursor = consumers.find(connection, name)
+    if cursor is None:
+        if not peek:
+            print_line(f"{name} is a new cursor: it shows what comes behind feed id {end}", out=sys.stderr)
+        return end
+    if cursor.state != consumers.CURSOR:
+        raise _named_like_a_consumer(name)
+    consumers.require_within(cursor, end)
+    return cursor.position
+
+
+def _refuse_consumer(app: App, name: str) -> None:
+    if any(alert.name == name for alert in app.settings.alerts):
+        raise _named_like_a_consumer(name)
+
+
+def _named_like_a_consumer(name: str) -> UsageError:
+    return UsageError(f"{name} is an [[alerts]] consumer, which moves by itself: name a cursor of your own")
+
+
+def _news(connection: "Connection", position: int) -> Iterator[Item]:
+    imported = import_runs(connection)
+    return (item for item in read_feed(connection, after=position) if not is_old(item, imported))
+
+
+def _print(connection: "Connection", name: str, items: Iterator[Item]) -> None:
+    if form() == "json":
+        feed = feed_id(connection)
+        for item in items:
+            print_line(as_json(event_of(item, feed)), out=sys.stdout)
+    else:
+        print_rows(_COLUMNS, map(_row, items), format=form(), out=sys.stdout, title=f"News for {name}")
 
 
 def _row(item: Item) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -67,7 +68,8 @@ def export_command(
         else:
             rows = exports.daily_prices(connection, since=since, until=until, source=source)
         counted = _Counted(rows, after)
-        _write(_TABLES[what], counted, kind, output)
+        with closing(rows):  # before the connection, also when nothing can be written
+            _write(_TABLES[what], counted, kind, output)
     end = "" if counted.last_id is None else f": the next export goes on with --after {counted.last_id}"
     print_line(f"{counted.count} rows{end}", out=sys.stderr)
 

@@ -1,6 +1,6 @@
 """All that the command line prints as rows and lines; nothing else in syncer writes to stdout.
 
-- Upstream text is hostile (law 12). One set of characters, `_UNSAFE`, can steer a terminal, reorder or hide text, or
+- Upstream text is hostile (law 12). One set of characters, `UNSAFE`, can steer a terminal, reorder or hide text, or
   break a line: tables show it escaped, JSON escapes it (nothing is lost), CSV leaves it out. rich never
   sees markup: a model named `[red]` prints as `[red]`.
 - `table` is for eyes (long cells are cut), `json` for programs (one object a line, lossless), `csv` for spreadsheets
@@ -12,44 +12,30 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 from unicodedata import combining, east_asian_width
 
-import msgspec
+from syncer.core.jsontext import UNSAFE, json_escape, json_line, number, rfc3339, utc
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+__all__ = ["Format", "json_line", "print_line", "print_rows", "progress", "safe"]
+
 Format = Literal["table", "json", "csv"]
 
+_NEVER_FOLDED = 24  # columns: times, kinds and prices stay in one piece on a narrow terminal, names are folded
+_GAP = 3
 _LONGEST_CELL = 300  # in a table: names (255 at most) stay whole, a description of 10 MB does not
-_UNSAFE = re.compile(
-    "["
-    "\x00-\x1f\x7f-\x9f"  # C0 and C1 controls: escape sequences begin with one
-    "\xad\u061c\u180e\u200b-\u200f\u2060-\u206f\ufeff\ufff9-\ufffb"  # invisible, or turns the direction of writing
-    "\u2028-\u202e"  # line and paragraph separators, embeddings and overrides
-    "\ud800-\udfff"  # lone surrogates: no encoding carries them
-    "\U000e0000-\U000e007f"  # tags: a whole hidden alphabet
-    "]"
-)
 # A cell may also be split at ; or a tab by a spreadsheet whose list separator is not the comma.
 _FORMULA = re.compile("^(?=[\t\r\n])|(^|[;\t\r\n])(?=\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
-_JSON = msgspec.json.Encoder()
 
 
 def safe(text: str) -> str:
     """`text` for a terminal or a log, on one line: each unsafe character, line breaks too, as a visible escape."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
-
-
-def json_line(obj: Mapping[str, Any]) -> str:
-    """`obj` as JSON on one line: Decimals as plain numbers without loss, aware datetimes as RFC 3339 with Z.
-
-    What JSON has no form for (a path, an enum, a `Secret`) is its `str`. Raises ValueError for a naive datetime.
-    """
-    return _UNSAFE.sub(_json_escape, _JSON.encode(_json_value(obj)).decode())
+    return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def print_line(text: str, *, out: TextIO) -> None:
@@ -104,48 +90,8 @@ def progress(label: str, *, total: int | None, err: TextIO, patience: float = 0.
 # --- values -------------------------------------------------------------------------------------------------------
 
 
-def _utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError(f"A time without a zone is not printed: {moment.isoformat()}")
-    return moment.astimezone(UTC)
-
-
-def _rfc3339(moment: datetime) -> str:
-    return _utc(moment).isoformat().replace("+00:00", "Z")
-
-
-def _number(value: float | Decimal) -> str:
-    """A number in plain digits, never with an exponent where it is exact."""
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-
-
-def _json_value(value: Any) -> Any:  # noqa: ANN401 - a row holds anything
-    """`value` in the forms that the encoder writes without loss."""
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, Decimal):
-        return msgspec.Raw(_number(value).encode()) if value.is_finite() else None
-    if isinstance(value, datetime):
-        return _rfc3339(value)
-    if isinstance(value, Mapping):
-        return {_whole(str(key)): _json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_json_value(item) for item in value]
-    return _whole(_text(value))
-
-
-def _whole(text: str) -> str:
-    """`text` with its lone surrogates replaced: JSON readers disagree on them."""
-    return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
@@ -165,7 +111,7 @@ def _emit(text: str, out: TextIO) -> None:
     try:
         out.write(text)
     except UnicodeEncodeError:  # a stream that is not UTF-8: \uXXXX is right in JSON and legible elsewhere
-        out.write(re.sub(r"[^\x00-\x7f]", _json_escape, text))
+        out.write(re.sub(r"[^\x00-\x7f]", json_escape, text))
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------------
@@ -193,13 +139,13 @@ def _csv_cell(value: Any) -> str:  # noqa: ANN401
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return _rfc3339(value)
-    return _number(value) if _is_number(value) else _csv_text(_text(value))
+        return rfc3339(value)
+    return number(value) if _is_number(value) else _csv_text(_text(value))
 
 
 def _csv_text(text: str) -> str:
     """`text` on one line, without control characters, and not a formula."""
-    kept = _UNSAFE.sub(lambda found: found[0] if found[0] in "\t\r\n" else "", text)
+    kept = UNSAFE.sub(lambda found: found[0] if found[0] in "\t\r\n" else "", text)
     return re.sub(r"\s*[\t\r\n]\s*", " ", _FORMULA.sub(r"\1'", kept))
 
 
@@ -210,9 +156,9 @@ def _cell(value: Any) -> str:  # noqa: ANN401
     if value is None:
         return "-"
     if isinstance(value, datetime):
-        return _utc(value).strftime("%Y-%m-%d %H:%M:%SZ")
+        return utc(value).strftime("%Y-%m-%d %H:%M:%SZ")
     if _is_number(value):
-        return _number(value)
+        return number(value)
     text = _text(value)[: _LONGEST_CELL + 1]
     text = safe(re.sub(r"\s+", " ", text))
     return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
@@ -246,18 +192,31 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO, title: str | None) -> None:
+    """A table that fits if it can: only long text is folded; one too wide even so is wrapped by the terminal itself."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    cells = [[_cell(value) for value in row] for row in rows]
+    natural = [max(map(_width, [name, *(row[index] for row in cells)])) for index, name in enumerate(columns)]
     table = Table(box=box.SIMPLE_HEAD, title=None if title is None else safe(title), title_justify="left")
+    table.show_edge, table.pad_edge = False, False
     for index, column in enumerate(columns):
-        right = _numeric(rows, index)
-        table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        right, short = _numeric(rows, index), natural[index] <= _NEVER_FOLDED
+        width = natural[index] if short else None
+        table.add_column(
+            column,
+            justify="right" if right else "left",
+            no_wrap=short,
+            min_width=width or _NEVER_FOLDED,
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*row)
     # Without the three, rich reads names as markup, emoji codes and things to colour.
     console = Console(file=out, markup=False, emoji=False, highlight=False)
+    least = sum(min(width, _NEVER_FOLDED) + _GAP for width in natural)
+    console.width = max(console.width, least)
     with console.capture() as drawn:
         console.print(table)
     _emit(drawn.get(), out)

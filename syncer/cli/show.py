@@ -1,5 +1,7 @@
 """`syncer status`, `models` and `changes`: what is known, for eyes, programs and spreadsheets."""
 
+import errno
+import select
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -19,15 +21,26 @@ _SOURCE = click.option("--source", metavar="NAME", help="Only this source.")
 
 
 @click.command("status")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="One line for a monitor instead, and an exit code: 0 all is well, 1 late or failed, 3 something is held.",
+)
 @row_options
 @click.pass_obj
-def status_command(app: App) -> None:
+def status_command(app: App, *, check: bool) -> None:
     """Show each source: its last good look and run, and what is wrong.
 
     `missing` counts models that the last looks did not show and that are not believed removed yet. `late` is a source
     without a good look for three of its intervals. `flapping` counts models that went back and forth more than twice
     in the last week.
     """
+    if check:
+        if form() != "table":
+            raise click.UsageError("--check prints one line: leave --json and --csv out.")
+        from syncer.cli import watching
+
+        watching.check(app)
     from syncer import history
 
     present = now()
@@ -41,6 +54,8 @@ def status_command(app: App) -> None:
         return
     print_rows(_STATUS_COLUMNS[:-1], [row[:-1] for row in rows], format="table", out=sys.stdout, title="Sources")
     for source in sources:
+        if source.retired_at is not None:
+            print_line(f"{source.source}: retired since {source.retired_at:%Y-%m-%d}", out=sys.stdout)
         if source.last_error is not None:  # a sentence, too long for a column
             print_line(f"{source.source}: {source.last_outcome}: {source.last_error}", out=sys.stdout)
 
@@ -185,8 +200,10 @@ def changes_command(
         print_news(app, cursor, peek=peek)
         return
     if follow:
-        if limit is not None:
-            raise click.UsageError("--follow goes on until it is stopped: leave --limit out.")
+        if limit is not None or until is not None:
+            raise click.UsageError("--follow goes on until it is stopped: leave --limit and --until out.")
+        if form() == "csv":
+            raise click.UsageError("--follow prints JSON lines: leave --csv out.")
         _follow(app, filters)
     with app.reader() as connection:
         if form() == "json":
@@ -202,15 +219,13 @@ def changes_command(
 
 def _follow(app: App, filters: dict[str, Any]) -> NoReturn:
     """Print events as they are committed; each look is a short transaction of its own."""
-    from threading import Event
-
     from syncer import history
     from syncer.alerts.event import events
 
-    never = Event()
     position: int | None = filters["after"]
     while True:
         with app.reader() as connection:
+            # Asked before the events: what is committed in between has a higher id, and is printed now or next time.
             end = history.feed_end(connection)
             if position is None and filters["since"] is None:
                 position = end
@@ -219,7 +234,15 @@ def _follow(app: App, filters: dict[str, Any]) -> NoReturn:
                 end = max(end, int(event["id"]))
         sys.stdout.flush()
         position = end
-        never.wait(_FOLLOW_EVERY)
+        _wait_for_next_look()
+
+
+def _wait_for_next_look() -> None:
+    """Let a second pass, or stop at once if whoever reads our output went away: a next write may never come."""
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)  # of no interest but for errors
+    if reader.poll(_FOLLOW_EVERY * 1000):
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
 
 
 _FOLLOW_EVERY = 1.0  # seconds

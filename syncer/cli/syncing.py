@@ -21,8 +21,9 @@ from syncer.core.trust import Doubt
 from syncer.db import store
 from syncer.db.engine import reading, writing
 from syncer.errors import SettingsError, SourceBusy, SyncerError
+from syncer.preview import preview_source
 from syncer.settings import SourceSettings, read_api_key
-from syncer.sync import Keep, Report, preview_source, record_failure, sync_source
+from syncer.sync import Keep, Report, record_failure, sync_source
 
 log = logging.getLogger("syncer.cli")
 

@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError, UsageError
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision this code works with; a test holds it to migrations/."""
 
 _WRITES = "syncer_writes"
@@ -80,6 +80,8 @@ def reading(engine: Engine, *, one_moment: bool = False) -> Iterator[Connection]
     snapshot = one_moment and engine.dialect.name == "postgresql"
     source = engine.execution_options(isolation_level="REPEATABLE READ") if snapshot else engine
     with _translated(engine), source.connect() as connection:
+        if snapshot:  # the server ends writers that stop; whoever reads on through a pager makes nobody wait
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield connection
 
 
@@ -144,7 +146,17 @@ def migrations_dir() -> Path:
     return packaged if packaged.is_dir() else packaged.parent.parent / "migrations"
 
 
+def create_schema(connection: Connection) -> None:
+    """The schema in an empty database, within the caller's `schema_change`: seen by nobody before that commits."""
+    _run_migrations(connection, "upgrade", "head")
+
+
 def _migrate(engine: Engine, direction: str, revision: str) -> None:
+    with schema_change(engine) as connection:
+        _run_migrations(connection, direction, revision)
+
+
+def _run_migrations(connection: Connection, direction: str, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -152,12 +164,11 @@ def _migrate(engine: Engine, direction: str, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with schema_change(engine) as connection:
-        config.attributes["connection"] = connection
-        try:
-            getattr(command, direction)(config, revision)
-        except CommandError as refused:
-            raise UsageError(f"the database at {location(engine)}: {refused}") from None
+    config.attributes["connection"] = connection
+    try:
+        getattr(command, direction)(config, revision)
+    except CommandError as refused:
+        raise UsageError(f"the database at {location(connection.engine)}: {refused}") from None
 
 
 @contextmanager
@@ -251,6 +262,8 @@ def _translated(engine: Engine) -> Iterator[None]:
         if not _is_outside(error):
             raise
         raise _our_error(engine, error) from error
+    except sa.exc.TimeoutError as error:  # of the pool: each of its connections waits for a database that hangs
+        raise DatabaseError(f"the database at {location(engine)} does not answer: {error}") from error
 
 
 def _is_outside(error: sa.exc.DBAPIError) -> bool:

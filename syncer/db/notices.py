@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from syncer.core import health
 from syncer.core.health import TROUBLE, Notice, Word
 from syncer.db import store
+from syncer.db.engine import reading, writing
 from syncer.db.tables import notices, sources
 
 
@@ -32,17 +33,26 @@ def write(connection: Connection, source: int, run_id: int | None, said: Sequenc
     connection.execute(notices.insert(), rows)
 
 
-def note_stale(connection: Connection, name: str, *, now: datetime, interval: timedelta) -> bool:
+def note_stale(engine: Engine, name: str, *, now: datetime, interval: timedelta) -> bool:
     """Say once that a source is late; was there something to say? A source never synced has no health yet."""
-    locked = sa.update(sources).where(sources.c.name == name).values(lease_owner=sources.c.lease_owner)
-    if connection.execute(locked).rowcount == 0:
-        return False
-    source = connection.execute(sa.select(sources).where(sources.c.name == name)).one()
-    since = source.last_good_look_at or source.created_at
-    if not health.is_late(now, since, interval) or in_trouble(connection, source.id):
-        return False
-    write(connection, source.id, None, [health.of_staleness(source.last_good_look_at, interval)], now)
+    with reading(engine) as connection:  # hardly ever is there something to say, and looking makes no writer wait
+        if not _is_silently_late(connection, name, now, interval):
+            return False
+    with writing(engine) as connection:
+        connection.execute(sa.update(sources).where(sources.c.name == name).values(lease_owner=sources.c.lease_owner))
+        if not _is_silently_late(connection, name, now, interval):
+            return False
+        source = connection.execute(sa.select(sources).where(sources.c.name == name)).one()
+        write(connection, source.id, None, [health.of_staleness(source.last_good_look_at, interval)], now)
     return True
+
+
+def _is_silently_late(connection: Connection, name: str, now: datetime, interval: timedelta) -> bool:
+    source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
+    if source is None or source.retired_at is not None:
+        return False
+    since = source.last_good_look_at or source.created_at
+    return health.is_late(now, since, interval) and not in_trouble(connection, source.id)
 
 
 def in_trouble(connection: Connection, source: int) -> bool:

@@ -96,7 +96,7 @@ def claim(
     connection: Connection, origin: Origin, *, kind: str, owner: str, now: datetime, lease: timedelta, key: str | None
 ) -> Claim:
     """Take the source's lease and open a run; raises SourceBusy where somebody else has it."""
-    _register(connection, origin, now)
+    register(connection, origin, now)
     taken = connection.execute(
         sa.update(sources)
         .where(
@@ -114,6 +114,7 @@ def claim(
             url=origin.url,
             currency=origin.currency,
             price_units=origin.price_units,
+            **({"retired_at": None} if kind in {"sync", "approve"} else {}),
         )
     )
     source = connection.execute(sa.select(sources).where(sources.c.name == origin.name)).one()
@@ -247,7 +248,7 @@ def closing(connection: Connection, run_id: int) -> Closing | None:
     return Closing(**{name: getattr(run, name) for name in (*same, "error")}, counts=counts)
 
 
-def _register(connection: Connection, origin: Origin, now: datetime) -> None:
+def register(connection: Connection, origin: Origin, now: datetime) -> None:
     """The source's row, made at its first claim. Two first claims at once must not collide, hence ON CONFLICT."""
     if connection.execute(sa.select(sources.c.id).where(sources.c.name == origin.name)).first():
         return
@@ -536,7 +537,7 @@ def take_back_no(connection: Connection, held: Claim, revert_id: int, names: Col
         if left:
             _set_finding(connection, finding.id, evidence=left)
         else:
-            _set_finding(connection, finding.id, state="withdrawn", settled_run_id=held.run_id)
+            _set_finding(connection, finding.id, last_run_id=held.run_id, state="withdrawn", settled_run_id=held.run_id)
 
 
 def reject(connection: Connection, name: str, kinds: Collection[Doubt]) -> tuple[int, list[Finding]]:

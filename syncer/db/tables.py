@@ -36,6 +36,8 @@ sources = sa.Table(
     sa.Column("body_digest", sa.String(32), comment="of the last cleanly applied body; NULL while anything is pending"),
     sa.Column("stored_with", sa.String(32), comment="digest of what etag and body_digest hold for (URL, key, rules)"),
     sa.Column("last_good_look_at", UtcDateTime, comment="observed_at of the last run that read the catalog"),
+    sa.Column("retired_at", UtcDateTime, comment="since when nobody is meant to sync it; the next sync clears it"),
+    sa.Column("pruned_before", UtcDateTime, comment="runs that began earlier may have been pruned; NULL = none was"),
     sa.UniqueConstraint("name"),
     comment="provider endpoints that publish a catalog",
 )

@@ -60,17 +60,19 @@ _FOLLOWED = """\
 EXISTS (SELECT 1 FROM changes n WHERE n.model_id = p.model_id AND n.kind IN ('relisted', 'repriced')
     AND n.effective_at >= p.valid_to AND n.effective_at < {next_day})"""
 
-# SQLite has no generate_series: json_each over a made-up array counts the days of one period, and keeps the seek.
+# SQLite has no generate_series: json_each over a made-up array counts the days of one period, and keeps the seek. Its
+# date() rounds to milliseconds, up to the next day just before midnight; the text of a time begins with its day.
 _SQLITE_DAILY_PRICES = f"""\
 CREATE VIEW daily_prices AS
 SELECT p.source, p.model, p.source_id, p.model_id, p.component,
   date(p.first_day, '+' || k.key || ' days') AS day, p.price
 FROM (
-  SELECT p.*, date(p.valid_from) AS first_day, julianday(CASE
-    WHEN p.valid_to IS NULL THEN date(s.last_good_look_at)
-    WHEN p.valid_to = date(p.valid_to) || ' 00:00:00.000000'
-      OR {_FOLLOWED.format(next_day="date(p.valid_to, '+1 day')")} THEN date(p.valid_to, '-1 day')
-    ELSE date(p.valid_to) END) - julianday(date(p.valid_from)) AS days
+  SELECT p.*, substr(p.valid_from, 1, 10) AS first_day, julianday(CASE
+    WHEN p.valid_to IS NULL THEN substr(s.last_good_look_at, 1, 10)
+    WHEN p.valid_to = substr(p.valid_to, 1, 10) || ' 00:00:00.000000'
+      OR {_FOLLOWED.format(next_day="date(substr(p.valid_to, 1, 10), '+1 day')")}
+      THEN date(substr(p.valid_to, 1, 10), '-1 day')
+    ELSE substr(p.valid_to, 1, 10) END) - julianday(substr(p.valid_from, 1, 10)) AS days
   FROM price_periods p CROSS JOIN sources s WHERE s.id = p.source_id) p
 CROSS JOIN json_each('[' || replace(hex(zeroblob(CAST(p.days AS INTEGER))), '00', '0,') || '0]') k
 WHERE k.key <= p.days"""

@@ -29,7 +29,7 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     `last_attempt_at` is the start of its latest run, whatever came of it; `last_outcome` and `last_error` are that
     run's (a run still open is `running`). `listed` counts the models of the current catalog, `missing` those of them
     that the last looks did not show. `late`: no good look for three intervals, counted from the first claim if there
-    never was one.
+    never was one; a retired source is never late. `retired_at` is None while it is meant to be synced.
     """
 
     source: str
@@ -41,6 +41,7 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
     open_findings: int
     late: bool
+    retired_at: datetime | None = None
 
 
 def _count(table: sa.Table, *conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
@@ -62,6 +63,7 @@ _FRESHNESS = (
         sources.c.name,
         sources.c.created_at,
         sources.c.last_good_look_at,
+        sources.c.retired_at,
         runs.c.started_at,
         runs.c.outcome,
         runs.c.error,
@@ -98,7 +100,8 @@ def _freshness(row: Any, now: datetime, interval: timedelta) -> Freshness:  # no
         listed=row.listed,
         missing=row.missing,
         open_findings=row.open_findings,
-        late=is_late(now, known_since, interval),
+        late=row.retired_at is None and is_late(now, known_since, interval),
+        retired_at=row.retired_at,
     )
 
 

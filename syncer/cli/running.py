@@ -1,0 +1,155 @@
+"""`syncer run` and `syncer schedule`: the daemon, and when it will do what."""
+
+import logging
+import os
+import secrets
+import sys
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from syncer import sd
+from syncer.cli.app import App, form, now, row_options
+from syncer.cli.output import print_rows
+from syncer.errors import SettingsError, SyncerError
+from syncer.settings import parse_duration, read_api_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy.engine import Engine
+
+    from syncer.cli.alerts import Outcome
+    from syncer.web.monitor import Served
+
+_KEPT_RUNS = timedelta(days=90)
+
+log = logging.getLogger("syncer.daemon")
+
+
+@click.command("run")
+@click.option("--workers", type=click.IntRange(1, 256), default=8, show_default=True, help="Sources synced at a time.")
+@click.option(
+    "--grace", metavar="DURATION", default="30s", show_default=True, help="How long runs may finish on SIGTERM."
+)
+@click.option("--listen", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics (pip install 'syncer[web]').")
+@click.pass_obj
+def run_command(app: App, *, workers: int, grace: str, listen: str | None) -> None:
+    """Keep syncing: each source on its interval or cron expression, and each consumer its news.
+
+    Any number of these may share one PostgreSQL: each tick of a source is run by one of them. SIGTERM and SIGINT stop
+    it after the running syncs (a second one at once); SIGHUP reads the configuration again. A database that is down is
+    waited for. Runs of no interest are pruned each night.
+    """
+    from threading import Event
+
+    from syncer import daemon
+    from syncer.cli.alerts import deliver_to
+    from syncer.cli.syncing import keeper, owner
+    from syncer.db import upkeep
+
+    app.start_logging(at_least=1)
+    app.settings.select()
+    engine, stopping = app.engine(), Event()
+    problems: dict[str, str | None] = {}
+    watched = ExitStack()
+    served = watched.enter_context(_serve(engine, app, listen)) if listen else None
+    parts = daemon.Parts(
+        engine=engine,
+        load=app.load_settings,
+        read_key=lambda source: read_api_key(source, os.environ),
+        clock=now,
+        owner=f"{owner()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
+        workers=workers,
+        grace=_duration(grace),
+        keep=keeper(app),
+        deliver=lambda alert: _say(deliver_to(engine, stopping, alert), problems),
+        on_round=_heartbeat(app),
+        on_beat=_watchdog(),
+        on_reload=served.reconfigure if served else None,
+        nightly=lambda: upkeep.prune(engine, before=now() - _KEPT_RUNS),
+        stopping=stopping,
+    )
+    with watched:
+        sd.notify(os.environ, sd.READY)  # a database that is down is waited for, which is no reason to be killed
+        sys.exit(daemon.run(parts))
+
+
+def _serve(engine: "Engine", app: App, listen: str) -> "AbstractContextManager[Served]":
+    from syncer.web.monitor import serve
+
+    return serve(engine, app.settings, listen, clock=now)
+
+
+def _watchdog() -> "Callable[[], object] | None":
+    """Tell systemd that the daemon is alive, as often as it wants to hear it; None if it does not."""
+    every = sd.watchdog_interval(os.environ, os.getpid())
+    if every is None:
+        return None
+    last = now() - every
+
+    def on_beat() -> None:
+        nonlocal last
+        if now() - last >= every:
+            last = now()
+            sd.notify(os.environ, sd.WATCHDOG)
+
+    return on_beat
+
+
+def _heartbeat(app: App) -> "Callable[[bool], object] | None":
+    """The dead-man switch: somebody else notices when syncer itself stops."""
+    from syncer.heartbeat import beat
+    from syncer.settings import read_heartbeat_url
+
+    url = read_heartbeat_url(app.settings, os.environ)
+    return None if url is None else lambda well: beat(url, ok=well)
+
+
+def _say(outcome: "Outcome", problems: dict[str, str | None]) -> None:
+    """One log line for what came of a delivery, if anything did; a problem that stays is named once."""
+    before, problems[outcome.name] = problems.get(outcome.name), outcome.problem
+    if outcome.problem is not None:
+        bug = None if isinstance(outcome.error, SyncerError) else outcome.error
+        if outcome.problem != before:
+            log.warning("%s: %s", outcome.name, outcome.problem, exc_info=bug)
+    elif outcome.done is not None and outcome.done.messages:
+        log.info("%s: told %s events", outcome.name, outcome.done.events)
+
+
+@click.command("schedule")
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=3, show_default=True, metavar="N", help="Ticks a source."
+)
+@row_options
+@click.pass_obj
+def schedule_command(app: App, count: int) -> None:
+    """Show when each source is due next, in UTC and in its own time zone."""
+    from zoneinfo import ZoneInfo
+
+    from syncer.daemon import next_tick
+
+    rows = []
+    for source in app.settings.select():
+        at = now()
+        for _ in range(count):
+            at = next_tick(source, at)
+            local = at.astimezone(ZoneInfo(source.timezone))
+            rows.append((source.name, source.cron or _words(source.interval), at, f"{local:%Y-%m-%d %H:%M:%S %Z}"))
+    print_rows(("source", "schedule", "due_at", "local"), rows, format=form(), out=sys.stdout, title="Schedule")
+
+
+def _words(interval: timedelta) -> str:
+    from syncer.settings import format_duration
+
+    return f"every {format_duration(interval)}"
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except SettingsError as error:
+        raise click.UsageError(f"--grace: {error}") from None

@@ -1,0 +1,101 @@
+"""`syncer status --check`: one line and an exit code, for Nagios and whatever else runs a check.
+
+0 all is well, 1 something is wrong, 3 nothing is wrong but something is held, 2 it cannot be said (no database, wrong
+settings). What is judged is what is configured and not retired: a source that was imported once is never late.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from syncer.cli.app import App, now
+from syncer.cli.output import print_line, safe
+from syncer.errors import SyncerError
+
+if TYPE_CHECKING:
+    from syncer.history import Freshness
+    from syncer.history.watch import Lag, LastRun
+
+_LONGEST_REASON = 200
+
+
+class Verdict(NamedTuple):
+    """What a check says: the exit code, and the line."""
+
+    code: int
+    line: str
+
+
+def check(app: App) -> NoReturn:
+    """Print the line and exit with the code; what keeps us from looking is a line too."""
+    try:
+        verdict = _look(app, now())
+    except SyncerError as error:
+        verdict = Verdict(error.exit_code, f"PROBLEM: {error}")
+    print_line(safe(verdict.line), out=sys.stdout)
+    sys.exit(verdict.code)
+
+
+def _look(app: App, present: datetime) -> Verdict:
+    from syncer import history
+    from syncer.history import watch
+
+    intervals = {source.name: source.interval for source in app.settings.select()}
+    with app.reader() as connection:
+        known = history.freshness(connection, now=present, intervals=intervals)
+        lags = watch.lags(connection, now=present)
+        runs = watch.last_runs(connection)
+    sources = {source.source: source for source in known}
+    watched = {name: sources.get(name) for name in intervals if name not in sources or not sources[name].retired_at}
+    consumers = {alert.name for alert in app.settings.alerts}
+    told = [lag for lag in lags if lag.consumer in consumers]
+    return judge(watched, runs, told, now=present)
+
+
+def judge(
+    sources: "Mapping[str, Freshness | None]",
+    runs: "Mapping[str, LastRun]",
+    consumers: "list[Lag]",
+    *,
+    now: datetime,
+) -> Verdict:
+    """What there is to say of these sources (None: never looked at) and consumers at `now`."""
+    wrong = [f"{name} {what}" for name, known in sources.items() for what in _wrong(known, runs.get(name), now)]
+    wrong += [
+        f"consumer {one.consumer} is disabled (syncer alerts list)" for one in consumers if one.state == "disabled"
+    ]
+    held = [f"{name}: {known.open_findings}" for name, known in sources.items() if known and known.open_findings]
+    waiting = f"HELD, to be settled by a person (syncer held): {', '.join(held)}"
+    if wrong:
+        return Verdict(1, "; ".join([f"PROBLEM: {'; '.join(wrong)}", *([waiting] if held else [])]))
+    if held:
+        return Verdict(3, waiting)
+    if not sources:
+        return Verdict(0, "OK: no source to watch, each is retired")
+    looks = [known.last_good_look_at for known in sources.values() if known and known.last_good_look_at]
+    count = f"{len(sources)} source{'s' if len(sources) > 1 else ''}"
+    return Verdict(0, f"OK: {count}, the oldest good look {_age(now - min(looks))} ago")
+
+
+def _wrong(known: "Freshness | None", last: "LastRun | None", now: datetime) -> Iterator[str]:
+    if known is None:
+        yield "was never looked at (syncer sync)"
+        return
+    if known.last_good_look_at is None:
+        yield "had no good look yet"
+    elif known.late:
+        yield f"is late: its last good look was {_age(now - known.last_good_look_at)} ago"
+    if last is not None and last.outcome == "failed":
+        yield f"failed: {(last.error or 'no reason was recorded')[:_LONGEST_REASON]}"
+    if last is not None and last.outcome == "abandoned":
+        yield "was abandoned: the syncer that looked at it died"
+
+
+def _age(age: timedelta) -> str:
+    """A duration for eyes: its largest unit, or two."""
+    minutes = max(int(age.total_seconds()), 0) // 60
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h" if hours < 72 else f"{hours // 24} days"

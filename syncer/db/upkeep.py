@@ -1,0 +1,292 @@
+"""What a person does to a database now and then: prune it, rename or retire a source, renew the feed's id.
+
+- History is never pruned. A run goes only if no change, finding, notice or rejected row names it, and if nothing rests
+  on its time: no window of a change, no mark of a model, no later look. So pruning changes no answer but the list of
+  runs itself; and recordings that were imported stay known as such.
+- `prune` works in small transactions; stopped midway it has simply done less. It takes no lease and waits for none.
+- `rename` and `retire` are one UPDATE that takes effect only where nobody holds the source (law 7), and that fences off
+  whoever held it before. The clock is the caller's.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from syncer.db.engine import reading, writing
+from syncer.db.store import LONGEST_LEASE
+from syncer.db.tables import changes, consumers, feed, findings, models, notices, rejected_rows, runs, sources
+from syncer.errors import SourceBusy, UnknownSource, UsageError
+
+BATCH = 2_000
+"""So many rows at most are deleted in one transaction."""
+_LAST_RUNS = 2  # what a source's latest run is compared with, so that only new problems are told
+
+
+# -- prune -------------------------------------------------------------------------------------------------------------
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows of one source were removed, or would be."""
+
+    source: str
+    runs: int
+    rejected_rows: int
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What must stay: runs by id, and looks as (source id, observed_at). A sync meanwhile adds only newer ones."""
+
+    runs: frozenset[int]
+    looks: frozenset[tuple[int, datetime]]
+
+    def spares(self, run: Any) -> bool:  # noqa: ANN401 - a row of runs
+        return run.id in self.runs or (run.source_id, run.observed_at) in self.looks
+
+
+def prune(engine: Engine, *, before: datetime, dry_run: bool = False) -> list[Pruned]:
+    """Remove runs that began before `before` and that nothing needs, and rejected rows not seen since; by source name.
+
+    `before` lies a day back or more: no run that began earlier is still being written. With `dry_run` it only counts.
+    Raises DatabaseError, and SourceBusy where the database stays locked.
+    """
+    rejected = Counter[int]()
+    unseen = _old_rejected(engine, before)
+    for first in range(0, len(unseen), BATCH):
+        rejected.update(_delete_rejected(engine, unseen[first : first + BATCH], before, dry_run=dry_run))
+    with reading(engine, one_moment=True) as connection:  # after the rejected rows: those that are gone name no run
+        names = {row.id: row.name for row in connection.execute(sa.select(sources.c.id, sources.c.name))}
+        kept = _kept(connection, before)
+    old = Counter[int]()
+    for found in _pages(engine, before):
+        doomed = [run for run in found if not kept.spares(run)]
+        old.update(_delete_runs(engine, doomed, before, dry_run=dry_run))
+    pruned = [Pruned(source=name, runs=old[key], rejected_rows=rejected[key]) for key, name in names.items()]
+    return sorted(pruned, key=lambda one: one.source)
+
+
+def _kept(connection: Connection, before: datetime) -> _Kept:
+    looks = connection.execute(sa.union(*_LOOKS)).all()
+    named = connection.execute(sa.union(*_NAMED, *_named_by_rejected(before), _LATEST)).scalars()
+    return _Kept(runs=frozenset(named), looks=frozenset((source, at) for source, at in looks if at is not None))
+
+
+def _pairs(table: sa.Table, *columns: sa.Column[Any]) -> list[sa.Select[Any]]:
+    return [sa.select(table.c.source_id, column) for column in columns]
+
+
+_last_look = sa.func.max(runs.c.observed_at, type_=runs.c.observed_at.type)
+_LOOKS: Sequence[sa.Select[Any]] = (
+    *_pairs(changes, changes.c.effective_at, changes.c.changed_after),
+    *_pairs(models, models.c.last_seen_at, models.c.missing_since, models.c.removed_at),
+    *_pairs(findings, findings.c.opened_at),
+    sa.select(sources.c.id, sources.c.last_good_look_at),
+    sa.select(runs.c.source_id, _last_look).group_by(runs.c.source_id),
+    # The last look of which every element could be read: it alone surely proves an absence (law 3).
+    sa.select(runs.c.source_id, _last_look)
+    .where(runs.c.rejected == 0, runs.c.kind != "revert")
+    .group_by(runs.c.source_id),
+)
+_NAMED: Sequence[sa.Select[Any]] = (
+    sa.select(changes.c.run_id),
+    sa.select(notices.c.run_id),
+    sa.select(findings.c.opened_run_id),
+    sa.select(findings.c.last_run_id),
+    sa.select(findings.c.settled_run_id),
+)
+_numbered = sa.select(
+    runs.c.id,
+    sa.func.row_number().over(partition_by=runs.c.source_id, order_by=runs.c.id.desc()).label("back"),
+).subquery()
+_LATEST = sa.select(_numbered.c.id).where(_numbered.c.back <= _LAST_RUNS)
+_rejecting = rejected_rows.join(runs, runs.c.id == rejected_rows.c.last_run_id).join(
+    sources, sources.c.id == rejected_rows.c.source_id
+)
+
+
+def _is_old_rejected(before: datetime) -> sa.ColumnElement[bool]:
+    """Last seen before, and not in the last good look: the next one asks which rows that could not read."""
+    return (runs.c.started_at < before) & runs.c.observed_at.is_distinct_from(sources.c.last_good_look_at)
+
+
+def _named_by_rejected(before: datetime) -> list[sa.Select[Any]]:
+    columns = (rejected_rows.c.first_run_id, rejected_rows.c.last_run_id)
+    return [sa.select(column).select_from(_rejecting).where(~_is_old_rejected(before)) for column in columns]
+
+
+def _old_rejected(engine: Engine, before: datetime) -> Sequence[Any]:
+    query = sa.select(rejected_rows.c.source_id, rejected_rows.c.digest, rejected_rows.c.last_run_id)
+    with reading(engine) as connection:
+        return connection.execute(query.select_from(_rejecting).where(_is_old_rejected(before))).all()
+
+
+def _delete_rejected(engine: Engine, rows: Sequence[Any], before: datetime, *, dry_run: bool) -> Counter[int]:
+    """Delete these, but for what a sync has seen again meanwhile; how many of each source."""
+    named = Counter(row.source_id for row in rows)
+    if dry_run:
+        return named
+    gone = Counter[int]()
+    with writing(engine) as connection:
+        _note_pruned(connection, named, before)  # the source first, as in a sync: else the two could deadlock
+        for row in rows:
+            this = sa.and_(*(rejected_rows.c[name] == getattr(row, name) for name in row._fields))
+            gone[row.source_id] += connection.execute(rejected_rows.delete().where(this)).rowcount
+    return gone
+
+
+def _pages(engine: Engine, before: datetime) -> Iterator[Sequence[Any]]:
+    """The old runs, oldest first, a batch at a time. Imports are none: they tell what has been imported already."""
+    query = (
+        sa.select(runs.c.id, runs.c.source_id, runs.c.observed_at)
+        .where(runs.c.started_at < before, runs.c.kind != "import", runs.c.outcome != "running")
+        .order_by(runs.c.id)
+        .limit(BATCH)
+    )
+    last = 0
+    while True:
+        with reading(engine) as connection:
+            page = connection.execute(query.where(runs.c.id > last)).all()
+        if not page:
+            return
+        yield page
+        last = page[-1].id
+
+
+def _delete_runs(engine: Engine, doomed: Sequence[Any], before: datetime, *, dry_run: bool) -> Counter[int]:
+    if dry_run or not doomed:
+        return Counter(run.source_id for run in doomed)
+    these = runs.delete().where(runs.c.id.in_([run.id for run in doomed]))
+    with writing(engine) as connection:
+        gone = Counter(connection.execute(these.returning(runs.c.source_id)).scalars())
+        _note_pruned(connection, gone, before)
+    return gone
+
+
+def _note_pruned(connection: Connection, gone: Counter[int], before: datetime) -> None:
+    """Say in each source's row that its runs are no longer all of them; a sync of it waits from here to the commit."""
+    for source in sorted(gone):
+        since = sa.or_(sources.c.pruned_before.is_(None), sources.c.pruned_before < before)
+        connection.execute(sa.update(sources).where(sources.c.id == source, since).values(pruned_before=before))
+
+
+# -- a source ----------------------------------------------------------------------------------------------------------
+
+
+class Renamed(msgspec.Struct, frozen=True, kw_only=True):
+    """A source under its new name. `consumers` were told of a trouble of it, and will hear when that is over."""
+
+    old: str
+    new: str
+    consumers: tuple[str, ...]
+
+
+def rename_source(engine: Engine, old: str, new: str, *, now: datetime) -> Renamed:
+    """Give a source another name, in all of its past too; events told from now on carry it.
+
+    Raises UnknownSource, UsageError if there is a source `new`, SourceBusy while somebody syncs it.
+    """
+    try:
+        with writing(engine) as connection:
+            _take_over(connection, old, now, {"name": new})
+            return Renamed(old=old, new=new, consumers=_rename_troubles(connection, old, new))
+    except sa.exc.IntegrityError:
+        raise UsageError(f"there is a source {new!r} already: two histories cannot become one") from None
+
+
+class Retired(msgspec.Struct, frozen=True, kw_only=True):
+    """A source that nobody is meant to sync any more; `open_findings` of it still wait for an answer."""
+
+    source: str
+    retired_at: datetime
+    open_findings: int
+
+
+def retire_source(engine: Engine, name: str, *, now: datetime) -> Retired:
+    """Mark a source as retired: never late any more. Its history, catalog and findings stay; a sync brings it back.
+
+    Raises UnknownSource, SourceBusy while somebody syncs it.
+    """
+    with writing(engine) as connection:
+        source = _take_over(connection, name, now, {"retired_at": sa.func.coalesce(sources.c.retired_at, now)})
+        is_open = (findings.c.source_id == source.id) & (findings.c.state == "open")
+        waiting: int = connection.execute(sa.select(sa.func.count()).where(is_open)).scalar_one()
+    return Retired(source=name, retired_at=source.retired_at, open_findings=waiting)
+
+
+def _take_over(connection: Connection, name: str, now: datetime, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row
+    """Update a source that nobody holds, and fence off whoever held it; the row as it is then."""
+    until = sources.c.lease_until
+    is_free = sa.or_(until.is_(None), until <= now, until > now + LONGEST_LEASE)
+    taken = connection.execute(
+        sa.update(sources)
+        .where(sources.c.name == name, is_free)
+        .values(lease_token=sources.c.lease_token + 1, **values)
+        .returning(sources)
+    ).first()
+    if taken is not None:
+        return taken
+    source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
+    if source is None:
+        known = ", ".join(connection.execute(sa.select(sources.c.name).order_by(sources.c.name)).scalars())
+        raise UnknownSource(f"there is no source {name!r}; there {'are ' + known if known else 'is none at all'}")
+    raise SourceBusy(f"{name} is being synced by {source.lease_owner}: try again when that has ended")
+
+
+def _rename_troubles(connection: Connection, old: str, new: str) -> tuple[str, ...]:
+    """Consumers remember by name whose recovery they must hear of; whoever is delivering to one is fenced off."""
+    renamed = []
+    for row in connection.execute(sa.select(consumers).order_by(consumers.c.id)).all():
+        told = row.batch_told or {}
+        if old not in {*row.failing, *told.get("failing", ())}:
+            continue
+        values: dict[str, Any] = {"failing": _renamed(row.failing, old, new)}
+        if told:
+            values["batch_told"] = {**told, "failing": _renamed(told["failing"], old, new)}
+        fenced = {"lease_token": consumers.c.lease_token + 1, "lease_owner": None, "lease_until": None}
+        connection.execute(sa.update(consumers).where(consumers.c.id == row.id).values(**values, **fenced))
+        renamed.append(row.name)
+    return tuple(renamed)
+
+
+def _renamed(names: Sequence[str], old: str, new: str) -> list[str]:
+    return sorted(new if name == old else name for name in names)
+
+
+# -- the feed ----------------------------------------------------------------------------------------------------------
+
+
+class Beyond(msgspec.Struct, frozen=True, kw_only=True):
+    """A consumer whose position is beyond the end of the feed: what it stands behind is not in this database."""
+
+    consumer: str
+    position: int
+
+
+class Renewed(msgspec.Struct, frozen=True, kw_only=True):
+    """The feed under its new id, its last feed id, and the consumers that must be told where to go on."""
+
+    old: str
+    new: str
+    last_id: int
+    beyond: tuple[Beyond, ...]
+
+
+def renew_feed(engine: Engine) -> Renewed:
+    """Give the feed a new random id: after a restore, feed ids are given out a second time, to other events.
+
+    Positions stay as they are: each is one that the consumer had when the backup was made, so it misses nothing and
+    may be told a change again, under the new id. A message that was frozen keeps its bytes and its id, so that its
+    receiver knows it if it came through before.
+    """
+    new = secrets.token_hex(16)
+    with writing(engine) as connection:
+        old, last_id = connection.execute(sa.select(feed.c.feed_id, feed.c.last_id).with_for_update()).one()
+        connection.execute(sa.update(feed).values(feed_id=new))
+        query = sa.select(consumers.c.name, consumers.c.position).where(consumers.c.position > last_id)
+        beyond = [Beyond(consumer=name, position=at) for name, at in connection.execute(query.order_by("name"))]
+    return Renewed(old=old, new=new, last_id=last_id, beyond=tuple(beyond))

@@ -1,0 +1,385 @@
+"""Health and metrics over HTTP: /healthz, /readyz and /metrics.
+
+- Every number comes from the database, at the moment it is asked for, in one reading transaction: any number of
+  daemons on one database show the same, and nothing is kept that could be wrong. Combine them with `max by`.
+- But for the two counters, runs and changes by kind: they count what was committed since the first scrape of this
+  process, by whichever machine. So they only rise, whatever is pruned, and a restart is the usual reset to 0.
+- A scrape costs a seek a source and a consumer and a count of its models; `changes` is never read through.
+- A database that does not answer costs one thread and five seconds: /readyz then says 503 with the reason, /metrics
+  says `syncer_database_up 0`, and /healthz, which asks nobody, is as before.
+- A retired source is in no number: nobody is to be woken by it.
+- Nothing secret is shown (law 11): the database's URL is masked, and no error of an upstream or a sink is repeated.
+"""
+
+import logging
+import platform
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import uvicorn
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from syncer import __version__, history
+from syncer.core.catalog import Kind
+from syncer.db import engine as db
+from syncer.errors import DatabaseError, SyncerError, UsageError
+from syncer.history import watch
+from syncer.settings import Settings
+from syncer.wire import run_until
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine
+
+_log = logging.getLogger(__name__)
+
+PATIENCE = timedelta(seconds=5)
+"""How long the database may take: half of what Prometheus waits for a scrape."""
+_OVERLAP = 1000
+OUTCOMES = ("changed", "unchanged", "held", "failed", "skipped", "abandoned")
+
+Clock = Callable[[], datetime]
+Trouble = Callable[[], str | None]
+Answer = TypeVar("Answer")
+
+
+class Tally:
+    """Counts the runs that ended since its first look, and the changes they wrote; each of them once.
+
+    A run is counted when it has ended, which may be long after one with a higher id; and PostgreSQL commits ids out of
+    order, so the last thousand are looked at each time.
+    """
+
+    def __init__(self) -> None:
+        self.runs: Counter[tuple[str, str, str]] = Counter()
+        self.changes: Counter[tuple[str, str]] = Counter()
+        self._floor: int | None = None
+        self._counted: set[int] = set()
+        self._open: set[int] = set()
+
+    def look(self, connection: "Connection") -> None:
+        """Count what is new; the first look only learns what is old."""
+        next_floor = watch.last_run_id(connection) - _OVERLAP
+        first = self._floor is None
+        ended, self._open = watch.runs_beyond(
+            connection, next_floor if self._floor is None else self._floor, self._open
+        )
+        if not first:
+            for run in ended:
+                if run.id not in self._counted:
+                    self._count(run)
+        self._floor, self._counted = next_floor, {run.id for run in ended if run.id > next_floor}
+
+    def _count(self, run: watch.Ended) -> None:
+        self.runs[run.source, run.kind, run.outcome] += 1
+        for kind, count in run.changes.items():
+            self.changes[run.source, kind] += count
+
+
+class Monitor:
+    """Answers from the database, one question at a time, each in bounded time. `settings` may be replaced."""
+
+    def __init__(self, engine: "Engine", settings: Settings, *, clock: Clock, patience: timedelta = PATIENCE) -> None:
+        self.settings = settings
+        self._engine = engine
+        self._clock = clock
+        self._patience = patience.total_seconds()
+        self._asking = threading.Lock()
+        self._tally = Tally()
+
+    def require_ready(self) -> None:
+        """Raise SyncerError that says why, unless the database answers and has this syncer's schema."""
+        self._ask(lambda: db.require_schema(self._engine))
+
+    def metrics(self) -> list[Metric]:
+        """All that is known now; without the database, that it is not there."""
+        up = GaugeMetricFamily("syncer_database_up", "1 if the database answers and has this syncer's schema.")
+        build = InfoMetricFamily(
+            "syncer_build", "What is running.", {"version": __version__, "python": platform.python_version()}
+        )
+        try:
+            known = self._ask(self._look)
+        except SyncerError as error:
+            _log.warning("no metrics: %s", error)
+            known = []
+        up.add_metric([], 1 if known else 0)
+        return [build, up, *known]
+
+    def _look(self) -> list[Metric]:
+        db.require_schema(self._engine)
+        with db.reading(self._engine, one_moment=True) as connection:
+            self._tally.look(connection)
+            return list(_families(connection, self.settings, self._tally, self._clock()))
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """The answer, in a thread of its own while we wait: a host that is gone lets a driver hang for minutes.
+
+        Whoever comes while it hangs starts no second one.
+        """
+        ends_at = time.monotonic() + self._patience
+        if not self._asking.acquire(timeout=self._patience):
+            raise DatabaseError(f"the database has not answered for more than {self._patience:g} s")
+        answers: list[Answer] = []
+
+        def ask() -> None:
+            try:
+                answers.append(question())
+            finally:
+                self._asking.release()
+
+        error, _ = run_until(ends_at, ask, lambda: None, name="syncer-monitor")
+        if error is not None:
+            raise error
+        if not answers:
+            raise DatabaseError(f"the database did not answer within {self._patience:g} s")
+        return answers[0]
+
+
+# --- the numbers ---------------------------------------------------------------------------------------------------
+
+
+def _families(connection: "Connection", settings: Settings, tally: Tally, now: datetime) -> Iterator[Metric]:
+    intervals = {source.name: source.interval for source in settings.sources}
+    sources = history.freshness(connection, now=now, intervals=intervals)
+    retired = {one.source for one in sources if one.retired_at}
+    known = {one.source: one for one in sources if one.source not in retired}
+    ended = {name: run for name, run in watch.last_runs(connection).items() if name in known}
+    yield from _counters(tally, known)
+    yield _gauge(
+        "last_good_look_age_seconds",
+        "Since the catalog was last read.",
+        {name: (now - one.last_good_look_at).total_seconds() for name, one in known.items() if one.last_good_look_at},
+    )
+    yield _gauge(
+        "source_late",
+        "1 if a configured source had no good look for three of its intervals.",
+        {name: name not in known or known[name].late for name in intervals if name not in retired},
+    )
+    yield _gauge(
+        "source_failing",
+        "1 if the last run that ended failed, or its syncer died.",
+        {name: run.outcome in {"failed", "abandoned"} for name, run in ended.items()},
+    )
+    yield _gauge(
+        "last_run_duration_seconds",
+        "Of the last run that ended.",
+        {name: run.took.total_seconds() for name, run in ended.items()},
+    )
+    yield _gauge(
+        "rejected_rows",
+        "Elements that the last look could not read.",
+        {name: run.rejected for name, run in ended.items()},
+    )
+    yield _gauge("listed_models", "Of the current catalog.", {name: one.listed for name, one in known.items()})
+    yield _gauge(
+        "missing_models",
+        "Listed ones that the last looks did not show, not yet believed removed.",
+        {name: one.missing for name, one in known.items()},
+    )
+    yield _gauge(
+        "held_findings",
+        "What is withheld until a person says yes or no.",
+        {name: one.open_findings for name, one in known.items()},
+    )
+    end = GaugeMetricFamily("syncer_feed_last_id", "The id of the last change or notice.")
+    end.add_metric([], history.feed_end(connection))
+    yield end
+    yield from _consumers(watch.lags(connection, now=now), settings)
+
+
+def _counters(tally: Tally, sources: Iterable[str]) -> Iterator[Metric]:
+    """Zeros too, for a rate that begins at 1 would never be seen to rise."""
+    zeros = {(source, "sync", outcome): 0 for source in sources for outcome in OUTCOMES}
+    counter = CounterMetricFamily(
+        "syncer_runs", "Runs that ended since the first scrape.", labels=["source", "kind", "outcome"]
+    )
+    for labels, count in (zeros | tally.runs).items():
+        counter.add_metric(labels, count)
+    yield counter
+    none = {(source, kind.value): 0 for source in sources for kind in Kind}
+    changes = CounterMetricFamily(
+        "syncer_changes", "Changes written since the first scrape.", labels=["source", "kind"]
+    )
+    for names, count in (none | tally.changes).items():
+        changes.add_metric(names, count)
+    yield changes
+
+
+def _consumers(lags: Iterable[watch.Lag], settings: Settings) -> Iterator[Metric]:
+    lags = list(lags)
+    pushed = [one for one in lags if one.state != "cursor"]
+    yield _gauge(
+        "consumer_lag_events",
+        "Events of the feed beyond its position, whether or not its filters pass them.",
+        {one.consumer: one.events for one in lags},
+        label="consumer",
+    )
+    yield _gauge(
+        "consumer_lag_seconds",
+        "Age of the first event beyond its position; 0 if there is none.",
+        {one.consumer: one.age.total_seconds() for one in lags},
+        label="consumer",
+    )
+    yield _gauge(
+        "consumer_digest_seconds",
+        "For how long it collects by its configuration: so much lag is no fault.",
+        {alert.name: alert.digest.total_seconds() if alert.digest else 0 for alert in settings.alerts},
+        label="consumer",
+    )
+    yield _gauge(
+        "consumer_active",
+        "0 if it was paused by a person, or disabled after days of failure.",
+        {one.consumer: one.state == "active" for one in pushed},
+        label="consumer",
+    )
+    yield _gauge(
+        "consumer_failed_attempts",
+        "Failed attempts in a row.",
+        {one.consumer: one.attempts for one in pushed},
+        label="consumer",
+    )
+
+
+def _gauge(name: str, help_text: str, values: dict[str, float], *, label: str = "source") -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"syncer_{name}", help_text, labels=[label])
+    for labelled, value in values.items():
+        family.add_metric([labelled], value)
+    return family
+
+
+# --- over HTTP -----------------------------------------------------------------------------------------------------
+
+
+def application(
+    engine: "Engine",
+    settings: Settings,
+    *,
+    clock: Clock,
+    trouble: Trouble = lambda: None,
+    patience: timedelta = PATIENCE,
+) -> Starlette:
+    """The three pages. `trouble` says why this process should be restarted, None while all is well."""
+    return _application(Monitor(engine, settings, clock=clock, patience=patience), trouble)
+
+
+def _application(monitor: Monitor, trouble: Trouble) -> Starlette:
+    async def healthz(_: Request) -> Response:  # async: it is answered while each thread waits for the database
+        return _verdict(trouble())
+
+    def readyz(_: Request) -> Response:
+        try:
+            monitor.require_ready()
+        except SyncerError as error:
+            return _verdict(str(error))
+        return _verdict(None)
+
+    def metrics(_: Request) -> Response:
+        return Response(_exposition(monitor.metrics()), headers={**_HEADERS, "content-type": CONTENT_TYPE_LATEST})
+
+    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return Starlette(routes=routes)
+
+
+_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+def _verdict(reason: str | None) -> Response:
+    return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200, headers=_HEADERS)
+
+
+class _Fixed:
+    """A collector of what was collected already."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics."""
+        return self._metrics
+
+
+def _exposition(metrics: list[Metric]) -> bytes:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)  # memory, file descriptors, CPU: as every exporter of a process
+    registry.register(_Fixed(metrics))
+    return generate_latest(registry)
+
+
+class Served:
+    """What is being served, and where: `url` is http://HOST:PORT with the port that was bound."""
+
+    def __init__(self, monitor: Monitor, url: str) -> None:
+        self._monitor = monitor
+        self.url = url
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Answer by these settings from now on."""
+        self._monitor.settings = settings
+
+
+@contextmanager
+def serve(
+    engine: "Engine", settings: Settings, listen: str, *, clock: Clock, daemon_state: Trouble = lambda: None
+) -> Iterator[Served]:
+    """Serve the three pages at `listen` (HOST:PORT, port 0 takes a free one) while the block runs, from a thread.
+
+    `daemon_state` is the `trouble` of `application`. Signals stay with the caller. Raises UsageError for an address
+    that is none or cannot be bound.
+    """
+    monitor = Monitor(engine, settings, clock=clock)
+    listener = _bind(listen)
+    host, port = listener.getsockname()[:2]
+    server = uvicorn.Server(
+        uvicorn.Config(
+            _application(monitor, daemon_state),
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=64,
+            timeout_graceful_shutdown=2,
+        )
+    )
+    worker = threading.Thread(target=server.run, args=([listener],), name="syncer-web", daemon=True)
+    worker.start()
+    try:
+        yield Served(monitor, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    finally:
+        server.should_exit = True
+        worker.join(5)
+        listener.close()
+
+
+def _bind(listen: str) -> socket.socket:
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 2**16):
+        raise UsageError(f"{listen!r} is no address to listen at. Expected: HOST:PORT such as 127.0.0.1:8470.")
+    try:
+        family, *_, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise UsageError(f"cannot listen at {listen}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise UsageError(f"cannot listen at {listen}: {error.strerror}; is it taken already?") from None
+    return listener

@@ -1,0 +1,1 @@
+"""The daemon: its schedule, one of it with all that can go wrong, many on one database."""
