@@ -1,0 +1,93 @@
+"""The daemon as others see it: systemd, Prometheus, the dead-man switch and the nightly upkeep."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from syncer.daemon import Daemon, Parts
+from syncer.db.engine import open_engine
+from syncer.settings import Settings, SourceSettings
+from tests.upstream import Upstream, model
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
+    """A socket such as systemd listens on."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(PATIENCE)
+        yield listening
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def test_the_running_daemon_can_be_watched(tmp_path: Path, upstream: Upstream, supervisor: socket.socket) -> None:
+    """`syncer run --listen` says READY and WATCHDOG, answers on its three pages, and ends with 0 on SIGTERM."""
+    upstream.serve([model("a")])
+    (tmp_path / "syncer.toml").write_text(
+        f'database_url = "sqlite:///{tmp_path / "x.db"}"\n[[sources]]\nurl = "{upstream.url}"\ninterval = "1s"\n'
+    )
+    port = _free_port()
+    environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+    command = [sys.executable, "-m", "syncer", "run", "--listen", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as daemon:
+        assert supervisor.recv(100) == b"READY=1"
+        assert supervisor.recv(100) == b"WATCHDOG=1"
+        assert supervisor.recv(100) == b"WATCHDOG=1"
+        pages = {}
+        for page in ("healthz", "readyz", "metrics"):
+            with urlopen(f"http://127.0.0.1:{port}/{page}", timeout=PATIENCE) as answer:
+                pages[page] = (answer.status, answer.read().decode())
+        daemon.send_signal(signal.SIGTERM)
+        _, said = daemon.communicate(timeout=PATIENCE)
+    assert daemon.returncode == 0, said.decode()
+    assert {status for status, _ in pages.values()} == {200}
+    assert "syncer_database_up 1.0" in pages["metrics"][1]
+
+
+def test_upkeep_is_done_once_a_night(sqlite_url: str, upstream: Upstream) -> None:
+    """The nightly work is done when a UTC day has begun, once, and not when the daemon starts."""
+    present = [datetime(2026, 1, 1, 23, 58, tzinfo=UTC)]
+    nights = threading.Semaphore(0)
+    done: list[datetime] = []
+
+    def nightly() -> None:
+        done.append(present[0])
+        nights.release()
+
+    settings = Settings(database_url=sqlite_url, sources=(SourceSettings(url=upstream.url),))
+    engine = open_engine(sqlite_url)
+    parts = Parts(
+        engine=engine,
+        load=lambda: settings,
+        read_key=lambda _: None,
+        clock=lambda: present[0],
+        owner="test",
+        nightly=nightly,
+    )
+    daemon = Daemon(parts)
+    for minute in range(1, 5):
+        present[0] += timedelta(minutes=1)
+        daemon.each_minute()
+        if minute == 2:
+            assert nights.acquire(timeout=PATIENCE)
+    daemon.__exit__()
+    engine.dispose()
+    assert done == [datetime(2026, 1, 2, tzinfo=UTC)]
