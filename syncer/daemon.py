@@ -50,7 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a daemon is made of: everything that touches the world is handed in.
 
     `load` reads the configuration, `read_key` a source's key, `deliver` hands one consumer its news. `on_round` is
-    told, after each minute in which runs ended, whether the last one of each source was a good look; `on_beat` that the
+    told, after each minute in which runs ended, whether the latest of every source was a good look; `on_beat` that the
     daemon is alive, about once a second; `on_reload` the settings that are in force from then on; `nightly` is done
     once a UTC day. `stopping` is set by the first signal.
     """
@@ -134,7 +134,8 @@ class Daemon:
         self._side_pool = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
         self._runs: dict[Future[bool], str] = {}
         self._beside: dict[str, Future[None]] = {}
-        self._went_well: dict[str, bool] = {}
+        self._went_well: dict[str, bool] = {}  # of the runs that ended since the last minute
+        self._latest: dict[str, bool] = {}  # of each source that ever ran here
         self._last_night = parts.clock().date()
         self._scheduler = BackgroundScheduler(timezone=UTC)
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a beat that takes longer is no news
@@ -280,7 +281,9 @@ class Daemon:
             self._do_beside("nightly upkeep", self.parts.nightly)
         ended, self._went_well = self._went_well, {}
         if ended and self.parts.on_round is not None:
-            self._do_beside("round", partial(self.parts.on_round, all(ended.values())))
+            configured = {source.name for source in self.settings.sources}
+            self._latest = {name: well for name, well in (self._latest | ended).items() if name in configured}
+            self._do_beside("round", partial(self.parts.on_round, all(self._latest.values())))
 
     def note_stale(self) -> None:
         """Say of each source that is late that it is, once."""

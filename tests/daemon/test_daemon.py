@@ -462,6 +462,22 @@ def test_how_the_runs_went_is_told(sqlite_url: str, upstream: Upstream) -> None:
         wait_for(lambda: told == [True, False], what="the second word")
 
 
+def test_a_source_that_failed_is_not_forgotten_while_others_run(sqlite_url: str, upstream: Upstream) -> None:
+    """`on_round` is told that all is well only when the latest run of every source was a good look."""
+    told: list[bool] = []
+    settings = settings_of(sqlite_url, upstream.serve(MODELS), "rare", "frequent")
+    with working(sqlite_url, settings, on_round=told.append) as running:
+        wait_for(lambda: len(running._went_well) == 2, what="both")
+        running.parts.stopping.set()
+        wait_for(lambda: running.busy == 0, what="silence")
+        for ended, well in (({"rare": False}, False), ({"frequent": True}, False), ({"rare": True}, True)):
+            running._went_well = ended
+            told.clear()
+            running.each_minute()
+            wait_for(lambda: told, what="the word")
+            assert told == [well]
+
+
 def test_the_clock_of_the_database_decides(postgres_url: str, upstream: Upstream) -> None:
     """A machine whose clock is minutes ahead runs no tick early: PostgreSQL's own clock says what is due (law 7)."""
     ahead = timedelta(minutes=4)
