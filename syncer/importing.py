@@ -93,7 +93,7 @@ def import_look(
         rules = rules_digest(settings, None)
         look = Look(body=recorded.body, at=recorded.observed_at, digest=digest, remember=(None, digest, rules))
         closing, decision = judge(engine, settings, claim, look, clock=clock)
-    except BaseException as error:
+    except BaseException as error:  # as for a sync: the attempt leaves a run (law 9) and goes on up
         if claim is None:
             raise
         failed_on = digest if isinstance(error, BadResponse) else None

@@ -55,25 +55,24 @@ def run_command(app: App, *, workers: int, grace: str, listen: str | None) -> No
     app.settings.select()
     engine, stopping = app.engine(), Event()
     problems: dict[str, str | None] = {}
-    watched = ExitStack()
-    served = watched.enter_context(_serve(engine, app, listen)) if listen else None
-    parts = daemon.Parts(
-        engine=engine,
-        load=app.load_settings,
-        read_key=lambda source: read_api_key(source, os.environ),
-        clock=now,
-        owner=f"{owner()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
-        workers=workers,
-        grace=_duration(grace),
-        keep=keeper(app),
-        deliver=lambda alert: _say(deliver_to(engine, stopping, alert), problems),
-        on_round=_heartbeat(app),
-        on_beat=_watchdog(),
-        on_reload=served.reconfigure if served else None,
-        nightly=lambda: upkeep.prune(engine, before=now() - _KEPT_RUNS),
-        stopping=stopping,
-    )
-    with watched:
+    with ExitStack() as watched:
+        served = watched.enter_context(_serve(engine, app, listen)) if listen else None
+        parts = daemon.Parts(
+            engine=engine,
+            load=app.load_settings,
+            read_key=lambda source: read_api_key(source, os.environ),
+            clock=now,
+            owner=f"{owner()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
+            workers=workers,
+            grace=_duration(grace),
+            keep=keeper(app),
+            deliver=lambda alert: _say(deliver_to(engine, stopping, alert), problems),
+            on_round=_heartbeat(app),
+            on_beat=_watchdog(),
+            on_reload=served.reconfigure if served else None,
+            nightly=lambda: upkeep.prune(engine, before=now() - _KEPT_RUNS),
+            stopping=stopping,
+        )
         sd.notify(os.environ, sd.READY)  # a database that is down is waited for, which is no reason to be killed
         sys.exit(daemon.run(parts))
 
