@@ -3,7 +3,6 @@
 import os
 import random
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +13,7 @@ import click
 
 from syncer.cli.app import App, Group, form, now, row_options
 from syncer.cli.output import print_line, print_rows
-from syncer.cli.syncing import owner
+from syncer.cli.syncing import owner, raise_bugs
 from syncer.cli.times import MOMENT
 from syncer.errors import SyncerError, UsageError
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
-    from syncer.settings import AlertSettings
+    from syncer.settings import AlertSettings, Settings
 
 _FAILED = 1
 _WORST_FIRST = (_FAILED, 2, 75, 0)
@@ -128,36 +127,36 @@ def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
     """
     app: App = ctx.obj
     app.start_logging()
-    alerts = _configured(app)
+    _require_some(app)
     engine = app.amender()
     _note_stale_sources(app, engine)
-    outcomes = _deliver_all(engine, alerts)
+    outcomes = _deliver_all(engine, app.settings)
     for outcome in outcomes:
         _print_outcome(outcome, quiet=quiet)
-    _raise_bugs(outcomes)
+    raise_bugs((outcome.error for outcome in outcomes), "consumers")
     codes = {outcome.exit_code for outcome in outcomes}
     ctx.exit(next(code for code in _WORST_FIRST if code in codes))
 
 
-def _deliver_all(engine: "Engine", alerts: "Sequence[AlertSettings]") -> list[Outcome]:
+def _deliver_all(engine: "Engine", settings: "Settings") -> list[Outcome]:
     """A thread for each: a dead one costs a deadline, and nobody else's time."""
     stop = Event()
-    with ThreadPoolExecutor(len(alerts), thread_name_prefix="syncer-alerts") as pool:
+    with ThreadPoolExecutor(len(settings.alerts), thread_name_prefix="syncer-alerts") as pool:
         try:
-            return list(pool.map(partial(deliver_to, engine, stop), alerts))
+            return list(pool.map(partial(deliver_to, engine, settings, stop), settings.alerts))
         except BaseException:
             stop.set()  # by a signal: each thread ends with the message at hand
             raise
 
 
-def deliver_to(engine: "Engine", stop: Event, alert: "AlertSettings") -> Outcome:
-    """Hand one consumer what it has not been told, until `stop` is set; what came of it, errors too."""
+def deliver_to(engine: "Engine", settings: "Settings", stop: Event, alert: "AlertSettings") -> Outcome:
+    """Hand one consumer of these settings what it was not told, until `stop` is set; what came of it, errors too."""
     from syncer.alerts.delivery import deliver
 
     try:
-        subscription = _subscription(alert)
+        subscription = _subscription(settings, alert)
         done = deliver(engine, subscription, clock=now, owner=owner(), keep_going=lambda: not stop.is_set())
-    except Exception as error:  # noqa: BLE001 - a bug is raised by `_raise_bugs`, when all have had their turn
+    except Exception as error:  # noqa: BLE001 - a bug is raised by `raise_bugs`, when all have had their turn
         return Outcome(alert.name, error=error)
     return Outcome(alert.name, done)
 
@@ -179,15 +178,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _raise_bugs(outcomes: Sequence[Outcome]) -> None:
-    bugs = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, SyncerError)]
-    if len(bugs) == 1:
-        raise bugs[0]
-    if bugs:
-        raise ExceptionGroup("several consumers failed for reasons that are bugs in syncer", bugs)
-
-
-def _subscription(alert: "AlertSettings") -> "Subscription":
+def _subscription(settings: "Settings", alert: "AlertSettings") -> "Subscription":
     from syncer.alerts.delivery import Subscription
     from syncer.alerts.rules import Rule
     from syncer.alerts.sinks import sink_for
@@ -204,7 +195,7 @@ def _subscription(alert: "AlertSettings") -> "Subscription":
         net=alert.net,
         news_only=alert.start == "end",
     )
-    sink = sink_for(alert, os.environ, clock=now)
+    sink = sink_for(settings, alert, os.environ, clock=now)
     return Subscription(name=alert.name, rule=rule, sink=sink, start=alert.start, digest=alert.digest)
 
 
@@ -228,7 +219,7 @@ def test_command(app: App, name: str) -> None:
     from syncer.alerts.sinks import sink_for
 
     alert = _alert(app, name)
-    sink_for(alert, os.environ, clock=now)(sample(name, now(), random.getrandbits(64)))
+    sink_for(app.settings, alert, os.environ, clock=now)(sample(name, now(), random.getrandbits(64)))
     print_line(f"{name}: {_taken(alert)}", out=sys.stdout)
 
 
@@ -327,16 +318,16 @@ def _ensure(app: App, connection: "Connection", name: str) -> None:
             consumers.register(connection, name, position=position, now=now())
 
 
-def _configured(app: App) -> "tuple[AlertSettings, ...]":
+def _require_some(app: App) -> None:
     if not app.settings.alerts:
         raise UsageError("no consumer is configured: write an [[alerts]] table with a name and a url into syncer.toml")
-    return app.settings.alerts
 
 
 def _alert(app: App, name: str) -> "AlertSettings":
     from difflib import get_close_matches
 
-    by_name = {alert.name: alert for alert in _configured(app)}
+    _require_some(app)
+    by_name = {alert.name: alert for alert in app.settings.alerts}
     if name not in by_name:
         (nearest,) = get_close_matches(name, list(by_name), n=1, cutoff=0)
         raise UsageError(f"there is no [[alerts]] table named {name!r}: did you mean {nearest}?")

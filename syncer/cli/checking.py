@@ -16,9 +16,9 @@ import click
 
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
+from syncer.cli.times import DURATION
 from syncer.core import money
-from syncer.errors import AmbiguousModel, SettingsError, UsageError
-from syncer.settings import parse_duration
+from syncer.errors import AmbiguousModel, UsageError
 
 if TYPE_CHECKING:
     from syncer.history import CatalogRow, Freshness
@@ -35,10 +35,10 @@ class Wish(NamedTuple):
 @click.command("check")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--source", metavar="NAME", help="Only the catalog of this source.")
-@click.option("--max-age", metavar="DURATION", default="1d", show_default=True, help="Warn if the data is older.")
+@click.option("--max-age", type=DURATION, default="1d", show_default=True, help="Warn if the data is older.")
 @row_options
 @click.pass_obj
-def check_command(app: App, file: Path, source: str | None, max_age: str) -> None:
+def check_command(app: App, file: Path, source: str | None, max_age: timedelta) -> None:
     """Check that the models in FILE are offered; exit 1 and a table if one is gone, too dear or too small.
 
     A line is a model's name or alias, optionally with limits: `acme/large max_price=2.5 min_context=32000`. Lines that
@@ -47,13 +47,12 @@ def check_command(app: App, file: Path, source: str | None, max_age: str) -> Non
     """
     from syncer import history
 
-    age = _age(max_age)
     wishes = list(read_wishes(file))
     with app.reader() as connection:
         listed = list(history.catalog(connection, source=source))
         sources = [one for one in history.freshness(connection, now=now()) if source in {None, one.source}]
     found = [(wish, find_listed(wish, listed)) for wish in wishes]
-    _warn(_stale(sources, age))
+    _warn(_stale(sources, max_age))
     _warn(warning for _, row in found if row is not None for warning in _doubts(row))
     rows = [(wish.model, problem) for wish, row in found if (problem := find_problem(wish, row))]
     if rows or form() != "table":
@@ -172,10 +171,3 @@ def _stale(sources: "Iterable[Freshness]", max_age: timedelta) -> Iterator[str]:
 def _warn(warnings: Iterable[str]) -> None:
     for warning in warnings:
         print_line(f"warning: {warning}", out=sys.stderr)
-
-
-def _age(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except SettingsError as error:
-        raise click.UsageError(f"--max-age: {error}") from None

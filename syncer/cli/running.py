@@ -13,8 +13,9 @@ import click
 from syncer import sd
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_rows
-from syncer.errors import SettingsError, SyncerError
-from syncer.settings import parse_duration, read_api_key
+from syncer.cli.times import DURATION
+from syncer.errors import SyncerError
+from syncer.settings import read_api_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +33,10 @@ log = logging.getLogger("syncer.daemon")
 
 @click.command("run")
 @click.option("--workers", type=click.IntRange(1, 256), default=8, show_default=True, help="Sources synced at a time.")
-@click.option(
-    "--grace", metavar="DURATION", default="30s", show_default=True, help="How long runs may finish on SIGTERM."
-)
+@click.option("--grace", type=DURATION, default="30s", show_default=True, help="How long runs may finish on SIGTERM.")
 @click.option("--listen", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics (pip install 'syncer[web]').")
 @click.pass_obj
-def run_command(app: App, *, workers: int, grace: str, listen: str | None) -> None:
+def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None) -> None:
     """Keep syncing: each source on its interval or cron expression, and each consumer its news.
 
     Any number of these may share one PostgreSQL: each tick of a source is run by one of them. SIGTERM and SIGINT stop
@@ -64,9 +63,9 @@ def run_command(app: App, *, workers: int, grace: str, listen: str | None) -> No
             clock=now,
             owner=f"{owner()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
             workers=workers,
-            grace=_duration(grace),
+            grace=grace,
             keep=keeper(app),
-            deliver=lambda alert: _say(deliver_to(engine, stopping, alert), problems),
+            deliver=lambda settings, alert: _say(deliver_to(engine, settings, stopping, alert), problems),
             on_round=_heartbeat(app),
             on_beat=_watchdog(),
             on_reload=served.reconfigure if served else None,
@@ -145,10 +144,3 @@ def _words(interval: timedelta) -> str:
     from syncer.settings import format_duration
 
     return f"every {format_duration(interval)}"
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except SettingsError as error:
-        raise click.UsageError(f"--grace: {error}") from None

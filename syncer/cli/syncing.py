@@ -93,7 +93,7 @@ def sync_command(
             outcomes = _sync_each(app.writer(), sources, keep, advance)
     for outcome in outcomes:
         (_print_json if as_json else _print_text)(outcome, quiet=quiet)
-    _raise_bugs(outcomes)
+    raise_bugs((outcome.error for outcome in outcomes), "sources")
     codes = {outcome.exit_code for outcome in outcomes}
     ctx.exit(next(code for code in _WORST_FIRST if code in codes))
 
@@ -117,6 +117,18 @@ def report_one(engine: Engine, source: SourceSettings, keep: Keep | None, *, app
     outcome = _sync(engine, keep, source, approving)
     _print_text(outcome, quiet=False)
     return outcome.exit_code
+
+
+def raise_bugs(errors: Iterable[Exception | None], of: str) -> None:
+    """Raise what no person caused, when all have had their turn: one bug as it is, several in an ExceptionGroup.
+
+    `of` says what the errors are of, in the plural.
+    """
+    bugs = [error for error in errors if error is not None and not isinstance(error, SyncerError)]
+    if len(bugs) == 1:
+        raise bugs[0]
+    if bugs:
+        raise ExceptionGroup(f"several {of} failed for reasons that are bugs in syncer", bugs)
 
 
 # -- several sources at a time -----------------------------------------------------------------------------------------
@@ -165,17 +177,9 @@ def _work(waiting: list[SourceSettings], look: Look, done: Any) -> None:  # noqa
             return
         try:
             outcome = look(source)
-        except Exception as bug:  # noqa: BLE001 - it is raised by `_raise_bugs`
+        except Exception as bug:  # noqa: BLE001 - it is raised by `raise_bugs`
             outcome = Outcome(source.name, error=bug)
         done.put(outcome)
-
-
-def _raise_bugs(outcomes: Iterable[Outcome]) -> None:
-    bugs = [outcome.error for outcome in outcomes if outcome.error and not isinstance(outcome.error, SyncerError)]
-    if len(bugs) == 1:
-        raise bugs[0]
-    if bugs:
-        raise ExceptionGroup("several sources failed for reasons that are bugs in syncer", bugs)
 
 
 # -- one source --------------------------------------------------------------------------------------------------------

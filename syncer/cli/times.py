@@ -1,4 +1,4 @@
-"""Moments as people write them.
+"""Moments and durations as people write them.
 
 A date is its first instant. UTC, unless an offset or a zone is given; of an hour that a zone has twice in a night, the
 first one is meant.
@@ -13,7 +13,7 @@ import click
 
 from syncer.cli.app import now
 from syncer.errors import SettingsError
-from syncer.settings import parse_duration
+from syncer.settings import format_duration, parse_duration
 
 FORMS = "2026-11-22, 2026-11-22T17:00Z, '2026-11-22 17:00 Europe/Berlin', 7d or yesterday"
 _ZONED = re.compile(r"(?P<moment>.*\d) +(?P<zone>[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*)")
@@ -68,4 +68,26 @@ class Moment(click.ParamType[datetime]):
             self.fail(f"{value!r} is no time{why}: write {FORMS}.", param, ctx)
 
 
+class Duration(click.ParamType[timedelta]):
+    """A click parameter type: durations such as 30s, 15m, 6h, 7d or 2w, of `least` or more."""
+
+    name = "duration"
+
+    def __init__(self, *, least: timedelta = timedelta(0)) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:  # noqa: ANN401
+        """What the person wrote as a duration, or a usage error that says what fits."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            duration = parse_duration(value)
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
+        if duration < self.least:
+            self.fail(f"{value!r} is less than {format_duration(self.least)}.", param, ctx)
+        return duration
+
+
 MOMENT = Moment()
+DURATION = Duration()

@@ -2,38 +2,19 @@
 
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from syncer.cli.app import App, Group, now
 from syncer.cli.output import json_line, print_line
-from syncer.errors import SettingsError
-from syncer.settings import parse_duration
+from syncer.cli.times import Duration
 
 if TYPE_CHECKING:
     from syncer.db.upkeep import Pruned
 
 
-_LEAST_AGE = timedelta(days=1)  # what is younger may still be written
-
-
-class Age(click.ParamType[timedelta]):
-    """A click parameter type: a duration of a day or more."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:  # noqa: ANN401
-        """What the person wrote as a duration, or a usage error that says what fits."""
-        if isinstance(value, timedelta):
-            return value
-        try:
-            age = parse_duration(value)
-        except SettingsError as error:
-            self.fail(str(error), param, ctx)
-        if age < _LEAST_AGE:
-            self.fail(f"{value} is less than a day (1d).", param, ctx)
-        return age
+_AGE = Duration(least=timedelta(days=1))  # what is younger may still be written
 
 
 @click.group("source", cls=Group)
@@ -88,7 +69,7 @@ def retire_command(app: App, name: str) -> None:
 
 
 @click.command("prune")
-@click.option("--older-than", type=Age(), default="90d", show_default=True, metavar="D", help="Keep what is younger.")
+@click.option("--older-than", type=_AGE, default="90d", show_default=True, metavar="D", help="Keep what is younger.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj

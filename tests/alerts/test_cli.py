@@ -11,7 +11,7 @@ import pytest
 from syncer.alerts import consumers
 from syncer.db.engine import writing
 from tests.alerts.receiver import Receiver
-from tests.cli.home import Home
+from tests.cli.home import KEY, Home
 from tests.cli.test_import import prices, recording
 from tests.upstream import Reply, model
 
@@ -224,6 +224,19 @@ def test_a_sample_to_a_command(shop: Home) -> None:
     assert "this-is-a-test" in (shop.path / "seen").read_text()
     script.write_text("#!/bin/sh\nexit 7\n")
     assert shop.syncer("alerts", "test", "job").code == 1
+
+
+def test_a_command_is_started_without_the_keys_of_the_sources(shop: Home) -> None:
+    """Law 11: what `syncer alerts deliver` and `test` start finds the rest of the environment, but no key in it."""
+    script = shop.path / "on-change"
+    script.write_text("#!/bin/sh\nenv > env\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    shop.configure(top=consumer("job", command=["./on-change"], start="beginning"))
+    for words in (("deliver",), ("test", "job")):
+        assert shop.process("alerts", *words, MINE="kept").code == 0
+        found = (shop.path / "env").read_text()
+        assert ("MINE=kept\n" in found, "SHOP_KEY" in found, KEY in found) == (True, False, False)
+        (shop.path / "env").unlink()
 
 
 # -- what a person does with one ---------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from standardwebhooks import WebhookVerificationError
 from syncer.alerts.message import DeliveryError, Message, Sink
 from syncer.alerts.sinks import apprise_child, chat, command, file, redis, sink_for, webhook
 from syncer.errors import SettingsError
-from syncer.settings import AlertSettings, Secret
+from syncer.settings import AlertSettings, Secret, Settings, SourceSettings
 from tests.alerts import redis_server
 from tests.alerts.receiver import Endless, Receiver
 from tests.alerts.redis_server import RedisServer
@@ -350,11 +350,16 @@ def script(text: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", text, *arguments]
 
 
+def program(argv: list[str], **options: Any) -> Sink:
+    """A sink that runs this program, in our environment."""
+    return command.make(argv, os.environ, **options)
+
+
 def test_a_command_gets_json_lines_on_stdin(tmp_path: Path) -> None:
     """A command reads one event a line, exactly as in the body, and exit 0 is delivered."""
     out = tmp_path / "out"
     sent = message()
-    command.make(script("import sys; open(sys.argv[1], 'wb').write(sys.stdin.buffer.read())", str(out)))(sent)
+    program(script("import sys; open(sys.argv[1], 'wb').write(sys.stdin.buffer.read())", str(out)))(sent)
     lines = out.read_bytes().splitlines()
     assert b"[" + b",".join(lines) + b"]" == sent.body
     assert len(lines) == 2
@@ -363,8 +368,8 @@ def test_a_command_gets_json_lines_on_stdin(tmp_path: Path) -> None:
 def test_no_shell_sees_an_event_or_an_argument(tmp_path: Path) -> None:
     """Law 12: what a name or an argument holds is never executed."""
     evil = f"$(touch {tmp_path / 'evil'}); `touch {tmp_path / 'evil'}`"
-    command.make(["cat", "/dev/stdin", "--"])(message(event(1, name=evil)))
-    command.make(["true", evil])(message(event(1, name=evil)))
+    program(["cat", "/dev/stdin", "--"])(message(event(1, name=evil)))
+    program(["true", evil])(message(event(1, name=evil)))
     assert not (tmp_path / "evil").exists()
 
 
@@ -379,7 +384,7 @@ def test_no_shell_sees_an_event_or_an_argument(tmp_path: Path) -> None:
 )
 def test_a_command_that_fails_says_why(text: str, said: str) -> None:
     """Law 12: an exit code that is not 0 is a refusal, with the end of stderr, bounded and printable."""
-    error = str(refusal(command.make(script(text))))
+    error = str(refusal(program(script(text))))
     assert said in error
     assert len(error) < 400
     assert error.isprintable()
@@ -389,7 +394,7 @@ def test_a_command_that_wants_no_events_may_leave_them() -> None:
     """Exit 0 is delivered even where more was sent than was read."""
     big = message(*(event(number, description="x" * 1000) for number in range(2000)))
     with within(5):
-        command.make(["true"])(big)
+        program(["true"])(big)
 
 
 def test_a_large_message_arrives_whole(tmp_path: Path) -> None:
@@ -399,14 +404,14 @@ def test_a_large_message_arrives_whole(tmp_path: Path) -> None:
         "import sys\nwith open(sys.argv[1], 'wb') as out:\n"
         " for line in sys.stdin.buffer: out.write(line); sys.stderr.write('y' * 1000)"
     )
-    command.make(script(text, str(tmp_path / "out")))(big)
+    program(script(text, str(tmp_path / "out")))(big)
     assert len((tmp_path / "out").read_bytes().splitlines()) == 1000
 
 
-@pytest.mark.parametrize("program", ["./missing", "no-such-program", "/", "a\0b"])
-def test_a_command_that_cannot_be_started_is_named(program: str) -> None:
+@pytest.mark.parametrize("name", ["./missing", "no-such-program", "/", "a\0b"])
+def test_a_command_that_cannot_be_started_is_named(name: str) -> None:
     """A missing program is an error that names it and says what to check."""
-    assert "cannot be started: " in str(refusal(command.make([program])))
+    assert "cannot be started: " in str(refusal(program([name])))
 
 
 @pytest.mark.faults
@@ -419,7 +424,7 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
         "child.wait()"
     )
     with within(4):
-        error = refusal(command.make(script(text, str(tmp_path / "pids")), deadline=timedelta(seconds=2)))
+        error = refusal(program(script(text, str(tmp_path / "pids")), deadline=timedelta(seconds=2)))
     assert "was killed: it ran longer than 2 s" in str(error)
     for pid in (tmp_path / "pids").read_text().split():
         wait_for(lambda pid=pid: not _runs(int(pid)))  # type: ignore[misc]
@@ -437,7 +442,7 @@ def _runs(pid: int) -> bool:
 def test_endless_stderr_costs_one_deadline() -> None:
     """A program that talks for ever is ended, and what it said is not kept."""
     with within(3):
-        assert "was killed" in str(refusal(command.make(["sh", "-c", "yes >&2"], deadline=SHORT)))
+        assert "was killed" in str(refusal(program(["sh", "-c", "yes >&2"], deadline=SHORT)))
 
 
 def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
@@ -448,7 +453,7 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Pat
         "open(sys.argv[1], 'w').write(str(child.pid))"
     )
     with within(5):
-        command.make(script(text, str(tmp_path / "pid")))(message())
+        program(script(text, str(tmp_path / "pid")))(message())
     os.kill(int((tmp_path / "pid").read_text()), 9)
 
 
@@ -753,7 +758,7 @@ def test_a_chat_message_is_short_whatever_it_tells() -> None:
 
 def apprise(where: Receiver, query: str = "", **options: Any) -> Sink:
     """A chat that is really an HTTP endpoint: Apprise's json:// service."""
-    return chat.make(Secret(where.url.replace("http://", "json://") + query), **options)
+    return chat.make(Secret(where.url.replace("http://", "json://") + query), os.environ, **options)
 
 
 def test_apprise_hands_over_the_text(receiver: Receiver) -> None:
@@ -797,7 +802,7 @@ def test_a_slow_chat_costs_one_deadline(receiver: Receiver, reply: Reply) -> Non
 
 def test_an_url_that_apprise_does_not_know_is_an_error() -> None:
     """Law 11: an unknown service is said without its URL."""
-    error = refusal(chat.make(Secret("nosuchservice://t0ken/x")))
+    error = refusal(chat.make(Secret("nosuchservice://t0ken/x"), os.environ))
     assert "Apprise does not understand its URL" in str(error)
 
 
@@ -837,11 +842,46 @@ def test_each_alert_has_its_sink(receiver: Receiver, server: RedisServer, tmp_pa
         AlertSettings(name="e", command=("cp", "/dev/stdin", str(tmp_path / "command"))),
     ]
     for alert in alerts:
-        sink_for(alert, environ, clock=now)(message())
+        sink_for(Settings(alerts=tuple(alerts)), alert, environ, clock=now)(message())
     assert receiver.requests[0].body == message().body
     assert json.loads(receiver.requests[1].body)["title"] == "syncer: 1 removed, 1 repriced"
     assert len(entries(server, "chosen")) == 2
     assert (tmp_path / "file").read_bytes() == (tmp_path / "command").read_bytes()
+
+
+def test_a_command_finds_no_key_in_its_environment(tmp_path: Path) -> None:
+    """Law 11: a program gets our environment but for each variable that holds a key of syncer, whatever its name."""
+    secrets = {
+        "SYNCER_API_KEY": "ak",
+        "ACME_KEY": "ak",
+        "BEAT": "https://beat.example/t0ken",
+        "HOOK": "https://hook.example/t0ken",
+        "SIGN": NEW,
+        "SIGN_OLD": OLD,
+        "CHAT": "slack://t0ken",
+        "STREAM": "rediss://:hush@h/stream",
+    }
+    job = AlertSettings(name="job", command=("sh", "-c", f"env > '{tmp_path / 'env'}'"))
+    settings = Settings(
+        heartbeat_url_env="BEAT",
+        sources=(SourceSettings(url="https://a.example", api_key_env="ACME_KEY"),),
+        alerts=(
+            AlertSettings(name="hook", url_env="HOOK", secret_env="SIGN", previous_secret_env="SIGN_OLD"),
+            AlertSettings(name="chat", apprise_env="CHAT"),
+            AlertSettings(name="stream", redis_env="STREAM"),
+            job,
+        ),
+    )
+    kept = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "SYNCER_DATABASE_URL": "sqlite:///a.db",
+        "ACME_KEYS": "mine",
+    }
+    sink_for(settings, job, secrets | kept, clock=now)(message())
+    found = dict(line.partition("=")[::2] for line in (tmp_path / "env").read_text().splitlines())
+    assert found.keys() & secrets.keys() == set()
+    assert kept.items() <= found.items()
 
 
 def test_a_missing_extra_is_a_sentence() -> None:
@@ -853,4 +893,4 @@ def test_a_missing_extra_is_a_sentence() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, extra, None)
             with pytest.raises(SettingsError, match=rf"pip install 'syncer\[{extra}\]'"):
-                sink_for(alert, {}, clock=now)
+                sink_for(Settings(), alert, {}, clock=now)

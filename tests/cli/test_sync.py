@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from syncer.cli.syncing import raise_bugs
+from syncer.errors import SettingsError
 from tests.cli.home import Home, body_reply, serving
 from tests.upstream import Reply, Upstream, model
 
@@ -194,6 +196,14 @@ def test_a_bug_keeps_its_traceback_and_the_others_their_turn(home: Home, monkeyp
     assert "wrong" in [frame.name for frame in caught.traceback]
     outcomes = dict(home.sql("SELECT s.name, r.outcome FROM runs r JOIN sources s ON s.id = r.source_id"))
     assert outcomes == {"buggy": "failed"} | {f"g{number}": "changed" for number in range(9)}
+
+
+def test_several_bugs_escape_together() -> None:
+    """Of all that went wrong with several sources, the bugs are raised, in one group; what a person can mend is not."""
+    raise_bugs([None, SettingsError("no key")], "sources")
+    with pytest.raises(ExceptionGroup, match="several sources failed") as caught:
+        raise_bugs([TypeError("one"), None, SettingsError("no key"), KeyError("two")], "sources")
+    assert [type(bug) for bug in caught.value.exceptions] == [TypeError, KeyError]
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """times: a moment as a person writes it is one instant, or an error that shows the forms."""
 
+import socket
 from datetime import UTC, datetime
 
 import pytest
@@ -77,3 +78,27 @@ def test_the_error_shows_the_forms(home: Home, text: str) -> None:
     assert "--since" in said.err
     assert FORMS in said.err
     assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("run", "--grace"), "--grace"),
+        (("check", "syncer.toml", "--max-age"), "--max-age"),
+        (("prune", "--older-than"), "--older-than"),
+    ],
+)
+@pytest.mark.parametrize("text", ["soon", "1.5h", "", "\x1b[31m"])
+def test_what_is_no_duration_is_named(home: Home, words: tuple[str, ...], option: str, text: str) -> None:
+    """On the command line it is a usage error that names the option and the value, and shows the forms."""
+    said = home.syncer(*words, text)
+    assert said.code == 2
+    assert f"{option}': {text!a} is not a duration such as" in said.err
+
+
+def test_a_wrong_grace_is_named_before_anything_is_opened(home: Home) -> None:
+    """`syncer run` reads its options first: a wrong --grace is the error even where --listen could not be bound."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        said = home.syncer("run", "--listen", address, "--grace", "soon")
+    assert (said.code, "--grace" in said.err, address in said.err) == (2, True, False), said.err

@@ -46,7 +46,7 @@ def test_prune(any_home: Home) -> None:
     assert any_home.syncer("sync").code == 0
 
 
-@pytest.mark.parametrize(("age", "says"), [("soon", "is not a duration such as"), ("23h", "less than a day")])
+@pytest.mark.parametrize(("age", "says"), [("soon", "is not a duration such as"), ("23h", "'23h' is less than 1d")])
 def test_prune_refuses_what_is_no_age(home: Home, age: str, says: str) -> None:
     """Only a duration of a day or more says how old; anything else is a usage error that says what fits."""
     said = home.syncer("prune", "--older-than", age)

@@ -409,7 +409,7 @@ def test_a_slow_consumer_delays_no_source_and_no_other_consumer(sqlite_url: str,
     told: list[str] = []
     release = threading.Event()
 
-    def deliver(alert: AlertSettings) -> None:
+    def deliver(_: Settings, alert: AlertSettings) -> None:
         told.append(alert.name)
         if alert.name == "slow":
             release.wait(DEADLINE)

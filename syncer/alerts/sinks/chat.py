@@ -51,8 +51,8 @@ class _Line(NamedTuple):
     rest: str
 
 
-def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
-    """A sink for one Apprise URL. Raises SettingsError without the extra."""
+def make(url: Secret, environ: Mapping[str, str], *, deadline: timedelta = DEADLINE) -> Sink:
+    """A sink for one Apprise URL; `environ` is for the process. Raises SettingsError without the extra."""
     if importlib.util.find_spec("apprise") is None:
         raise SettingsError("Alerts through Apprise need an extra: pip install 'syncer[apprise]'.")
     argv = [sys.executable, "-P", str(Path(apprise_child.__file__))]
@@ -61,7 +61,7 @@ def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
         given = {"url": url.reveal(), **render(message.events, is_test=message.is_test)._asdict()}
         where = f"the chat of {message.consumer!r}"
         try:
-            ended = command.run(argv, msgspec.json.encode(given), deadline)
+            ended = command.run(argv, environ, msgspec.json.encode(given), deadline)
         except OSError as error:
             raise DeliveryError(f"{where} cannot be told: no process can be started: {error.strerror}") from None
         if ended.code == 0:

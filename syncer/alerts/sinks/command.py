@@ -1,6 +1,7 @@
 """Hand the events to a program as JSON lines on stdin: exit 0 is delivered.
 
 - No shell: the program and its arguments are a list, and no text of an event is ever one of them (law 12).
+- It gets the environment it is given, which holds no key of syncer's (law 11).
 - At the deadline its whole process group is killed. What it left in the background in time lives on.
 - stdout goes nowhere; of stderr the end is shown where it failed, and no more than that is kept.
 """
@@ -10,7 +11,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -31,13 +32,13 @@ class Ended(NamedTuple):
     stderr: str
 
 
-def make(argv: Sequence[str], *, deadline: timedelta = DEADLINE) -> Sink:
-    """A sink that runs `argv` once a message."""
+def make(argv: Sequence[str], environ: Mapping[str, str], *, deadline: timedelta = DEADLINE) -> Sink:
+    """A sink that runs `argv` once a message, in this environment and no other."""
 
     def send(message: Message) -> None:
         where = f"the command {wire.printable(argv[0])} of {message.consumer!r}"
         try:
-            ended = run(argv, json_lines(message), deadline)
+            ended = run(argv, environ, json_lines(message), deadline)
         except (OSError, ValueError) as error:  # ValueError: a NUL, a surrogate
             reason = error.strerror if isinstance(error, OSError) else error
             raise DeliveryError(
@@ -53,11 +54,12 @@ def make(argv: Sequence[str], *, deadline: timedelta = DEADLINE) -> Sink:
     return send
 
 
-def run(argv: Sequence[str], given: bytes, deadline: timedelta) -> Ended:
+def run(argv: Sequence[str], environ: Mapping[str, str], given: bytes, deadline: timedelta) -> Ended:
     """Run a program in a process group of its own with `given` on stdin. Raises OSError if it cannot be started."""
     ends_at = time.monotonic() + deadline.total_seconds()
     process = subprocess.Popen(  # noqa: S603 - a list of words from the configuration, and no shell
         argv,
+        env=environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

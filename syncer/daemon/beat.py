@@ -1,15 +1,4 @@
-"""`syncer run`: APScheduler keeps the beat, the database keeps the state.
-
-- Any number of daemons may share one database. Each tick of a source is taken once, together with its lease and its
-  run, by whoever comes first; a daemon that dies leaves a run that is found abandoned, and its source its next tick.
-- A tick that was not run is recorded as skipped, with the reason; many of them that nobody took are made up for once.
-- A slow source keeps a worker, never the beat; a slow consumer keeps a thread beside, never a source.
-- A database that is down is waited for, with one log line when it goes and one when it is back.
-- SIGTERM and SIGINT: no new work, what runs gets a grace period; a second one gives up at once, runs closed as failed.
-  SIGHUP reads the configuration again; a bad one is refused and the old one stays.
-
-The only user of APScheduler.
-"""
+"""One daemon: its beat, the runs that it starts, and its end."""
 
 import logging
 import os
@@ -20,14 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Self
-from zoneinfo import ZoneInfo
 
 import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core import schedule
+from syncer.daemon.beside import Beside
+from syncer.daemon.outage import Outage
+from syncer.daemon.schedule import next_tick
 from syncer.db import notices, store, ticks
 from syncer.db.engine import ensure_schema, reading, writing
 from syncer.db.store import Claim
@@ -38,9 +27,7 @@ from syncer.sync import Keep, closed_all_the_same, origin, sync_claimed
 log = logging.getLogger("syncer.daemon")
 
 Clock = Callable[[], datetime]
-MOST_CRON_SPREAD = timedelta(seconds=30)
 _BEAT = 1.0  # seconds
-_LONGEST_PAUSE = 15  # beats between two looks for a database that is down
 _LAST_WORD = 5.0  # seconds for closing what is given up
 _STEP = 0.1
 _BESIDE = 16  # threads for deliveries and other work beside the runs
@@ -49,10 +36,10 @@ _BESIDE = 16  # threads for deliveries and other work beside the runs
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """What a daemon is made of: everything that touches the world is handed in.
 
-    `load` reads the configuration, `read_key` a source's key, `deliver` hands one consumer its news. `on_round` is
-    told, after each minute in which runs ended, whether the latest of every source was a good look; `on_beat` that the
-    daemon is alive, about once a second; `on_reload` the settings that are in force from then on; `nightly` is done
-    once a UTC day. `stopping` is set by the first signal.
+    `load` reads the configuration, `read_key` a source's key, `deliver` hands one consumer of the settings in force its
+    news. `on_round` is told, after each minute in which runs ended, whether the latest of every source was a good look;
+    `on_beat` that the daemon is alive, about once a second; `on_reload` the settings that are in force from then on;
+    `nightly` is done once a UTC day. `stopping` is set by the first signal.
     """
 
     engine: Engine
@@ -63,31 +50,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 8
     grace: timedelta = timedelta(seconds=30)
     keep: Keep | None = None
-    deliver: Callable[[AlertSettings], object] | None = None
+    deliver: Callable[[Settings, AlertSettings], object] | None = None
     on_round: Callable[[bool], object] | None = None
     on_beat: Callable[[], object] | None = None
     on_reload: Callable[[Settings], object] | None = None
     nightly: Callable[[], object] | None = None
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
-
-
-def next_tick(source: SourceSettings, after: datetime) -> datetime:
-    """The source's first tick strictly after an instant, the same on every machine; aware, in UTC.
-
-    A cron time that a DST gap swallows fires as much later as the clocks were put forward, one in a fold fires twice.
-    A spread of up to half a minute, decided by the source's name, keeps sources with the same expression apart.
-    """
-    if source.cron is None:
-        return schedule.interval_tick(after, source.interval, schedule.spread(source.name, source.interval))
-    offset = schedule.spread(source.name, MOST_CRON_SPREAD)
-    zone = ZoneInfo(source.timezone)
-    start = (after - offset + timedelta(microseconds=1)).astimezone(zone)
-    triggers = (
-        CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=zone)
-        for minute, hour, day, month, weekday in schedule.cron_alternatives(schedule.read_cron(source.cron))
-    )
-    fires: list[datetime] = [trigger.get_next_fire_time(None, start).astimezone(UTC) for trigger in triggers]
-    return min(fires) + offset
 
 
 def run(parts: Parts) -> int:
@@ -121,19 +89,15 @@ class Daemon:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.settings = parts.load()
-        self.waiting_for: str | None = None
-        """Why nothing is done at the moment: what is wrong with the database."""
         self.hurry = threading.Event()
         """Set by the second signal: what runs is given up at once."""
         self._beating = threading.Lock()
-        self._beats_to_skip = 0
-        self._pause = 0
+        self._outage = Outage()
         self._is_open = False
         self._more_is_due = False
         self._pool = ThreadPoolExecutor(parts.workers, thread_name_prefix="sync")
-        self._side_pool = ThreadPoolExecutor(_BESIDE, thread_name_prefix="beside")
         self._runs: dict[Future[bool], str] = {}
-        self._beside: dict[str, Future[None]] = {}
+        self._beside = Beside(_BESIDE)
         self._went_well: dict[str, bool] = {}  # of the runs that ended since the last minute
         self._latest: dict[str, bool] = {}  # of each source that ever ran here
         self._last_night = parts.clock().date()
@@ -147,7 +111,7 @@ class Daemon:
         try:
             self._open()
         except (DatabaseError, SourceBusy) as error:
-            self._say_down(error)
+            self._outage.note_down(error)
         self._scheduler.start()
         return self
 
@@ -156,7 +120,7 @@ class Daemon:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._side_pool.shutdown(wait=False, cancel_futures=True)
+        self._beside.close()
 
     @property
     def busy(self) -> int:
@@ -169,18 +133,16 @@ class Daemon:
         """Take what is due, as far as there are workers for it, and let each consumer have its news."""
         if not self._beating.acquire(blocking=False):
             return
-        if self.parts.on_beat is not None:
-            self.parts.on_beat()
         try:
-            if self._beats_to_skip:
-                self._beats_to_skip -= 1
-            elif not self.parts.stopping.is_set():
+            if self.parts.on_beat is not None:
+                self.parts.on_beat()
+            if not self._outage.skips_beat() and not self.parts.stopping.is_set():
                 self._open()
                 self._take_due()
-                self._say_up()
+                self._outage.note_up()
                 self._deliver()
         except (DatabaseError, SourceBusy) as error:
-            self._say_down(error)
+            self._outage.note_down(error)
         finally:
             self._beating.release()
 
@@ -274,16 +236,16 @@ class Daemon:
 
     def each_minute(self) -> None:
         """Say which sources are late, in case their own runs do not come, and how the last runs went."""
-        self._do_beside("staleness", self.note_stale)
+        self._beside.do("staleness", self.note_stale)
         today = self.parts.clock().date()
         if self.parts.nightly is not None and today != self._last_night:
             self._last_night = today
-            self._do_beside("nightly upkeep", self.parts.nightly)
+            self._beside.do("nightly upkeep", self.parts.nightly)
         ended, self._went_well = self._went_well, {}
         if ended and self.parts.on_round is not None:
             configured = {source.name for source in self.settings.sources}
             self._latest = {name: well for name, well in (self._latest | ended).items() if name in configured}
-            self._do_beside("round", partial(self.parts.on_round, all(self._latest.values())))
+            self._beside.do("round", partial(self.parts.on_round, all(self._latest.values())))
 
     def note_stale(self) -> None:
         """Say of each source that is late that it is, once."""
@@ -291,25 +253,10 @@ class Daemon:
             notices.note_stale(self.parts.engine, source.name, now=self.parts.clock(), interval=source.interval)
 
     def _deliver(self) -> None:
+        settings = self.settings  # another thread may put others in force
         if self.parts.deliver is not None:
-            for alert in self.settings.alerts:
-                self._do_beside(f"delivery to {alert.name}", partial(self.parts.deliver, alert))
-
-    def _do_beside(self, name: str, work: Callable[[], object]) -> None:
-        """Do it in a thread beside the runs, unless it is still being done."""
-        before = self._beside.get(name)
-        if before is None or before.done():
-            self._beside[name] = self._side_pool.submit(self._try, name, work)
-
-    def _try(self, name: str, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except (DatabaseError, SourceBusy) as error:
-            log.info("%s: %s", name, error)  # the beat has it in its log when the database is down
-        except SyncerError as error:
-            log.warning("%s: %s", name, error)
-        except Exception:
-            log.exception("%s: a bug in syncer", name)
+            for alert in settings.alerts:
+                self._beside.do(f"delivery to {alert.name}", partial(self.parts.deliver, settings, alert))
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
@@ -334,7 +281,7 @@ class Daemon:
     def _is_idle(self) -> bool:
         if self._beating.locked():  # asked first: the beat under way may still start something, a later one may not
             return False
-        return self.busy == 0 and all(future.done() for future in list(self._beside.values()))
+        return self.busy == 0 and self._beside.is_idle
 
     def _give_up(self) -> None:
         try:
@@ -346,7 +293,7 @@ class Daemon:
 
     def ask_reload(self) -> None:
         """SIGHUP: read the configuration again, beside the runs."""
-        self._do_beside("configuration", self.reload)
+        self._beside.do("configuration", self.reload)
 
     def reload(self) -> None:
         """Read the configuration again; a bad one is refused."""
@@ -371,17 +318,3 @@ class Daemon:
             with writing(self.parts.engine) as connection:
                 store.register(connection, origin(source), now)
                 ticks.reschedule(connection, source.name, partial(next_tick, source), now)
-
-    def _say_down(self, error: SyncerError) -> None:
-        """One line when it goes; then look for it less and less often."""
-        if self.waiting_for is None:
-            log.warning("waiting for the database: %s", error)
-            self._pause = 0
-        self.waiting_for = str(error)
-        self._pause = min(2 * self._pause + 1, _LONGEST_PAUSE)
-        self._beats_to_skip = self._pause
-
-    def _say_up(self) -> None:
-        if self.waiting_for is not None:
-            log.warning("the database is back")
-            self.waiting_for = None

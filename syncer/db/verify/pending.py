@@ -1,0 +1,161 @@
+"""What is pending, doubtful or unreadable: sources, findings, notices and rejected rows."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from syncer.core.doubts import Doubt
+from syncer.db.tables import findings, models, notices, rejected_rows, runs, sources
+from syncer.db.verify.rules import Rule, Verdict, all_of
+
+# -- sources -----------------------------------------------------------------------------------------------------------
+
+
+def _last_look(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
+    query = sa.select(column).where(runs.c.source_id == sources.c.id, runs.c.observed_at.is_not(None))
+    return query.where(runs.c.kind != "revert").order_by(runs.c.id.desc()).limit(1).scalar_subquery()
+
+
+_is_pending = sa.or_(
+    sa.exists().where(
+        models.c.source_id == sources.c.id,
+        models.c.removed_at.is_(None),
+        models.c.last_seen_at.is_not(None) | models.c.missing_since.is_not(None),
+    ),
+    sa.exists().where(findings.c.source_id == sources.c.id, findings.c.state == "open"),
+    _last_look(runs.c.rejected) > 0,
+)
+
+
+def urls(connection: Connection) -> Iterator[Verdict]:
+    """Sources whose URL might tell a secret."""
+    for source in connection.execute(sa.select(sources.c.id, sources.c.url)):
+        parts = urlsplit(source.url)
+        if parts.username is not None or parts.password is not None or parts.query:
+            what = "its url has credentials or a query"  # which is not repeated here
+            yield Verdict(law="law 11", table="sources", row=str(source.id), what=what)
+
+
+SOURCES = all_of(
+    Rule(
+        law="law 3",
+        table=sources,
+        what="remembers etag or body_digest although something is pending: the next look might not be read",
+        broken=_is_pending & (sources.c.etag.is_not(None) | sources.c.body_digest.is_not(None)),
+    ),
+    Rule(
+        law="law 6",
+        table=sources,
+        what="last_good_look_at is not observed_at of its last good look",
+        broken=sources.c.last_good_look_at.is_distinct_from(_last_look(runs.c.observed_at)),
+    ),
+)
+
+
+# -- findings, notices, rejected rows ----------------------------------------------------------------------------------
+
+_opened, _upheld, _settled = runs.alias("opened"), runs.alias("upheld"), runs.alias("settled")
+_with_runs = (
+    findings.join(_opened, _opened.c.id == findings.c.opened_run_id)
+    .join(_upheld, _upheld.c.id == findings.c.last_run_id)
+    .outerjoin(_settled, _settled.c.id == findings.c.settled_run_id)
+)
+FINDINGS = all_of(
+    Rule(
+        law="contract",
+        table=findings,
+        what="has a kind or a state that there is not",
+        broken=findings.c.kind.not_in([doubt.value for doubt in Doubt])
+        | findings.c.state.not_in(["open", "approved", "rejected", "withdrawn"]),
+    ),
+    Rule(
+        law="contract",
+        table=findings,
+        what="its runs are of another source",
+        rows=_with_runs,
+        broken=sa.or_(*(run.c.source_id != findings.c.source_id for run in (_opened, _upheld, _settled))),
+    ),
+    Rule(
+        law="law 1",
+        table=findings,
+        what="was opened, upheld or settled by a run that read no catalog",
+        rows=_with_runs,
+        broken=sa.or_(
+            _opened.c.observed_at.is_(None),
+            _upheld.c.observed_at.is_(None),
+            findings.c.settled_run_id.is_not(None) & _settled.c.observed_at.is_(None),
+        ),
+    ),
+    Rule(
+        law="law 6",
+        table=findings,
+        what="its times or runs are out of order",
+        rows=_with_runs,
+        broken=sa.or_(
+            findings.c.opened_at > _opened.c.observed_at,
+            findings.c.last_run_id < findings.c.opened_run_id,
+            findings.c.settled_run_id < findings.c.opened_run_id,
+            findings.c.settled_run_id > findings.c.last_run_id,
+        ),
+    ),
+    Rule(
+        law="contract",
+        table=findings,
+        what="state and settled_run_id disagree on whether it is settled",
+        broken=sa.or_(
+            (findings.c.state == "open") & findings.c.settled_run_id.is_not(None),
+            findings.c.state.in_(["approved", "withdrawn"]) & findings.c.settled_run_id.is_(None),
+        ),
+    ),
+)
+
+NOTICES = all_of(
+    Rule(
+        law="contract",
+        table=notices,
+        what="its run or its finding is of another source",
+        rows=notices.outerjoin(runs, runs.c.id == notices.c.run_id).outerjoin(
+            findings, findings.c.id == notices.c.finding_id
+        ),
+        broken=(runs.c.source_id != notices.c.source_id) | (findings.c.source_id != notices.c.source_id),
+    ),
+    Rule(
+        law="contract",
+        table=notices,
+        what="has a kind that there is not",
+        broken=notices.c.kind.not_in(["failed", "stale", "recovered", "held", "settled"]),
+    ),
+)
+
+_first, _last = runs.alias("first"), runs.alias("last")
+_rejected_said = sa.select(sa.func.coalesce(sa.func.sum(runs.c.rejected), 0)).where(runs.c.source_id == sources.c.id)
+_rejected_kept = sa.select(sa.func.coalesce(sa.func.sum(rejected_rows.c.count), 0)).where(
+    rejected_rows.c.source_id == sources.c.id
+)
+REJECTED = all_of(
+    Rule(
+        law="law 3",
+        table=rejected_rows,
+        what="its runs are of another source, out of order, or rejected nothing",
+        rows=rejected_rows.join(_first, _first.c.id == rejected_rows.c.first_run_id).join(
+            _last, _last.c.id == rejected_rows.c.last_run_id
+        ),
+        broken=sa.or_(
+            _first.c.source_id != rejected_rows.c.source_id,
+            _last.c.source_id != rejected_rows.c.source_id,
+            rejected_rows.c.first_run_id > rejected_rows.c.last_run_id,
+            _first.c.rejected == 0,
+            _last.c.rejected == 0,
+        ),
+    ),
+    Rule(
+        law="law 3",
+        table=sources,
+        what="its runs say another number of rejected rows than rejected_rows counts",
+        broken=sources.c.pruned_before.is_(None)
+        & (_rejected_said.scalar_subquery() != _rejected_kept.scalar_subquery()),
+    ),
+)

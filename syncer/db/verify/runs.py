@@ -1,0 +1,212 @@
+"""Runs, and what each of them wrote: feed ids, counts, and every change by itself."""
+
+import heapq
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from syncer.core.catalog import Kind
+from syncer.db.tables import changes, feed, models, notices, runs, sources
+from syncer.db.verify.rules import Rule, Verdict, all_of, stream
+
+# -- the feed ----------------------------------------------------------------------------------------------------------
+
+
+def feed_ids(connection: Connection) -> Iterator[Verdict]:
+    """Holes in the feed, and a counter that is not at its end."""
+    last = 0
+    for feed_id, table in heapq.merge(
+        *(_ids_of(connection, table) for table in (changes, notices)), key=lambda entry: entry[0]
+    ):
+        if feed_id != last + 1:
+            what = f"its feed id follows {last}: ids are contiguous from 1, over changes and notices together"
+            yield Verdict(law="law 8", table=table.name, row=str(feed_id), what=what)
+        last = feed_id
+    counters = connection.execute(sa.select(feed)).all()
+    for counter in counters:
+        if counter.last_id != last:
+            what = f"it counts to {counter.last_id}, the last feed id is {last}"
+            yield Verdict(law="law 8", table="feed", row=counter.feed_id, what=what)
+    if len(counters) != 1:
+        yield Verdict(law="law 8", table="feed", row="*", what=f"it has {len(counters)} rows instead of one")
+
+
+def _ids_of(connection: Connection, table: sa.Table) -> Iterator[tuple[int, sa.Table]]:
+    for (feed_id,) in stream(connection, sa.select(table.c.id).order_by(table.c.id)):
+        yield feed_id, table
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+_GOOD = ("changed", "unchanged", "held")
+_ENDED_BADLY = ("failed", "abandoned")
+_OUTCOMES = (*_GOOD, *_ENDED_BADLY, "skipped", "running")
+_later = runs.alias("later")
+_look = (
+    sa.select(
+        runs.c.id,
+        runs.c.observed_at,
+        sa.func.lag(runs.c.observed_at).over(partition_by=runs.c.source_id, order_by=runs.c.id).label("last"),
+    )
+    .where(runs.c.observed_at.is_not(None))
+    .subquery()
+)
+
+RUNS = all_of(
+    Rule(
+        law="law 5",
+        table=runs,
+        what="observed_at is not after that of the run before",
+        rows=runs.join(_look, _look.c.id == runs.c.id),
+        broken=_look.c.observed_at <= _look.c.last,
+    ),
+    Rule(
+        law="law 7",
+        table=runs,
+        what="is still running although its source has a later run",
+        broken=(runs.c.outcome == "running")
+        & sa.exists().where(_later.c.source_id == runs.c.source_id, _later.c.id > runs.c.id),
+    ),
+    Rule(
+        law="law 7",
+        table=runs,
+        what="is running, but nobody has its source's lease",
+        rows=runs.join(sources),
+        broken=(runs.c.outcome == "running") & sources.c.lease_until.is_(None),
+    ),
+    Rule(
+        law="law 9",
+        table=runs,
+        what="has a kind or an outcome that there is not",
+        broken=runs.c.kind.not_in(["sync", "import", "approve", "revert"]) | runs.c.outcome.not_in(_OUTCOMES),
+    ),
+    Rule(
+        law="law 9",
+        table=runs,
+        what="finished_at and the outcome disagree on whether it has ended",
+        broken=runs.c.finished_at.is_(None) != (runs.c.outcome == "running"),
+    ),
+    Rule(
+        law="law 9",
+        table=runs,
+        what="observed_at and the outcome disagree on whether a catalog was read",
+        broken=sa.or_(
+            runs.c.outcome.in_(_GOOD) & runs.c.observed_at.is_(None),
+            runs.c.outcome.in_((*_ENDED_BADLY, "running")) & runs.c.observed_at.is_not(None),
+        ),
+    ),
+    Rule(
+        law="law 9",
+        table=runs,
+        what="does not say why it failed or what is held",
+        broken=runs.c.outcome.in_((*_ENDED_BADLY, "held")) & runs.c.error.is_(None),
+    ),
+)
+
+
+def counts(connection: Connection) -> Iterator[Verdict]:
+    """What a run says it did, against what it wrote."""
+    wrote = {kind: sa.func.count().filter(changes.c.kind == kind.value) for kind in Kind}
+    said = {kind: runs.c[kind.value] for kind in Kind}
+    query = (
+        sa.select(runs.c.id, runs.c.outcome, *said.values(), *(count.label(f"wrote_{k}") for k, count in wrote.items()))
+        .outerjoin(changes, changes.c.run_id == runs.c.id)
+        .group_by(runs.c.id)
+        .order_by(runs.c.id)
+    )
+    for run in stream(connection, query):
+        wrong = [kind for kind in Kind if getattr(run, kind) != getattr(run, f"wrote_{kind}")]
+        for kind in wrong:
+            what = f"says {getattr(run, kind)} {kind}, but wrote {getattr(run, f'wrote_{kind}')}"
+            yield Verdict(law="law 9", table="runs", row=str(run.id), what=what)
+        wrote_any = any(getattr(run, f"wrote_{kind}") for kind in Kind)
+        if wrote_any != (run.outcome == "changed") and run.outcome != "held":
+            what = f"is {run.outcome}, but {'wrote' if wrote_any else 'wrote no'} changes"
+            yield Verdict(law="law 1", table="runs", row=str(run.id), what=what)
+
+
+# -- changes, each by itself -------------------------------------------------------------------------------------------
+
+_reverted = changes.alias("reverted")
+_with_run = changes.join(runs, runs.c.id == changes.c.run_id)
+
+
+def _is_no_look(moment: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    return ~sa.exists().where(_later.c.source_id == changes.c.source_id, _later.c.observed_at == moment)
+
+
+CHANGES = all_of(
+    Rule(
+        law="law 1",
+        table=changes,
+        what="its run is of another source",
+        rows=_with_run,
+        broken=runs.c.source_id != changes.c.source_id,
+    ),
+    Rule(
+        law="law 5",
+        table=changes,
+        what="observed_at is not that of its run",
+        rows=_with_run,
+        broken=runs.c.observed_at.is_distinct_from(changes.c.observed_at),
+    ),
+    Rule(
+        law="law 2",
+        table=changes,
+        what="source_id or name is not that of its model",
+        rows=changes.join(models, models.c.id == changes.c.model_id),
+        broken=(models.c.source_id != changes.c.source_id) | (models.c.name != changes.c.name),
+    ),
+    Rule(
+        law="law 6",
+        table=changes,
+        what="effective_at is after observed_at",
+        broken=changes.c.effective_at > changes.c.observed_at,
+    ),
+    Rule(
+        law="law 6",
+        table=changes,
+        what="changed_after is not before effective_at",
+        broken=changes.c.changed_after >= changes.c.effective_at,
+    ),
+    Rule(
+        law="law 6",
+        table=changes,
+        what="effective_at is the time of no look",
+        broken=_is_no_look(changes.c.effective_at),
+    ),
+    Rule(
+        law="law 6",
+        table=changes,
+        what="changed_after is the time of no look",
+        broken=changes.c.changed_after.is_not(None) & _is_no_look(changes.c.changed_after),
+    ),
+    Rule(
+        law="law 6",
+        table=changes,
+        what="has no changed_after, although it is no baseline",
+        broken=changes.c.changed_after.is_(None) & (changes.c.kind != Kind.ADDED.value),
+    ),
+    Rule(
+        law="contract",
+        table=changes,
+        what="is removed, but has a raw element",
+        broken=(changes.c.kind == Kind.REMOVED.value) & changes.c.raw.is_not(None),
+    ),
+    Rule(
+        law="law 2",
+        table=changes,
+        what="reverts_id is not that of an earlier change of its model",
+        rows=changes.join(_reverted, _reverted.c.id == changes.c.reverts_id),
+        broken=(_reverted.c.model_id != changes.c.model_id) | (_reverted.c.id >= changes.c.id),
+    ),
+    Rule(
+        law="law 2",
+        table=changes,
+        what="a run of kind revert, and no other, withdraws changes by reverts_id",
+        rows=_with_run,
+        broken=(runs.c.kind == "revert") != changes.c.reverts_id.is_not(None),
+    ),
+)
