@@ -14,7 +14,7 @@ from alembic import context
 from alembic.util import CommandError
 
 from syncer.db import engine as db
-from syncer.db.tables import metadata
+from syncer.db.schema import metadata
 from syncer.errors import SyncerError
 
 FROZEN = Path(__file__).parent / "sql"

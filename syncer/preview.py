@@ -38,7 +38,7 @@ def _preview(
     look = Look(body=response.body, at=at, status=response.status, digest="", remember=(None, "", ""))
     if connection is None or claim is None:
         snapshot = read(look, Catalog(), ever_listed=False, key=key)
-        seen = Seen(snapshot=snapshot, known={}, listed=(), priced=(), looks=Looks(last=None, absent=None))
+        seen = Seen(snapshot=snapshot, known={}, listed=frozenset(), priced=0, looks=Looks(last=None, absent=None))
     else:
         catalog = store.catalog(connection, claim.source_id)
         snapshot = read(look, catalog, ever_listed=claim.ever_listed, key=key)

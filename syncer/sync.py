@@ -17,7 +17,7 @@ from syncer.core import diff, health, parse, trust
 from syncer.core.catalog import Change, Kind, Snapshot
 from syncer.core.looks import observed_at
 from syncer.core.trust import Decision, Doubt, Policy, Seen
-from syncer.db import notices, store
+from syncer.db import effects, notices, store
 from syncer.db.engine import reading, writing
 from syncer.db.store import Catalog, Claim, Closing
 from syncer.errors import BadResponse, DatabaseError, Fenced, SyncerError, UpstreamError
@@ -227,7 +227,7 @@ def gather(
     findings = store.findings_in_force(connection, claim.source_id)
     names = {*snapshot.listings, *diff.not_present(catalog.listed, snapshot), *snapshot.unread, *catalog.pending}
     names.update(required, *(finding.evidence for finding in findings))
-    known = store.known(connection, claim.source_id, names)
+    known = store.known(connection, claim.source_id, names) if claim.ever_listed else {}
     return Seen(
         snapshot=snapshot,
         known=known,
@@ -242,10 +242,10 @@ def gather(
 def _apply(connection: Connection, claim: Claim, seen: Seen, decision: Decision) -> Mapping[Kind, int]:
     """Write what was decided, the feed last."""
     at = seen.snapshot.observed_at
-    store.write_rejected(connection, claim, seen.snapshot.rejected)
-    opened = store.write_findings(connection, claim, decision)
-    store.write_marks(connection, seen.known, decision.marks, decision.refreshed)
-    counts = store.write_changes(connection, claim, decision.believed, at)
+    effects.write_rejected(connection, claim, seen.snapshot.rejected)
+    opened = effects.write_findings(connection, claim, decision)
+    effects.write_marks(connection, seen.known, decision.marks, decision.refreshed)
+    counts = effects.write_changes(connection, claim, decision.believed, at)
     states = ((finding, decision.settled.get(finding.id or 0)) for finding in seen.findings)
     settled = [(finding, state) for finding, state in states if state is not None]
     said = health.after_look(

@@ -7,6 +7,7 @@
 import logging
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import httpx  # at run time only where something is sent: it costs 0.1 s to import
+
+# httpx imports its own command line, if it can, and with that rich and pygments: a quarter of its start-up, never used.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: "there is no such module"
 
 _SHORTEST_CUT = 4  # fewer characters of a secret give nothing away
 LONGEST_RETRY_AFTER = 10**9  # 31 years in seconds: the sum with any present date is still a date

@@ -16,7 +16,7 @@ from syncer.cli import syncing
 from syncer.core import parse
 from syncer.core.trust import Policy
 from syncer.db import engine as db
-from syncer.db.tables import metadata
+from syncer.db.schema import metadata
 from syncer.db.views import VIEWS
 from syncer.errors import DatabaseError, SourceBusy, UpstreamError, UsageError
 from syncer.settings import AlertSettings, Settings, SourceSettings, format_duration, parse_duration

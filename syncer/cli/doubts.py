@@ -98,13 +98,13 @@ def reject_command(app: App, source: str, *, removals: bool, repricings: bool) -
     is judged anew.
     """
     from syncer.core import health
-    from syncer.db import notices, store
+    from syncer.db import effects, notices
     from syncer.db.engine import writing
 
     engine = app.amender()
     _require_open(engine, source, kinds := _kinds(removals=removals, repricings=repricings))
     with writing(engine) as connection:
-        source_id, rejected = store.reject(connection, source, kinds)
+        source_id, rejected = effects.reject(connection, source, kinds)
         said = [health.of_settled(finding, "rejected") for finding in rejected]
         notices.write(connection, source_id, None, said, now())
     print_line(

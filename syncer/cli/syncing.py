@@ -29,6 +29,7 @@ log = logging.getLogger("syncer.cli")
 
 DONE, FAILED, MISCONFIGURED, HELD, BUSY = 0, 1, 2, 3, 75
 _WORST_FIRST = (FAILED, MISCONFIGURED, HELD, BUSY, DONE)
+_SHOWN = 100  # changes listed in text; a first sync may have a hundred thousand, and the feed has them all
 _AT_ONCE = 8  # sources fetched at the same time: a slow one must not keep the others from their turn
 
 
@@ -90,7 +91,7 @@ def sync_command(
         if dry_run:
             outcomes = _each(sources, partial(_preview, app.looker()), advance)
         else:
-            outcomes = _sync_each(app.writer(), sources, keep, advance)
+            outcomes = _sync_each(app.writer(), sources, keep, advance, limit=None if as_json else _SHOWN)
     for outcome in outcomes:
         (_print_json if as_json else _print_text)(outcome, quiet=quiet)
     raise_bugs((outcome.error for outcome in outcomes), "sources")
@@ -135,10 +136,15 @@ def raise_bugs(errors: Iterable[Exception | None], of: str) -> None:
 
 
 def _sync_each(
-    engine: Engine, sources: Sequence[SourceSettings], keep: Keep | None, advance: Callable[[], None]
+    engine: Engine,
+    sources: Sequence[SourceSettings],
+    keep: Keep | None,
+    advance: Callable[[], None],
+    *,
+    limit: int | None,
 ) -> list[Outcome]:
     try:
-        return _each(sources, partial(_sync, engine, keep), advance)
+        return _each(sources, partial(_sync, engine, keep, limit=limit), advance)
     except BaseException as stop:
         if len(sources) > 1:  # the threads that go on can wait for a slow provider longer than a person will
             with writing(engine) as connection:
@@ -185,11 +191,18 @@ def _work(waiting: list[SourceSettings], look: Look, done: Any) -> None:  # noqa
 # -- one source --------------------------------------------------------------------------------------------------------
 
 
-def _sync(engine: Engine, keep: Keep | None, source: SourceSettings, approving: Collection[Doubt] = ()) -> Outcome:
+def _sync(
+    engine: Engine,
+    keep: Keep | None,
+    source: SourceSettings,
+    approving: Collection[Doubt] = (),
+    *,
+    limit: int | None = _SHOWN,
+) -> Outcome:
     try:
         key = _key(engine, source)
         report = sync_source(engine, source, key=key, clock=now, owner=owner(), keep=keep, approving=approving)
-        events = _events(engine, report) if report.counts else []
+        events = _events(engine, report, limit) if report.counts else []
     except SyncerError as error:
         return Outcome(source.name, error=error, news=_is_news(engine, source.name, error))
     log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": report.listed})
@@ -218,11 +231,11 @@ def _preview(engine: Engine | None, source: SourceSettings) -> Outcome:
     return Outcome(source.name, report, news=bool(report.doubts), events=events)
 
 
-def _events(engine: Engine, report: Report) -> list[dict[str, Any]]:
+def _events(engine: Engine, report: Report, limit: int | None) -> list[dict[str, Any]]:
     from syncer.alerts.event import events
 
     with reading(engine) as connection:
-        return list(events(connection, run=report.run_id))
+        return list(events(connection, run=report.run_id, limit=limit))
 
 
 def _is_news(engine: Engine, source: str, error: SyncerError) -> bool:
@@ -280,7 +293,11 @@ def _print_text(outcome: Outcome, *, quiet: bool) -> None:
         print_line(f"{outcome.source}: {outcome.word}: {outcome.error}", out=sys.stderr)
         return
     print_line(f"{outcome.source}: {summary(outcome.report)}", out=sys.stdout)
-    for event in outcome.events:
+    shown = outcome.events[:_SHOWN]
+    for event in shown:
         print_line(f"  {change_line(event['data'])}", out=sys.stdout)
+    if more := sum(outcome.report.counts.values()) - len(shown):
+        rest = f"syncer changes --source {outcome.source} --after {shown[-1]['id']}" if "id" in shown[-1] else "--json"
+        print_line(f"  ... and {more} more: {rest}", out=sys.stdout)
     if outcome.report.error and (outcome.news or not quiet):
         print_line(f"  held: {outcome.report.error} (syncer held)", out=sys.stdout)

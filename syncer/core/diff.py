@@ -3,7 +3,7 @@
 It does not ask whether a removal is plausible, and it never reads absence out of a response that cannot prove it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,12 +13,9 @@ from syncer.core.catalog import TRACKED, Change, Kind, Known, Listing, Snapshot
 from syncer.core.looks import Looks
 
 
-def not_present(listed: Iterable[str], snapshot: Snapshot) -> frozenset[str]:
+def not_present(listed: Collection[str], snapshot: Snapshot) -> frozenset[str]:
     """The listed names of which the response has no element, as far as its elements could be named."""
-    unread = snapshot.unread
-    return frozenset(
-        name for name in listed if name not in snapshot.same and name not in snapshot.listings and name not in unread
-    )
+    return frozenset(listed).difference(snapshot.same, snapshot.listings, snapshot.unread)
 
 
 def appearances(known: Mapping[str, Known], snapshot: Snapshot, looks: Looks) -> Iterator[Change]:

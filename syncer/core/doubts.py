@@ -4,6 +4,7 @@ Every rule answers one question of one look and knows nothing of earlier finding
 models a rule may speak for. Limits, factors and shares are exact; nothing here is a float.
 """
 
+from bisect import bisect
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -43,7 +44,7 @@ Of `shape` it maps each lost field to None; of `rejected_rows` it is empty.
 
 _POWERS_OF_TEN = [Decimal(10) ** power for power in range(1, 34)]  # prices span 33 digits
 _FACTORS = [*_POWERS_OF_TEN, Decimal(60), Decimal(3600), Decimal(1024)]
-UNIT_FACTORS = tuple(_FACTORS + [1 / factor for factor in _FACTORS])
+UNIT_FACTORS = tuple(sorted(_FACTORS + [1 / factor for factor in _FACTORS]))
 """What a price moves by when somebody mistakes the unit: tokens, seconds, minutes, hours, KiB, cents."""
 _SAME_FACTOR = Decimal("0.001")  # relative: upstream rounds 0.1 / 60 to a few digits
 _FEWEST_FOR_A_UNIT = 5
@@ -124,7 +125,9 @@ def unit_factor(old: object, new: object) -> Decimal | None:
     ratio = _ratio(old, new)
     if ratio is None:
         return None
-    return next((factor for factor in UNIT_FACTORS if abs(ratio / factor - 1) <= _SAME_FACTOR), None)
+    place = bisect(UNIT_FACTORS, ratio)
+    nearest = UNIT_FACTORS[max(place - 1, 0) : place + 1]  # the one below and the one above
+    return next((factor for factor in nearest if abs(ratio / factor - 1) <= _SAME_FACTOR), None)
 
 
 def _ratio(old: object, new: object) -> Decimal | None:

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -45,10 +46,12 @@ _TRACKED_KEYS = {wire: field for field, wire in _WIRE.items()}
 _SUPERSEDED = "another element of the same name follows it and says something else"
 
 Bytes = bytes | bytearray
+Raw = msgspec.Raw  # one element as sent: a view into the body, not a copy
+_versioned = blake2b(VERSION, digest_size=16)
 
 
 class _Data(msgspec.Struct):
-    models: list[msgspec.Raw]
+    models: list[Raw]
 
 
 class _Envelope(msgspec.Struct):
@@ -82,9 +85,11 @@ def body_digest(body: Bytes) -> str:
     return blake2b(body, digest_size=16).hexdigest()
 
 
-def element_digest(element: bytes) -> bytes:
+def element_digest(element: Raw | bytes) -> bytes:
     """The fingerprint of one element of the list: 16 bytes over VERSION and its raw bytes."""
-    return blake2b(VERSION + element, digest_size=16).digest()
+    digest = _versioned.copy()
+    digest.update(element)
+    return digest.digest()
 
 
 def snapshot(body: Bytes, observed_at: datetime, known: Mapping[bytes, str]) -> Snapshot:
@@ -92,69 +97,69 @@ def snapshot(body: Bytes, observed_at: datetime, known: Mapping[bytes, str]) -> 
 
     Raises BadResponse where the body is no catalog, or has elements but not one that can be read.
     """
-    read: dict[str, Listing | Rejected | bytes] = {}  # bytes: an element known already, not read
-    rejected: list[Rejected] = []
     elements = _elements(body)
+    same: dict[str, Raw] = {}  # known already, not read
+    read: dict[str, Listing | Rejected] = {}
+    rejected: list[Rejected] = []
     for element in elements:
-        raw = bytes(element)
-        digest = element_digest(raw)
+        digest = element_digest(element)
         name = known.get(digest)
-        row: Listing | Rejected | bytes = raw if name is not None else _read(raw, digest)
-        if isinstance(row, bytes):
-            assert name is not None  # noqa: S101 - narrows the type
-        elif row.name is None:
+        if name is not None:
+            if name in same or name in read:
+                rejected.extend(_superseded(same.pop(name) if name in same else read.pop(name), element))
+            same[name] = element
+            continue
+        row = _read(bytes(element), digest)
+        if isinstance(row, Rejected) and row.name is None:
             rejected.append(row)
             continue
-        else:
-            name = row.name
-        if name in read:
-            rejected.extend(_superseded(read.pop(name), row))
+        name = str(row.name)
+        if name in same or name in read:
+            rejected.extend(_superseded(same.pop(name) if name in same else read.pop(name), row))
         read[name] = row
     listings = {name: row for name, row in read.items() if isinstance(row, Listing)}
     rejected.extend(row for row in read.values() if isinstance(row, Rejected))
-    same = frozenset(name for name, row in read.items() if isinstance(row, bytes))
     if elements and not listings and not same:
         raise BadResponse(f"none of the {len(elements)} listed models can be read: the first one {rejected[0].reason}")
     return Snapshot(
         observed_at=observed_at,
         listings=listings,
-        same=same,
+        same=frozenset(same),
         rejected=tuple(rejected),
-        fields=_fields_present(read.values()),
+        fields=_fields_present(listings.values(), same.values()),
     )
 
 
-def _fields_present(rows: Iterable[Listing | Rejected | bytes]) -> frozenset[str]:
+def _fields_present(read: Iterable[Listing], same: Iterable[Raw]) -> frozenset[str]:
     """The tracked fields that any row has as a key; of rows known already, only those that could tell more are read."""
-    rows = list(rows)
-    present: set[str] = set()
-    for row in rows:
-        present |= row.fields if isinstance(row, Listing) else set()
-        if len(present) == len(TRACKED):
-            return frozenset(present)
-    for raw in (row for row in rows if isinstance(row, bytes)):
-        if any(f'"{_WIRE[field]}"'.encode() in raw for field in TRACKED if field not in present):
-            listing = _read(raw, b"")
-            present |= listing.fields if isinstance(listing, Listing) else set()
-    return frozenset(present)
+    missing = set(TRACKED)
+    for listing in read:
+        missing -= listing.fields
+    for raw in same:
+        if not missing:
+            break
+        text = bytes(raw)
+        if any(f'"{_WIRE[field]}"'.encode() in text for field in missing):
+            row = _read(text, b"")
+            missing -= row.fields if isinstance(row, Listing) else set()
+    return frozenset(TRACKED) - missing
 
 
-def _superseded(earlier: Listing | Rejected | bytes, later: Listing | Rejected | bytes) -> Iterator[Rejected]:
+def _superseded(earlier: Listing | Rejected | Raw, later: Listing | Rejected | Raw) -> Sequence[Rejected]:
     """What is recorded of an element that another one of its name follows: nothing if both say the same."""
     if isinstance(earlier, Rejected):
-        yield earlier
-        return
-    old, new = (_read(row, element_digest(row)) if isinstance(row, bytes) else row for row in (earlier, later))
-    if isinstance(old, Listing) and isinstance(new, Listing) and old.tracked() == new.tracked():
-        return
+        return (earlier,)
+    old, new = (_read(bytes(row), element_digest(row)) if isinstance(row, Raw) else row for row in (earlier, later))
     assert isinstance(old, Listing)  # noqa: S101 - a known element was readable before
-    yield _reject(old.raw.encode(), old.digest, old.name, _SUPERSEDED)
+    if isinstance(new, Listing) and old.tracked() == new.tracked():
+        return ()
+    return (_reject(old.raw.encode(), old.digest, old.name, _SUPERSEDED),)
 
 
 # -- the envelope ------------------------------------------------------------------------------------------------------
 
 
-def _elements(body: Bytes) -> Sequence[msgspec.Raw | bytes]:
+def _elements(body: Bytes) -> Sequence[Raw]:
     """The raw elements of `data.models`, exactly as sent."""
     try:
         envelope = _read_envelope(body)
@@ -188,7 +193,7 @@ def _explain(body: Bytes) -> BadResponse:
     return BadResponse(f"`data.models` is {_json_type(data.get('models'))} where a list belongs; {_begins(body)}")
 
 
-def _patient_elements(body: Bytes, complaint: str) -> Sequence[bytes]:
+def _patient_elements(body: Bytes, complaint: str) -> Sequence[Raw]:
     """The elements of a body that the fast decoder refused but the standard json module takes.
 
     One lone surrogate or NaN in one description would otherwise cost the whole response.
@@ -212,7 +217,7 @@ def _patient_elements(body: Bytes, complaint: str) -> Sequence[bytes]:
         raise _explain(body)
     if not _slice(text, data.get("models")).startswith("["):
         raise _explain(body)
-    return [element.encode("utf-8", "surrogatepass") for element in _items(text, data["models"][0])]
+    return [Raw(element.encode("utf-8", "surrogatepass")) for element in _items(text, data["models"][0])]
 
 
 def _text(body: Bytes) -> str:
@@ -303,10 +308,16 @@ def _listing(row: dict[str, Any], name: str, raw: bytes, digest: bytes) -> Listi
         name=name,
         **values,
         extra={key: value for key, value in row.items() if key not in _TRACKED_KEYS and key != "model_name"},
-        fields=frozenset(_TRACKED_KEYS[key] for key in row.keys() & _TRACKED_KEYS.keys()),
+        fields=_fields_of(tuple(row)),
         raw=raw.decode(),
         digest=digest,
     )
+
+
+@lru_cache(maxsize=64)
+def _fields_of(keys: tuple[str, ...]) -> frozenset[str]:
+    """The tracked fields among an element's keys: one set for all elements of one make."""
+    return frozenset(_TRACKED_KEYS[key] for key in keys if key in _TRACKED_KEYS)
 
 
 def _field(value: object, field: str) -> Any:  # noqa: ANN401 - the reader of the field knows its type

@@ -13,6 +13,7 @@
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 
@@ -63,14 +64,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """All that a decision rests on.
 
     `known` holds each model that the response moved, failed to show, or left pending before; `listed` the names of
-    the whole current catalog and `priced` those of them with a positive price. `findings` are the open ones and those
-    settled ones that upstream has not contradicted since. `new_credential`: the key is not that of the last look.
+    the whole current catalog and `priced` how many of them have a positive price. `findings` are the open ones and
+    those settled ones that upstream has not contradicted since. `new_credential`: the key is not that of the last look.
     """
 
     snapshot: Snapshot
     known: Mapping[str, Known]
-    listed: Collection[str]
-    priced: Collection[str]
+    listed: AbstractSet[str]
+    priced: int
     looks: Looks
     findings: tuple[Finding, ...] = ()
     new_credential: bool = False
@@ -280,15 +281,15 @@ class _Hearing:
         """Required models, then more absences than a catalog loses in one step."""
         required = (name for name in policy.required if name in self.absent or self._never_seen(name))
         self._open(Doubt.REQUIRED, dict.fromkeys(self._free(required)))
-        missing, listed = self._free(self.absent), self._free(self.seen.listed)
+        missing, listed = self._free(self.absent), len(self.seen.listed) - len(self._spoken_for())
         empty = not self.snapshot.listed and not self.snapshot.rejected
-        if doubts.too_many_missing(len(missing), len(listed), policy, empty=empty):
+        if doubts.too_many_missing(len(missing), listed, policy, empty=empty):
             self._open(Doubt.REMOVALS, dict.fromkeys(missing))
 
     def doubt_prices(self, policy: Policy) -> None:
         """A unit mistake, prices gone, then each single price that moved too far."""
         self._open_prices(Doubt.UNIT_CHANGE, doubts.unit_change(self._repriced()))
-        priced = len(self._free(self.seen.priced))
+        priced = self.seen.priced - sum((known.listing.price or 0) > 0 for known in self._spoken_for())
         self._open_prices(Doubt.PRICES_GONE, doubts.prices_gone(self._repriced(), priced, policy))
         for move in self._repriced():
             if doubts.implausible(move, policy):
@@ -347,8 +348,15 @@ class _Hearing:
 
     def _free(self, names: Iterable[str]) -> list[str]:
         """Those that no finding speaks for and that are still to be decided, in a stable order."""
-        decided = self.held | self.quiet | self.removals.keys()
-        return sorted(name for name in names if name not in decided)
+        return sorted(set(names) - self._decided())
+
+    def _spoken_for(self) -> list[Known]:
+        """The listed models that a finding speaks for, or that are decided."""
+        known = (self.seen.known[name] for name in self._decided() if name in self.seen.known)
+        return [model for model in known if model.listed]
+
+    def _decided(self) -> set[str]:
+        return self.held | self.quiet | self.removals.keys()
 
     # -- the sum -------------------------------------------------------------------------------------------------------
 

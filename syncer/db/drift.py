@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from syncer.db.engine import reading
-from syncer.db.tables import metadata
+from syncer.db.schema import metadata
 from syncer.db.views import FUNCTIONS, TRIGGERS, VIEWS
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlalchemy.orm import DeclarativeBase, Mapped, relationship
 
-from syncer.db import tables
+from syncer.db import schema, tables
 
 
 class Base(DeclarativeBase):
-    """Shares its metadata with `syncer.db.tables`: the columns are declared there, once."""
+    """Shares its metadata with `syncer.db.schema`: columns and indexes are declared there, once."""
 
-    metadata = tables.metadata
+    metadata = schema.metadata
 
 
 class Source(Base):

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from syncer.core import health
 from syncer.core.health import TROUBLE, Notice, Word
-from syncer.db import store
+from syncer.db import effects
 from syncer.db.engine import reading, writing
 from syncer.db.tables import notices, sources
 
@@ -17,7 +17,7 @@ def write(connection: Connection, source: int, run_id: int | None, said: Sequenc
     """Append notices to the feed; the caller's transaction has locked the source (lock order: source, then feed)."""
     if not said:
         return
-    first = store.next_feed_ids(connection, len(said))
+    first = effects.next_feed_ids(connection, len(said))
     rows = [
         {
             "id": first + position,

@@ -1,15 +1,14 @@
-"""The statements of one sync: claim, load, apply, close. Each takes a connection in a transaction and never commits.
+"""The statements around one sync: claim, load, close. Each takes a connection in a transaction and never commits.
 
 - The claim is one UPDATE that decides; the fence, the first statement of every writing transaction after it, is one
   UPDATE that checks the token and locks the row in the same breath. A SELECT would let two syncers write (law 7).
-- Nothing here decides what to believe: it writes a `trust.Decision` as it is.
-- The feed counter is touched last, just before the changes, so that other sources wait as little as can be (law 8).
+- What a run decided is written by `effects`, between the fence and the close.
 """
 
 import hmac
 import secrets
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,16 +17,15 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.catalog import TRACKED, Change, Kind, Known, Listing, Rejected
+from syncer.core.catalog import TRACKED, Kind, Known, Listing
 from syncer.core.looks import Looks
-from syncer.core.trust import Decision, Doubt, Finding, Mark
-from syncer.db.tables import changes, feed, findings, models, rejected_rows, runs, sources
+from syncer.core.trust import Doubt, Finding
+from syncer.db import bulk
+from syncer.db.tables import changes, findings, models, rejected_rows, runs, sources
 from syncer.errors import Fenced, SourceBusy
 
 LONGEST_LEASE = timedelta(hours=1)
 """No syncer takes a longer one: a lease that ends later was written by a clock that was wrong, and is taken over."""
-
-_MANY = 500  # from here on one scan of the source is cheaper than naming each model
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +57,9 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """The current catalog as far as the next look needs it: who is listed, under which bytes, and who is not plain."""
 
     by_digest: Mapping[bytes, str] = {}
-    listed: frozenset[str] = frozenset()
-    priced: frozenset[str] = frozenset()
-    pending: frozenset[str] = frozenset()
+    listed: AbstractSet[str] = frozenset()
+    priced: int = 0
+    pending: AbstractSet[str] = frozenset()
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,7 +251,7 @@ def register(connection: Connection, origin: Origin, now: datetime) -> None:
     if connection.execute(sa.select(sources.c.id).where(sources.c.name == origin.name)).first():
         return
     connection.execute(
-        _insert(connection, sources)
+        insert_into(connection, sources)
         .values(
             name=origin.name,
             url=origin.url,
@@ -298,23 +296,29 @@ def catalog(connection: Connection, source: int) -> Catalog:
         (models.c.price > 0).label("priced"),
         models.c.last_seen_at.is_not(None).label("pending"),
     ).where(models.c.source_id == source, models.c.removed_at.is_(None))
-    rows = connection.execute(query).all()
-    return Catalog(
-        by_digest={digest: name for name, digest, _, _ in rows if digest},
-        listed=frozenset(row.name for row in rows),
-        priced=frozenset(row.name for row in rows if row.priced),
-        pending=frozenset(row.name for row in rows if row.pending),
-    )
+    by_digest: dict[bytes, str] = {}
+    unread, pending, priced = set(), set(), 0
+    for some in connection.execute(query).partitions(bulk.PIECE):
+        for name, digest, is_priced, is_pending in some:
+            if digest:
+                by_digest[digest] = name
+            else:
+                unread.add(name)
+            priced += bool(is_priced)
+            if is_pending:
+                pending.add(name)
+    return Catalog(by_digest=by_digest, listed=unread.union(by_digest.values()), priced=priced, pending=pending)
 
 
-def known(connection: Connection, source: int, names: Collection[str]) -> dict[str, Known]:
+def known(connection: Connection, source: int, names: Iterable[str]) -> dict[str, Known]:
     """The whole last known state of each named model that the source ever listed."""
-    every = sa.select(models).where(models.c.source_id == source)
-    if len(names) > _MANY:
-        rows: Iterable[Any] = (row for row in connection.execute(every) if row.name in names)
-    else:
-        rows = connection.execute(every.where(models.c.name.in_(names)))
-    return {row.name: _known(row) for row in rows}
+    query = sa.select(models).where(
+        models.c.source_id == source, models.c.name.in_(sa.bindparam("names", expanding=True))
+    )
+    found: dict[str, Known] = {}
+    for some in bulk.pieces(names):
+        found.update((row.name, _known(row)) for row in connection.execute(query, {"names": some}))
+    return found
 
 
 def _known(row: Any) -> Known:  # noqa: ANN401 - a row of models
@@ -443,217 +447,10 @@ def _priced(field: str, pair: Sequence[Any]) -> Sequence[Any]:
     return [Decimal(value) if value is not None else None for value in pair] if field == "price" else pair
 
 
-# -- writing what was decided ------------------------------------------------------------------------------------------
+# -- dialects ----------------------------------------------------------------------------------------------------------
 
 
-def write_changes(connection: Connection, held: Claim, believed: Sequence[Change], at: datetime) -> Counter[Kind]:
-    """Bring `models` up to date and append to `changes`; how many of each kind."""
-    new_ids = _insert_models(connection, held, [change for change in believed if change.kind is Kind.ADDED], at)
-    _update(connection, [_moved(change) for change in believed if change.kind not in {Kind.ADDED, Kind.REMOVED}])
-    _update(connection, [_gone(change) for change in believed if change.kind is Kind.REMOVED])
-    if believed:
-        first = next_feed_ids(connection, len(believed))
-        rows = [_history_row(change, held, first + position, new_ids, at) for position, change in enumerate(believed)]
-        connection.execute(changes.insert(), rows)
-    return Counter(change.kind for change in believed)
-
-
-def write_marks(
-    connection: Connection, known_models: Mapping[str, Known], marks: Mapping[str, Mark], refreshed: Iterable[Listing]
-) -> None:
-    """What a look did not plainly show, and new bytes that say nothing new."""
-    _update(connection, [{"model_id": known_models[name].id, **_mark(mark)} for name, mark in marks.items()])
-    plain = _mark(Mark())
-    rows = [
-        {"model_id": known_models[listing.name].id, "extra": listing.extra, "digest": listing.digest, **plain}
-        for listing in refreshed
-    ]
-    _update(connection, rows)
-
-
-def write_rejected(connection: Connection, held: Claim, rejected: Sequence[Rejected]) -> None:
-    """Keep each unreadable element once, with how often it was seen."""
-    if not rejected:
-        return
-    seen = Counter(row.digest for row in rejected)
-    rows = [
-        {
-            "source_id": held.source_id,
-            "digest": row.digest,
-            "name": row.name,
-            "reason": row.reason,
-            "raw": row.raw,
-            "first_run_id": held.run_id,
-            "last_run_id": held.run_id,
-            "count": seen[row.digest],
-        }
-        for row in {row.digest: row for row in rejected}.values()
-    ]
-    statement = _insert(connection, rejected_rows)
-    upsert = statement.on_conflict_do_update(
-        index_elements=["source_id", "digest"],
-        set_={
-            "reason": statement.excluded.reason,
-            "last_run_id": statement.excluded.last_run_id,
-            "count": rejected_rows.c.count + statement.excluded.count,
-        },
-    )
-    connection.execute(upsert, rows)
-
-
-def write_findings(connection: Connection, held: Claim, decision: Decision) -> list[int]:
-    """Open, uphold and settle findings as decided; the ids of the opened ones, in order."""
-    opened = [open_finding(connection, held, finding) for finding in decision.opened]
-    for finding_id in decision.upheld:
-        _set_finding(connection, finding_id, last_run_id=held.run_id)
-    for finding_id, state in decision.settled.items():
-        _set_finding(connection, finding_id, last_run_id=held.run_id, state=state, settled_run_id=held.run_id)
-    for finding_id, evidence in decision.trimmed.items():
-        _set_finding(connection, finding_id, evidence=evidence)
-    return opened
-
-
-def open_finding(connection: Connection, held: Claim, finding: Finding) -> int:
-    """Store a new finding of this run; its id."""
-    row = findings.insert().values(
-        source_id=held.source_id,
-        kind=finding.kind.value,
-        opened_run_id=held.run_id,
-        opened_at=finding.opened_at,
-        evidence=finding.evidence,
-        last_run_id=held.run_id,
-        state=finding.state,
-        settled_run_id=None if finding.state == "open" else held.run_id,
-    )
-    finding_id: int = connection.execute(row.returning(findings.c.id)).scalar_one()
-    return finding_id
-
-
-def take_back_no(connection: Connection, held: Claim, revert_id: int, names: Collection[str]) -> None:
-    """The no that a revert left speaks no longer for `names`; with the last of its models it is withdrawn."""
-    of_revert = sa.and_(findings.c.opened_run_id == revert_id, findings.c.kind == Doubt.REVERTED.value)
-    for finding in connection.execute(sa.select(findings).where(of_revert)).all():
-        left = {name: withheld for name, withheld in finding.evidence.items() if name not in names}
-        if left:
-            _set_finding(connection, finding.id, evidence=left)
-        else:
-            _set_finding(connection, finding.id, last_run_id=held.run_id, state="withdrawn", settled_run_id=held.run_id)
-
-
-def reject(connection: Connection, name: str, kinds: Collection[Doubt]) -> tuple[int, list[Finding]]:
-    """A person's no to the open findings of a source: its id, and those findings. Waits for a sync that is writing."""
-    connection.execute(sa.update(sources).where(sources.c.name == name).values(lease_owner=sources.c.lease_owner))
-    source: int = connection.execute(sa.select(sources.c.id).where(sources.c.name == name)).scalar_one()
-    rejected = [
-        finding
-        for finding in findings_in_force(connection, source)
-        if finding.state == "open" and finding.kind in kinds
-    ]
-    for finding in rejected:
-        _set_finding(connection, int(finding.id or 0), state="rejected")
-    return source, rejected
-
-
-def _set_finding(connection: Connection, finding_id: int, **values: Any) -> None:  # noqa: ANN401 - columns
-    connection.execute(sa.update(findings).where(findings.c.id == finding_id).values(values))
-
-
-def _insert_models(connection: Connection, held: Claim, added: Sequence[Change], at: datetime) -> dict[str, int]:
-    if not added:
-        return {}
-    ids = dict(zip((change.listing.name for change in added), _model_ids(connection, len(added)), strict=True))
-    rows = [
-        {
-            "id": ids[change.listing.name],
-            "source_id": held.source_id,
-            "name": change.listing.name,
-            "first_seen_at": at,
-            "missing_looks": 0,
-            **_state(change),
-        }
-        for change in added
-    ]
-    connection.execute(models.insert(), rows)
-    return ids
-
-
-def _model_ids(connection: Connection, count: int) -> Iterable[int]:
-    """Ids handed out on our side: asking the database to return them costs more than the rows themselves."""
-    if connection.dialect.name == "postgresql":
-        sequence = "nextval(pg_get_serial_sequence('models', 'id'))"
-        query = sa.text(f"SELECT {sequence} FROM generate_series(1, :count)")  # noqa: S608 - a constant
-        return connection.execute(query, {"count": count}).scalars().all()
-    last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(models.c.id), 0))).scalar_one()
-    return range(last + 1, last + 1 + count)
-
-
-def next_feed_ids(connection: Connection, count: int) -> int:
-    """The first of `count` feed ids; from here to the commit, every other writer of the feed waits."""
-    connection.execute(sa.update(feed).values(last_id=feed.c.last_id + count))
-    last: int = connection.execute(sa.select(feed.c.last_id)).scalar_one()
-    return last - count + 1
-
-
-_PLAIN = {"missing_since": None, "missing_looks": 0, "last_seen_at": None}
-
-
-def _state(change: Change) -> dict[str, Any]:
-    listing = change.listing
-    return {
-        **{field: getattr(listing, field) for field in TRACKED},
-        "extra": listing.extra,
-        "digest": listing.digest,
-        "last_changed_at": change.effective_at,
-    }
-
-
-def _moved(change: Change) -> dict[str, Any]:
-    return {"model_id": change.model_id, **_state(change), **_PLAIN, "removed_at": None}
-
-
-def _gone(change: Change) -> dict[str, Any]:
-    """Its mark says since when it was missing; that is written apart."""
-    at = change.effective_at
-    return {"model_id": change.model_id, "removed_at": at, "last_changed_at": at}
-
-
-def _mark(mark: Mark) -> dict[str, Any]:
-    return {
-        "missing_since": mark.missing_since,
-        "missing_looks": mark.missing_looks,
-        "last_seen_at": mark.last_seen_at,
-    }
-
-
-def _update(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Update models by `model_id`; all rows set the same columns."""
-    if not rows:
-        return
-    columns: dict[str, Any] = {name: sa.bindparam(name) for name in rows[0] if name != "model_id"}
-    connection.execute(sa.update(models).where(models.c.id == sa.bindparam("model_id")).values(columns), rows)
-
-
-def _history_row(change: Change, held: Claim, feed_id: int, new_ids: Mapping[str, int], at: datetime) -> dict[str, Any]:
-    listing = change.listing
-    return {
-        "id": feed_id,
-        "source_id": held.source_id,
-        "run_id": held.run_id,
-        "model_id": new_ids[listing.name] if change.model_id is None else change.model_id,
-        "kind": change.kind.value,
-        "observed_at": at,
-        "effective_at": change.effective_at,
-        "changed_after": change.changed_after,
-        "old_price": change.old_price,
-        "name": listing.name,
-        **{field: getattr(listing, field) for field in TRACKED},
-        "changed": {field: list(pair) for field, pair in change.changed.items()},
-        "reverts_id": change.reverts_id,
-        "raw": listing.raw or None,
-    }
-
-
-def _insert(connection: Connection, table: sa.Table) -> Any:  # noqa: ANN401 - one of two Insert classes
+def insert_into(connection: Connection, table: sa.Table) -> Any:  # noqa: ANN401 - one of two Insert classes
     """INSERT with ON CONFLICT, in the dialect at hand."""
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects import postgresql

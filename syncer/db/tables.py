@@ -71,15 +71,6 @@ runs = sa.Table(
     sa.Column("error", sa.Text, comment="why it failed, or what is held"),
     comment="one row an attempt, whatever came of it",
 )
-sa.Index("ix_runs_source_id_id", runs.c.source_id, runs.c.id)
-sa.Index("ix_runs_source_id_observed_at", runs.c.source_id, runs.c.observed_at)
-sa.Index(
-    "uq_runs_running",
-    runs.c.source_id,
-    unique=True,
-    sqlite_where=runs.c.outcome == "running",
-    postgresql_where=runs.c.outcome == "running",
-)
 
 models = sa.Table(
     "models",
@@ -137,21 +128,6 @@ changes = sa.Table(
     sa.CheckConstraint("kind IN ('added', 'removed', 'relisted', 'repriced', 'updated')", name="kind"),
     comment="the history: append-only, the database refuses UPDATE and DELETE",
 )
-sa.Index(
-    "ix_changes_model_id_effective_at",
-    changes.c.model_id,
-    changes.c.effective_at,
-    changes.c.kind,
-    changes.c.price,
-)
-sa.Index(
-    "ix_changes_price_boundaries",
-    changes.c.model_id,
-    changes.c.effective_at,
-    sqlite_where=changes.c.kind != "updated",
-    postgresql_where=changes.c.kind != "updated",
-)
-sa.Index("ix_changes_observed_at", changes.c.observed_at)
 
 feed = sa.Table(
     "feed",
@@ -194,7 +170,6 @@ findings = sa.Table(
     sa.Column("settled_run_id", sa.ForeignKey("runs.id"), comment="the run that settled it; NULL for a plain no"),
     comment="what is doubtful and withheld until it is settled",
 )
-sa.Index("ix_findings_source_id_state", findings.c.source_id, findings.c.state)
 
 notices = sa.Table(
     "notices",
@@ -208,7 +183,6 @@ notices = sa.Table(
     sa.Column("data", JSON, nullable=False, comment="what there is to say"),
     comment="a source's health in the feed",
 )
-sa.Index("ix_notices_source_id_id", notices.c.source_id, notices.c.id)
 
 consumers = sa.Table(
     "consumers",

@@ -209,6 +209,19 @@ def test_several_bugs_escape_together() -> None:
 # -- what is printed ---------------------------------------------------------------------------------------------------
 
 
+def test_a_long_list_of_changes_is_cut_and_the_feed_goes_on(home: Home) -> None:
+    """A first sync lists a hundred changes and names the command that shows the rest; --json has them all."""
+    home.serve(*(model(f"acme/m{number}", 1) for number in range(130)))
+    said = home.syncer("sync").out.splitlines()
+    assert (len(said), said[100].split()[2]) == (102, "acme/m99")
+    assert said[101] == "  ... and 30 more: syncer changes --source shop --after 100"
+    rest = home.syncer(*said[101].split("syncer ")[1].split()).out
+    assert ("acme/m99 " in rest, "acme/m100 " in rest, "acme/m129 " in rest) == (False, True, True)
+    home.serve(*(model(f"acme/m{number}", 2) for number in range(130)))
+    assert home.syncer("sync", "--dry-run").out.splitlines()[101] == "  ... and 30 more: --json"
+    assert len(json.loads(home.syncer("sync", "--json").out)["changes"]) == 130
+
+
 def test_json_is_one_report_a_source_with_cloudevents(home: Home) -> None:
     """--json prints one object a source: the columns of `runs`, and its changes as CloudEvents with the feed's ids."""
     home.serve(model("acme/a", Decimal("0.10")), model("acme/b", None))

@@ -73,7 +73,7 @@ def seen(
         snapshot=snapshot,
         known=by_name,
         listed=listed,
-        priced=frozenset(name for name in listed if (by_name[name].listing.price or 0) > 0),
+        priced=sum((by_name[name].listing.price or 0) > 0 for name in listed),
         looks=looks or Looks(last=LAST, absent=LAST),
         findings=tuple(findings),
         new_credential=new_credential,

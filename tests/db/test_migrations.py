@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 
 from syncer.db import engine as db
 from syncer.db.drift import drift
-from syncer.db.tables import metadata
+from syncer.db.schema import metadata
 from syncer.db.verify import verify
 from syncer.db.views import FUNCTIONS, TRIGGERS, VIEWS
 from syncer.errors import DatabaseNotReady, UsageError

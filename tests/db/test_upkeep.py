@@ -19,11 +19,11 @@ from syncer import history
 from syncer.alerts.delivery import Subscription, deliver
 from syncer.alerts.rules import Rule
 from syncer.core.trust import EVERYTHING
+from syncer.db import effects, notices, store, upkeep
 from syncer.db import engine as db
-from syncer.db import notices, store, upkeep
 from syncer.db.copy import copy_database, count_batches
 from syncer.db.drift import drift
-from syncer.db.tables import metadata
+from syncer.db.schema import metadata
 from syncer.db.upkeep import Beyond, Pruned, prune, rename_source, renew_feed, retire_source
 from syncer.db.verify import verify
 from syncer.errors import DatabaseError, Fenced, SourceBusy, SyncerError, UnknownSource, UsageError
@@ -100,7 +100,7 @@ class Twins:
     def _answer(self, engine: Engine, chance: float, at: datetime) -> None:
         if chance < 0.1:
             with db.writing(engine) as connection:
-                store.reject(connection, "shop", EVERYTHING)
+                effects.reject(connection, "shop", EVERYTHING)
         elif chance < 0.2:
             last = rows(engine, "SELECT max(id) FROM runs WHERE outcome = 'changed'")[0][0]
             try:
@@ -401,7 +401,7 @@ def test_open_findings_of_a_retired_source(database_url: str, upstream: Upstream
         story.on("01-01", A="1").on("01-02", A="1000")
         assert retire_source(story.engine, "shop", now=instant("01-03")).open_findings == 1
         with db.writing(story.engine) as connection:
-            assert len(store.reject(connection, "shop", EVERYTHING)[1]) == 1
+            assert len(effects.reject(connection, "shop", EVERYTHING)[1]) == 1
         assert retire_source(story.engine, "shop", now=instant("01-03")).open_findings == 0
         assert broken(story.engine) == []
 

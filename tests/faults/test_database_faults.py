@@ -90,7 +90,7 @@ def test_server_crashes_in_the_middle_of_an_apply(
             upstream=upstream.url,
             at=NOON + HOUR,
             signal=signal.SIGSTOP,
-            on_entering="syncer.db.store:_history_row",
+            on_entering="syncer.db.effects:_history",
         )
     )
     wait_until(lambda: is_stopped(pid), "the child to stop while it writes")

@@ -34,8 +34,8 @@ PHASES: dict[str, tuple[str, int | None, list[str]]] = {
     "before the fetch": ("syncer.upstream:fetch", None, ["failed"]),
     "parse": ("syncer.core.parse:snapshot", None, ["failed"]),
     "decide": ("syncer.core.trust:decide", None, ["failed"]),
-    "apply": ("syncer.db.store:write_changes", None, ["failed"]),
-    "between two statements of apply": ("syncer.db.store:write_changes", 4, ["failed"]),
+    "apply": ("syncer.db.effects:write_changes", None, ["failed"]),
+    "between two statements of apply": ("syncer.db.effects:write_changes", 4, ["failed"]),
     "before the commit": ("syncer.db.store:close", 5, ["failed"]),
     "after the commit": ("syncer.db.store:close", 6, ["held"]),
 }

@@ -1,0 +1,94 @@
+"""Many rows at once, by the driver's own fastest way: INSERT of plain tuples on SQLite, COPY on PostgreSQL.
+
+- Each value goes through its column's type, as in any other statement: what is written reads back the same.
+- Rows are taken as they are needed and never held all at once.
+- It is part of the caller's transaction, and what the driver raises is raised as SQLAlchemy would raise it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+PIECE = 500
+"""How many rows, or names, one statement takes: enough to forget what a statement costs, few enough to hold."""
+
+Row = Sequence[Any]
+Item = TypeVar("Item")
+
+
+def insert(connection: Connection, table: sa.Table, names: Sequence[str], rows: Iterable[Row]) -> None:
+    """Insert `rows`, each with a value for each of the columns `names`, in that order.
+
+    Raises sqlalchemy.exc.DBAPIError, such as IntegrityError, and ValueError for what a column's type refuses.
+    """
+    bound = _bound(rows, [table.c[name] for name in names], connection.dialect)
+    if connection.dialect.name == "postgresql":
+        _copy(connection, f"COPY {table.name} ({', '.join(names)}) FROM STDIN", bound)
+        return
+    marks = ", ".join("?" for _ in names)
+    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - our own names
+    for piece in pieces(bound):
+        connection.exec_driver_sql(statement, piece)
+
+
+def update(connection: Connection, table: sa.Table, names: Sequence[str], rows: Iterable[Row]) -> None:
+    """Update `table` by its `id`: each row has a value for each of the columns `names`, in that order, and then the id.
+
+    Raises as `insert` does.
+    """
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    setting = ", ".join(f"{name} = {mark}" for name in names)
+    statement = f"UPDATE {table.name} SET {setting} WHERE id = {mark}"  # noqa: S608 - our own names
+    bound = _bound(rows, [table.c[name] for name in (*names, "id")], connection.dialect)
+    for piece in pieces(bound):
+        connection.exec_driver_sql(statement, piece)
+
+
+def pieces(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """`items` in lists of PIECE, the last one shorter."""
+    rest = iter(items)
+    while piece := list(islice(rest, PIECE)):
+        yield piece
+
+
+def _bound(rows: Iterable[Row], columns: Sequence[sa.Column[Any]], dialect: sa.Dialect) -> Iterator[tuple[Any, ...]]:
+    """The rows as the driver takes them."""
+    binders = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
+    typed = [(position, _remembering(binder)) for position, binder in enumerate(binders) if binder is not None]
+    for row in rows:
+        values = list(row)
+        for position, bind in typed:
+            values[position] = bind(values[position])
+        yield tuple(values)
+
+
+def _remembering(bind: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`bind`, which is not asked again for the very object that it was asked for last: a run's rows share its times."""
+    last: Any = None
+    bound = bind(None)
+
+    def remember(value: Any) -> Any:  # noqa: ANN401 - a value of any column
+        nonlocal last, bound
+        if value is not last:
+            last, bound = value, bind(value)
+        return bound
+
+    return remember
+
+
+def _copy(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
+    dialect, driver = connection.dialect, connection.connection.driver_connection
+    assert driver is not None  # noqa: S101 - it is gone only after the connection was closed
+    cursor = driver.cursor()
+    try:
+        with cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except dialect.loaded_dbapi.Error as error:
+        lost = dialect.is_disconnect(error, driver, cursor)
+        raise sa.exc.DBAPIError.instance(
+            statement, None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
+        ) from error

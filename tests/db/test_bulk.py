@@ -1,0 +1,105 @@
+"""Many rows at once read back as they were given, on both databases, and fail as any other statement does."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from syncer.db import bulk
+from syncer.db import engine as db
+from syncer.db.tables import models, sources
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+LATER = AT + timedelta(hours=1)
+MANY = 2 * bulk.PIECE + 1
+NAMES = ("id", "source_id", "name", "description", "price", "extra", "digest", "first_seen_at", "last_changed_at")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A database with one source and no models."""
+    engine = db.open_engine(database_url)
+    db.ensure_schema(engine)
+    with db.writing(engine) as connection:
+        row = {"id": 1, "name": "shop", "url": "http://shop", "created_at": AT, "salt": b"s" * 16}
+        connection.execute(sources.insert(), row)
+    yield engine
+    engine.dispose()
+
+
+def row(number: int, **values: Any) -> tuple[Any, ...]:
+    """A model as `NAMES` lists its columns."""
+    plain = {
+        "id": number,
+        "source_id": 1,
+        "name": f"maker/{number}",
+        "description": None,
+        "price": None,
+        "extra": {},
+        "digest": b"d" * 16,
+        "first_seen_at": AT,
+        "last_changed_at": AT,
+    }
+    return tuple((plain | values)[name] for name in NAMES)
+
+
+def stored(engine: Engine, *names: str) -> list[tuple[Any, ...]]:
+    """The models by id, as SQLAlchemy reads them."""
+    with db.reading(engine) as connection:
+        query = sa.select(*(models.c[name] for name in names)).order_by(models.c.id)
+        return [tuple(found) for found in connection.execute(query)]
+
+
+def test_rows_read_back_as_given(engine: Engine) -> None:
+    """Laws 4 and 5: prices, times, JSON, bytes, NULL and hostile text survive, for one row as for many."""
+    rows = [row(number, price=Decimal(number) / 1000, first_seen_at=[AT, LATER][number % 2]) for number in range(MANY)]
+    rows[1] = row(
+        1, price=Decimal("1E-18"), description='a\tb\\N\n"c"\r,\u2028', extra={"n": Decimal("0.1"), "s": None}
+    )
+    rows[2] = row(2, price=Decimal(999999999999999), description="\\.", extra={"list": ["é", {"deep": True}]})
+    with db.writing(engine) as connection:
+        bulk.insert(connection, models, NAMES, iter(rows))
+    assert stored(engine, *NAMES) == rows
+
+
+def test_updates_reach_the_named_rows_only(engine: Engine) -> None:
+    """An update sets each row's own values by its id, and leaves all others alone."""
+    rows = [row(number) for number in range(MANY)]
+    with db.writing(engine) as connection:
+        bulk.insert(connection, models, NAMES, rows)
+        bulk.update(
+            connection,
+            models,
+            ("price", "last_changed_at"),
+            ((Decimal(number), LATER, number) for number in range(1, MANY)),
+        )
+    expected = [(None, AT, AT), *((Decimal(number), LATER, AT) for number in range(1, MANY))]
+    assert stored(engine, "price", "last_changed_at", "first_seen_at") == expected
+
+
+def test_nothing_is_nothing(engine: Engine) -> None:
+    """No rows are no statement, and no error."""
+    with db.writing(engine) as connection:
+        bulk.insert(connection, models, NAMES, ())
+        bulk.update(connection, models, ("price",), ())
+    assert stored(engine, "id") == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (row(MANY, name="maker/0"), sa.exc.IntegrityError),
+        (row(MANY, source_id=2), sa.exc.IntegrityError),
+        (row(MANY, first_seen_at=AT.replace(tzinfo=None)), ValueError),
+    ],
+    ids=["name taken", "no such source", "naive time"],
+)
+def test_one_bad_row_and_none_is_kept(engine: Engine, bad: tuple[Any, ...], error: type[Exception]) -> None:
+    """Law 1: what the database or a type refuses is raised as by any other statement, and nothing stays of the rest."""
+    with pytest.raises(error), db.writing(engine) as connection:
+        bulk.insert(connection, models, NAMES, [*(row(number) for number in range(MANY)), bad])
+    assert stored(engine, "id") == []
