@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError, UsageError
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision this code works with; a test holds it to migrations/."""
 
 _WRITES = "syncer_writes"

@@ -6,7 +6,7 @@ both dialects, and no statement of a sync needs to know an index. Views and trig
 
 import sqlalchemy as sa
 
-from syncer.db.tables import changes, findings, metadata, notices, runs
+from syncer.db.tables import changes, findings, metadata, models, notices, runs
 
 __all__ = ["metadata"]
 
@@ -18,6 +18,16 @@ sa.Index(
     unique=True,
     sqlite_where=runs.c.outcome == "running",
     postgresql_where=runs.c.outcome == "running",
+)
+sa.Index(
+    "ix_models_current",  # holds all that a sync reads of a model whose element is unchanged
+    models.c.source_id,
+    models.c.name,
+    models.c.digest,
+    models.c.price,
+    models.c.last_seen_at,
+    sqlite_where=models.c.removed_at.is_(None),
+    postgresql_where=models.c.removed_at.is_(None),
 )
 sa.Index(
     "ix_changes_model_id_effective_at",
