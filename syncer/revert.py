@@ -105,7 +105,7 @@ def _opposite(kind: Kind) -> Kind:
 def _restored(now: Listing, row: Written) -> Listing:
     """The state before the change; its element is unknown, so that the next look reads it anew."""
     values = {field: pair[0] for field, pair in _fields(row).items()}
-    return msgspec.structs.replace(now, **values, raw="", digest=b"")
+    return msgspec.structs.replace(now, **values, raw=msgspec.Raw(), digest=b"")
 
 
 def _fields(row: Written) -> Mapping[str, Sequence[Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -22,6 +23,10 @@ TRACKED = (
     "huggingface_url",
 )
 """The fields whose movement is a change. Everything else upstream sends is kept in `extra` and is never one."""
+_tracked = attrgetter(*TRACKED)
+
+NOTHING: Mapping[str, Any] = {}
+"""One empty mapping for the many listings without further fields, and for changes in which no field moved."""
 
 
 class Kind(StrEnum):
@@ -39,8 +44,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `price` is a canonical Decimal in the source's currency and unit; None is unknown, 0 is free and a negative
     number is kept as sent. `extra` holds the fields that syncer does not track, by key. `fields` are the tracked
-    fields that the element had as a key. `raw` is the element as upstream sent it and `digest` its fingerprint; these
-    last three are empty for a listing that did not come from a response.
+    fields that the element had as a key. `raw` is the element as upstream sent it, a view into the response, and
+    `digest` its fingerprint; these last three are empty for a listing that did not come from a response.
     """
 
     name: str
@@ -51,14 +56,14 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     description: str | None = None
     price: Decimal | None = None
     huggingface_url: str | None = None
-    extra: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    extra: Mapping[str, Any] = NOTHING
     fields: frozenset[str] = frozenset()
-    raw: str = ""
+    raw: msgspec.Raw = msgspec.Raw()
     digest: bytes = b""
 
     def tracked(self) -> tuple[Any, ...]:
         """The values of TRACKED, in that order: two listings with equal ones are the same state."""
-        return tuple(getattr(self, field) for field in TRACKED)
+        return _tracked(self)
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):

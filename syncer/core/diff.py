@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from syncer.core.catalog import TRACKED, Change, Kind, Known, Listing, Snapshot
+from syncer.core.catalog import NOTHING, TRACKED, Change, Kind, Known, Listing, Snapshot
 from syncer.core.looks import Looks
 
 
@@ -37,9 +37,9 @@ def removal(before: Known, *, effective_at: datetime, looks: Looks) -> Change:
     return Change(
         kind=Kind.REMOVED,
         model_id=before.id,
-        listing=msgspec.structs.replace(before.listing, raw=""),
+        listing=msgspec.structs.replace(before.listing, raw=msgspec.Raw()),
         old_price=before.listing.price,
-        changed={},
+        changed=NOTHING,
         effective_at=effective_at,
         changed_after=before.last_seen_at or looks.last,
     )
@@ -57,7 +57,7 @@ def _added(listing: Listing, at: datetime, looks: Looks) -> Change:
         model_id=None,
         listing=listing,
         old_price=None,
-        changed={},
+        changed=NOTHING,
         effective_at=at,
         changed_after=looks.absent_after(listing.name),
     )

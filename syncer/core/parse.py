@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from syncer.core import money
-from syncer.core.catalog import TRACKED, Listing, Rejected, Snapshot
+from syncer.core.catalog import NOTHING, TRACKED, Listing, Rejected, Snapshot
 from syncer.errors import BadResponse
 
 VERSION = b"1"
@@ -109,7 +109,7 @@ def snapshot(body: Bytes, observed_at: datetime, known: Mapping[bytes, str]) -> 
                 rejected.extend(_superseded(same.pop(name) if name in same else read.pop(name), element))
             same[name] = element
             continue
-        row = _read(bytes(element), digest)
+        row = _read(element, digest)
         if isinstance(row, Rejected) and row.name is None:
             rejected.append(row)
             continue
@@ -140,7 +140,7 @@ def _fields_present(read: Iterable[Listing], same: Iterable[Raw]) -> frozenset[s
             break
         text = bytes(raw)
         if any(f'"{_WIRE[field]}"'.encode() in text for field in missing):
-            row = _read(text, b"")
+            row = _read(raw, b"")
             missing -= row.fields if isinstance(row, Listing) else set()
     return frozenset(TRACKED) - missing
 
@@ -149,11 +149,11 @@ def _superseded(earlier: Listing | Rejected | Raw, later: Listing | Rejected | R
     """What is recorded of an element that another one of its name follows: nothing if both say the same."""
     if isinstance(earlier, Rejected):
         return (earlier,)
-    old, new = (_read(bytes(row), element_digest(row)) if isinstance(row, Raw) else row for row in (earlier, later))
+    old, new = (_read(row, element_digest(row)) if isinstance(row, Raw) else row for row in (earlier, later))
     assert isinstance(old, Listing)  # noqa: S101 - a known element was readable before
     if isinstance(new, Listing) and old.tracked() == new.tracked():
         return ()
-    return (_reject(old.raw.encode(), old.digest, old.name, _SUPERSEDED),)
+    return (_reject(old.raw, old.digest, old.name, _SUPERSEDED),)
 
 
 # -- the envelope ------------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def _slice(text: str, span: tuple[int, int] | None) -> str:
 # -- one element -------------------------------------------------------------------------------------------------------
 
 
-def _read(raw: bytes, digest: bytes) -> Listing | Rejected:
+def _read(raw: Raw, digest: bytes) -> Listing | Rejected:
     """One element as a Listing, or why not. Invalid UTF-8 raises BadResponse: the response itself is broken."""
     try:
         row = _decode(raw)
@@ -278,13 +278,13 @@ def _read(raw: bytes, digest: bytes) -> Listing | Rejected:
         return _reject(raw, digest, name, str(why))
 
 
-def _decode(raw: bytes) -> dict[str, Any]:
+def _decode(raw: Raw) -> dict[str, Any]:
     if len(raw) > MAX_ELEMENT:
         raise _Unreadable(f"is {len(raw):,} bytes long; at most {MAX_ELEMENT:,} are read")
     try:
         return _read_object(raw)
     except UnicodeDecodeError as error:
-        _refuse_invalid_utf8(raw, error)
+        _refuse_invalid_utf8(bytes(raw), error)
         raise _Unreadable("has a lone surrogate") from None
     except msgspec.ValidationError as error:
         raise _Unreadable(f"is not a readable object ({_plain(str(error))})") from None
@@ -302,14 +302,14 @@ def _refuse_invalid_utf8(raw: bytes, error: UnicodeDecodeError) -> None:
         raise BadResponse(f"the response is not valid UTF-8 ({error.reason}, near {where})") from None
 
 
-def _listing(row: dict[str, Any], name: str, raw: bytes, digest: bytes) -> Listing:
+def _listing(row: dict[str, Any], name: str, raw: Raw, digest: bytes) -> Listing:
     values = {field: _field(row.get(wire), field) for field, wire in _WIRE.items()}
     return Listing(
         name=name,
         **values,
-        extra={key: value for key, value in row.items() if key not in _TRACKED_KEYS and key != "model_name"},
+        extra={key: value for key, value in row.items() if key not in _TRACKED_KEYS and key != "model_name"} or NOTHING,
         fields=_fields_of(tuple(row)),
-        raw=raw.decode(),
+        raw=raw,
         digest=digest,
     )
 
@@ -347,10 +347,10 @@ def _name(value: object) -> str:
     return value
 
 
-def _name_of(raw: bytes) -> str | None:
+def _name_of(raw: Raw) -> str | None:
     """The name of an element that is otherwise unreadable, if that much can be read."""
     try:
-        row = _patient.decode(raw.decode("utf-8", "surrogatepass"))
+        row = _patient.decode(bytes(raw).decode("utf-8", "surrogatepass"))
         return _name(row.get("model_name")) if isinstance(row, dict) else None
     except (_Unreadable, ValueError, RecursionError):
         return None
@@ -405,8 +405,8 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
 # -- what is said about it ---------------------------------------------------------------------------------------------
 
 
-def _reject(raw: bytes, digest: bytes, name: str | None, reason: str) -> Rejected:
-    kept = raw[: 4 * MAX_REJECTED_RAW].decode("utf-8", "replace")[:MAX_REJECTED_RAW]
+def _reject(raw: Raw, digest: bytes, name: str | None, reason: str) -> Rejected:
+    kept = bytes(raw)[: 4 * MAX_REJECTED_RAW].decode("utf-8", "replace")[:MAX_REJECTED_RAW]
     return Rejected(name=name, reason=reason, raw=kept, digest=digest)
 
 

@@ -8,20 +8,18 @@
 - The schema is created by the first sync, checked by one small query afterwards, and upgraded only when asked.
 """
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
+from syncer.db.types import read_json, write_json
 from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError, UsageError
 
 HEAD = "0006"
@@ -36,8 +34,6 @@ _POSTGRESQL_SESSION = (
 )
 _MIGRATION_LOCK = 7_303_014  # any constant: the key of PostgreSQL's advisory lock around schema changes
 
-_write_json = msgspec.json.Encoder(decimal_format="number").encode
-
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
     """An engine for `url` (SQLite or PostgreSQL); nothing is connected or created yet.
@@ -51,7 +47,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         path = quote(str(Path(str(parsed.database)).absolute()))
         parsed = parsed.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
     try:
-        engine = sa.create_engine(parsed, json_serializer=_dumps, json_deserializer=_loads, **options)
+        engine = sa.create_engine(parsed, json_serializer=write_json, json_deserializer=read_json, **options)
     except ModuleNotFoundError as missing:
         raise SettingsError(
             f"{parsed.drivername} needs the driver {missing.name}: pip install 'syncer[postgres]'"
@@ -98,14 +94,27 @@ def location(engine: Engine) -> str:
 
 def ensure_schema(engine: Engine) -> None:
     """For writers: create the schema in an empty database; raise DatabaseNotReady for an older or newer one."""
-    if _revision(engine) is None:
+    found = _revision(engine)
+    if found is None:
         upgrade(engine)
-    require_schema(engine)
+        found = _revision(engine)
+    _require_head(engine, found)
 
 
 def require_schema(engine: Engine) -> None:
     """For everybody: raise DatabaseNotReady unless the schema is exactly the one this code works with."""
-    found = refuse_newer(engine)
+    _require_head(engine, _revision(engine))
+
+
+def refuse_newer(engine: Engine) -> str | None:
+    """The schema's revision; raises DatabaseNotReady if a newer syncer made it."""
+    found = _revision(engine)
+    _require_not_newer(engine, found)
+    return found
+
+
+def _require_head(engine: Engine, found: str | None) -> None:
+    _require_not_newer(engine, found)
     if found is None:
         raise DatabaseNotReady(f"there is no syncer database at {location(engine)} yet: run `syncer sync` to create it")
     if found < HEAD:
@@ -115,14 +124,11 @@ def require_schema(engine: Engine) -> None:
         )
 
 
-def refuse_newer(engine: Engine) -> str | None:
-    """The schema's revision; raises DatabaseNotReady if a newer syncer made it."""
-    found = _revision(engine)
+def _require_not_newer(engine: Engine, found: str | None) -> None:
     if found is not None and found > HEAD:
         raise DatabaseNotReady(
             f"the database at {location(engine)} has schema {found}, newer than this syncer's {HEAD}: upgrade syncer"
         )
-    return found
 
 
 def current(engine: Engine) -> str | None:
@@ -243,14 +249,6 @@ def _set_up_postgresql(connection: Any, _record: object) -> None:  # noqa: ANN40
     connection.autocommit = True  # a SET inside a transaction would vanish with its rollback
     connection.execute(_POSTGRESQL_SESSION)
     connection.autocommit = False
-
-
-def _dumps(value: object) -> str:
-    return _write_json(value).decode()
-
-
-def _loads(text: str) -> Any:  # noqa: ANN401 - JSON
-    return json.loads(text, parse_float=Decimal)
 
 
 @contextmanager

@@ -6,9 +6,12 @@
 - `NAME`: compared bytewise everywhere: model names are case-sensitive.
 """
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from syncer.core import money
@@ -56,3 +59,14 @@ class Price(sa.TypeDecorator[Decimal]):
 NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite: INTEGER PRIMARY KEY is the row's own id
 JSON = sa.JSON(none_as_null=True)
+_encode_json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def write_json(value: object) -> str:
+    """A value of a JSON column as its text; Decimals are plain numbers."""
+    return _encode_json(value).decode()
+
+
+def read_json(text: str) -> Any:  # noqa: ANN401 - JSON
+    """The value that a JSON column's text spells; its fractions are Decimals."""
+    return json.loads(text, parse_float=Decimal)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from syncer.core import diff
@@ -59,7 +60,7 @@ def test_one_kind_a_change(
         (known("m", "0.2"), listing("m", "0.20")),
         (known("m", "0"), listing("m", "-0")),
         (known("m", None), listing("m", None)),
-        (known("m", 1), listing("m", 1, extra={"new": 1}, raw="other bytes", digest=b"other")),
+        (known("m", 1), listing("m", 1, extra={"new": 1}, raw=msgspec.Raw(b"other bytes"), digest=b"other")),
     ],
     ids=["0.20 is 0.2", "-0 is 0", "unknown is unknown", "only untracked bytes moved"],
 )
@@ -119,7 +120,7 @@ def test_a_removal_is_effective_at_its_first_miss() -> None:
         Decimal(3),
         Decimal(3),
     )
-    assert change.listing.raw == ""
+    assert bytes(change.listing.raw) == b""
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def test_the_documented_element() -> None:
     row = one(text)
     assert (row.name, row.alias, row.type, row.context_length) == ("a/B", "B", "Text", 131072)
     assert (row.max_completion_tokens, row.description, row.price) == (None, "d", Decimal("0.2"))
-    assert (row.huggingface_url, row.extra, row.raw) == ("https://x", {"o": [Decimal("1.5")]}, text)
+    assert (row.huggingface_url, row.extra) == ("https://x", {"o": [Decimal("1.5")]})
+    assert bytes(row.raw).decode() == text
     assert row.fields == set(TRACKED)
 
 
@@ -283,7 +284,7 @@ def test_a_duplicate_that_says_the_same_is_no_conflict(second: str) -> None:
     """An element repeated with equal tracked fields rejects nothing."""
     snapshot = read(model(price=1), second)
     assert (snapshot.listed, snapshot.rejected) == (1, ())
-    assert snapshot.listings["m"].raw == second
+    assert bytes(snapshot.listings["m"].raw).decode() == second
 
 
 def test_a_later_unreadable_duplicate_counts_too() -> None:
@@ -476,7 +477,7 @@ def test_a_serialised_catalog_reads_back(catalog: list[dict[str, Any]]) -> None:
         assert tracked == tuple(sent.get(key) for key in keys)
         assert (row.price, row.huggingface_url) == (sent.get("price"), sent.get("huggingface_url"))
         assert row.extra == {key: value for key, value in sent.items() if key == "owner"}
-        assert json.loads(row.raw)["model_name"] == row.name
+        assert json.loads(bytes(row.raw))["model_name"] == row.name
 
 
 @given(CATALOGS, CATALOGS, st.data())
