@@ -108,9 +108,11 @@ _QUOTE = (
     .outerjoin(_state, _state.c.id == STATE_ID)
     .outerjoin(_begun, _begun.c.id == _BEGUN_ID)
     .outerjoin(_ended, _ended.c.id == _ENDED_ID)
-    .where(models.c.id == sa.bindparam("model_id"))
 )
 """One statement, so that it sees one moment: three seeks in the model's history, however long it is."""
+_OF_MODEL = _QUOTE.where(models.c.id == sa.bindparam("model_id"))
+_NAMED = _QUOTE.where(models.c.name == sa.bindparam("model"))
+_NAMED_IN_SOURCE = _NAMED.where(sources.c.name == sa.bindparam("source"))
 
 
 def price_at(connection: "Asked", model: str, *, at: datetime, source: str | None = None) -> Quote:
@@ -120,8 +122,12 @@ def price_at(connection: "Asked", model: str, *, at: datetime, source: str | Non
     UnknownSource, UnknownModel for one never seen, AmbiguousModel.
     """
     require_aware(at=at)
-    found = find_model(connection, model, source=source, at=at)
-    return _quote(connection.execute(_QUOTE, {"model_id": found.id, "at": at}).one(), at)
+    named = _NAMED if source is None else _NAMED_IN_SOURCE
+    rows = connection.execute(named, {"model": model, "source": source, "at": at}).all()
+    if len(rows) != 1:  # an alias, unknown or ambiguous: worth a second question
+        found = find_model(connection, model, source=source, at=at)
+        rows = connection.execute(_OF_MODEL, {"model_id": found.id, "at": at}).all()
+    return _quote(rows[0], at)
 
 
 def _quote(row: Any, at: datetime) -> Quote:  # noqa: ANN401 - a row of _QUOTE

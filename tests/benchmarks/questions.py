@@ -5,12 +5,10 @@
 
 import random
 import statistics
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from syncer import history
 from syncer.db import engine as db
-from tests.postgres import Postgres, find_binaries
+from tests.benchmarks.databases import available, copy_rows
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 MODELS = 1_000
@@ -28,14 +26,15 @@ Figure = dict[str, Any]
 Question = Callable[[Connection, int, datetime], object]
 
 
-def measure(*, quick: bool) -> list[Figure]:
+def measure(*, quick: bool, databases: Collection[str]) -> list[Figure]:
     """Medians and 99th percentiles in milliseconds, ours and raw, for each question and database."""
     changes, repeats = (100, 50) if quick else (1_000, 300)
     figures: list[Figure] = []
     with ExitStack() as stack:
-        for name, engine in _databases(stack):
+        for database in available(stack, databases):
+            engine = db.open_engine(database.create())
             _fill(engine, changes)
-            figures += _ask(name, engine, changes, repeats)
+            figures += _ask(database.name, engine, changes, repeats)
     return figures
 
 
@@ -50,24 +49,6 @@ def table(figures: list[Figure]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@contextmanager
-def _postgres() -> Iterator[Engine | None]:
-    binaries = find_binaries()
-    if binaries is None:
-        yield None
-        return
-    with Postgres(binaries) as server:
-        yield db.open_engine(server.create_database())
-
-
-def _databases(stack: ExitStack) -> Iterator[tuple[str, Engine]]:
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    yield "sqlite", db.open_engine(f"sqlite:///{Path(folder) / 'syncer.db'}")
-    postgres = stack.enter_context(_postgres())
-    if postgres is not None:
-        yield "postgresql", postgres
-
-
 # -- the history -------------------------------------------------------------------------------------------------------
 
 
@@ -77,13 +58,16 @@ def _fill(engine: Engine, changes: int) -> None:
     sqlite = engine.dialect.name == "sqlite"
     with db.writing(engine) as connection:
         at = _stamp(sqlite)
-        _copy(connection, "sources", ("id", "name", "url", "created_at", "salt", "last_good_look_at"),
-              [(1, "bench", "http://bench", at(START), b"0" * 16, at(last))])  # fmt: skip
-        _copy(connection, "runs", ("id", "source_id", "kind", "started_at", "observed_at", "finished_at", "outcome"),
-              [(i + 1, 1, "sync", *[at(START + STEP * i)] * 3, "changed") for i in range(changes)])  # fmt: skip
-        _copy(connection, "models", _MODEL_COLUMNS, list(_models(at, last)))
+        columns: tuple[str, ...] = ("id", "name", "url", "created_at", "salt", "last_good_look_at")
+        copy_rows(connection, "sources", columns, [(1, "bench", "http://bench", at(START), b"0" * 16, at(last))])
+        columns = ("id", "source_id", "kind", "started_at", "observed_at", "finished_at", "outcome")
+        rows = [(i + 1, 1, "sync", *[at(START + STEP * i)] * 3, "changed") for i in range(changes)]
+        copy_rows(connection, "runs", columns, rows)
+        copy_rows(connection, "models", _MODEL_COLUMNS, list(_models(at, last)))
         for first in range(0, changes, 100):
-            _copy(connection, "changes", _CHANGE_COLUMNS, list(_changes(at, sqlite, first, min(first + 100, changes))))
+            copy_rows(
+                connection, "changes", _CHANGE_COLUMNS, list(_changes(at, sqlite, first, min(first + 100, changes)))
+            )
         connection.exec_driver_sql(f"UPDATE feed SET last_id = {changes * MODELS}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ANALYZE" if sqlite else "VACUUM ANALYZE")
@@ -148,17 +132,6 @@ def _changes(at: Callable[[datetime], Any], sqlite: bool, first: int, end: int) 
                 at(moment - STEP) if change else None, old if change else None, new, f"maker/model-{model}",
                 f"model-{model}", "Text", 8192, "{}", None,
             )  # fmt: skip
-
-
-def _copy(connection: Connection, name: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    driver: Any = connection.connection.driver_connection
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(columns))
-        driver.executemany(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", rows)
-        return
-    with driver.cursor().copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
 
 
 # -- the questions -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""What each figure is measured against: the least that a program could do."""

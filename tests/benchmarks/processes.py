@@ -1,0 +1,64 @@
+"""Whole processes: started in a clean environment and a fresh folder, and what each of them cost."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).resolve().parent
+FLOORS = HERE / "floors"
+_ROOT = HERE.parent.parent
+_LAUNCHER = HERE / "launcher.py"
+
+
+class Sample(NamedTuple):
+    """What one process cost: seconds by the clock, seconds of processor, peak memory in MiB; and what it printed."""
+
+    wall: float
+    cpu: float
+    peak_mb: float
+    printed: str
+
+    def said(self) -> Any:
+        """The last line that it printed, as JSON."""
+        return json.loads(self.printed.splitlines()[-1])
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], *, files: Mapping[str, str] | None = None) -> Sample:
+    """Run a program to its end among `files` (name -> text); raises RuntimeError with its words if it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (files or {}).items():
+            (Path(folder) / name).write_text(text)
+        output = Path(folder) / "output"
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(_LAUNCHER), str(output), *command],
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": folder, **environment},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"the launcher of {command[0]} failed: {done.stderr}")
+        cost, printed = json.loads(done.stdout), output.read_text(errors="replace")
+    if cost.pop("exit"):
+        raise RuntimeError(f"{' '.join(command)} failed:\n{printed}")
+    return Sample(**cost, printed=printed)
+
+
+def syncer(url: str, database: str, *, max_body: int | None = None) -> Sample:
+    """The shipped `syncer sync` of this environment."""
+    environment = {"SYNCER_API_URL": url, "SYNCER_API_KEY": "bench", "SYNCER_DATABASE_URL": database}
+    table = f'[[sources]]\nname = "default"\nurl = "{url}"\napi_key_env = "SYNCER_API_KEY"\nmax_body = {max_body}\n'
+    files = {"syncer.toml": table} if max_body else {}
+    return run([str(Path(sys.executable).with_name("syncer")), "sync"], environment, files=files)
+
+
+def script(path: Path, *arguments: str, python: str = sys.executable) -> Sample:
+    """One of our own scripts."""
+    return run([python, str(path), *arguments], {"PYTHONPATH": str(_ROOT)})
