@@ -24,7 +24,7 @@ StopMode = Literal["fast", "immediate"]
 
 SERVER_OPTIONS = (
     "-c listen_addresses='' -c port=5432 -c max_connections=200 -c timezone=UTC -c log_timezone=UTC "
-    "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=32MB"
+    "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 )
 
 
@@ -49,15 +49,17 @@ class Postgres:
     """One cluster, made and started when entered, stopped and deleted when left.
 
     `url` is the SQLAlchemy URL of its maintenance database and `binaries` the folder of the programs it runs.
-    A test may stop and start it; whoever needs it next calls `start`, which does nothing to a running one.
+    A test may stop and start it; whoever needs it next calls `start`, which does nothing to a running one. Its cache
+    is small, as many of them may run at once; PostgreSQL's own default is 128 MB.
     """
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, cache: str = "32MB") -> None:
         # Not $TMPDIR: that may be closed to `nobody`, or too long for a socket's 107 bytes.
         self._folder = Path(tempfile.mkdtemp(prefix="syncer-pg-", dir="/tmp"))
         self._identity = _become_nobody() if os.geteuid() == 0 else {}
         self._names = (f"test_{number}" for number in itertools.count(1))
         self._running = False
+        self._cache = cache
         self._own(self._folder)
         self.binaries = binaries if self._can_run(binaries / "initdb") else self._copy_wheel(binaries)
 
@@ -90,7 +92,7 @@ class Postgres:
         """Starts the server and returns once it takes connections; a running one is left alone."""
         if self._running:
             return
-        options = f"{SERVER_OPTIONS} -k {self._folder}"
+        options = f"{SERVER_OPTIONS} -c shared_buffers={self._cache} -k {self._folder}"
         self._run("pg_ctl", "start", "-w", "-D", self._data, "-l", f"{self._folder}/log", "-o", options)
         self._running = True
 

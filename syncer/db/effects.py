@@ -24,14 +24,16 @@ def write_changes(connection: Connection, held: Claim, believed: Sequence[Change
     """Bring `models` up to date and append to `changes`; how many of each kind."""
     ids = _insert_models(connection, held, [change for change in believed if change.kind is Kind.ADDED], at)
     moved = (change for change in believed if change.kind not in {Kind.ADDED, Kind.REMOVED})
-    _update(
+    bulk.update(
         connection,
+        models,
         (*_STATE, *_MARK, "removed_at"),
         ((*_state(change), *_mark(Mark()), None, change.model_id) for change in moved),
     )
     gone = (change for change in believed if change.kind is Kind.REMOVED)  # since when it was missing is in its mark
-    _update(
+    bulk.update(
         connection,
+        models,
         ("removed_at", "last_changed_at"),
         ((change.effective_at, change.effective_at, change.model_id) for change in gone),
     )
@@ -45,9 +47,10 @@ def write_marks(
     connection: Connection, known: Mapping[str, Known], marks: Mapping[str, Mark], refreshed: Iterable[Listing]
 ) -> None:
     """What a look did not plainly show, and new bytes that say nothing new."""
-    _update(connection, _MARK, ((*_mark(mark), known[name].id) for name, mark in marks.items()))
-    _update(
+    bulk.update(connection, models, _MARK, ((*_mark(mark), known[name].id) for name, mark in marks.items()))
+    bulk.update(
         connection,
+        models,
         ("extra", "digest", *_MARK),
         ((new.extra, new.digest, *_mark(Mark()), known[new.name].id) for new in refreshed),
     )
@@ -158,10 +161,6 @@ def _state(change: Change) -> tuple[Any, ...]:
 
 def _mark(mark: Mark) -> tuple[Any, ...]:
     return (mark.missing_since, mark.missing_looks, mark.last_seen_at)
-
-
-def _update(connection: Connection, names: Sequence[str], rows: Iterable[bulk.Row]) -> None:
-    bulk.update(connection, models, names, rows)
 
 
 def _insert_models(connection: Connection, held: Claim, added: Sequence[Change], at: datetime) -> Sequence[int]:

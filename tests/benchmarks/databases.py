@@ -96,7 +96,7 @@ def available(stack: ExitStack, names: Collection[str]) -> Iterator[Database]:
         yield Sqlite(Path(stack.enter_context(tempfile.TemporaryDirectory())))
     binaries = find_binaries()
     if "postgresql" in names and binaries is not None:
-        yield PostgreSql(stack.enter_context(Postgres(binaries)))
+        yield PostgreSql(stack.enter_context(Postgres(binaries, cache="128MB")))
 
 
 def with_schema(database: Database) -> str:
