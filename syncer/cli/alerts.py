@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from syncer.cli.app import App, Group, form, now, row_options
+from syncer.cli.app import DONE, FAILED, App, Group, form, now, row_options, worst
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.syncing import owner, raise_bugs
 from syncer.cli.times import MOMENT
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
     from syncer.settings import AlertSettings, Settings
-
-_FAILED = 1
-_WORST_FIRST = (_FAILED, 2, 75, 0)
 
 
 @click.group("alerts", cls=Group)
@@ -102,8 +99,8 @@ class Outcome(NamedTuple):
     def exit_code(self) -> int:
         """This consumer's share of the exit code."""
         if self.error is not None:
-            return self.error.exit_code if isinstance(self.error, SyncerError) else _FAILED
-        return _FAILED if self.done and (self.done.error or self.done.disabled) else 0
+            return self.error.exit_code if isinstance(self.error, SyncerError) else FAILED
+        return FAILED if self.done and (self.done.error or self.done.disabled) else DONE
 
     @property
     def problem(self) -> str | None:
@@ -134,8 +131,7 @@ def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
     for outcome in outcomes:
         _print_outcome(outcome, quiet=quiet)
     raise_bugs((outcome.error for outcome in outcomes), "consumers")
-    codes = {outcome.exit_code for outcome in outcomes}
-    ctx.exit(next(code for code in _WORST_FIRST if code in codes))
+    ctx.exit(worst({outcome.exit_code for outcome in outcomes}))
 
 
 def _deliver_all(engine: "Engine", settings: "Settings") -> list[Outcome]:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from syncer.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+DONE, FAILED, MISCONFIGURED, HELD, BUSY = 0, 1, 2, 3, 75
+_WORST_FIRST = (FAILED, MISCONFIGURED, HELD, BUSY, DONE)
 
 
 class App:
@@ -109,6 +112,11 @@ class Group(click.Group):
 def now() -> datetime:
     """The one place where the wall clock is read."""
     return datetime.now(UTC)
+
+
+def worst(codes: Collection[int]) -> int:
+    """The exit code of a command that did several things, each with one of the codes above."""
+    return next(code for code in _WORST_FIRST if code in codes)
 
 
 def row_options(command: Command) -> Command:

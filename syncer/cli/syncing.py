@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 from sqlalchemy.engine import Engine
 
-from syncer.cli.app import App, now
+from syncer.cli.app import DONE, FAILED, HELD, App, now, worst
 from syncer.cli.output import json_line, print_line, progress
 from syncer.cli.wording import change_line, summary
 from syncer.core.catalog import Kind
@@ -27,8 +27,6 @@ from syncer.sync import Keep, Report, record_failure, sync_source
 
 log = logging.getLogger("syncer.cli")
 
-DONE, FAILED, MISCONFIGURED, HELD, BUSY = 0, 1, 2, 3, 75
-_WORST_FIRST = (FAILED, MISCONFIGURED, HELD, BUSY, DONE)
 _SHOWN = 100  # changes listed in text; a first sync may have a hundred thousand, and the feed has them all
 _AT_ONCE = 8  # sources fetched at the same time: a slow one must not keep the others from their turn
 
@@ -95,8 +93,7 @@ def sync_command(
     for outcome in outcomes:
         (_print_json if as_json else _print_text)(outcome, quiet=quiet)
     raise_bugs((outcome.error for outcome in outcomes), "sources")
-    codes = {outcome.exit_code for outcome in outcomes}
-    ctx.exit(next(code for code in _WORST_FIRST if code in codes))
+    ctx.exit(worst({outcome.exit_code for outcome in outcomes}))
 
 
 def owner() -> str:
