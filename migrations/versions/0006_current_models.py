@@ -1,4 +1,4 @@
-"""What each sync reads of the current catalog stands in an index of its own: a tenth of the bytes of the table.
+"""What a sync reads of the current catalog stands in an index of its own; the view of it gathers what is held once.
 
 Once released, this file is never edited. It imports nothing from syncer: what it needs is frozen in it; views and
 triggers are frozen beside it, in migrations/sql.

@@ -7,14 +7,16 @@ A migration carries its own frozen copy of these texts; a test holds the two tog
 
 _MODEL = "s.name AS source, m.name AS model, m.source_id, m.id AS model_id"
 
+# `held` is a join with all that is held: asked model by model, a large finding would cost its square.
 _CATALOG = f"""\
 CREATE VIEW catalog AS
 SELECT {_MODEL}, m.alias, m.type, m.context_length, m.max_completion_tokens, m.description, m.price,
   s.currency, s.price_units, m.huggingface_url, m.extra, m.first_seen_at,
   coalesce(m.last_seen_at, s.last_good_look_at) AS last_seen_at, m.last_changed_at, m.missing_since, m.missing_looks,
-  EXISTS (SELECT 1 FROM findings f, json_each(f.evidence) e
-    WHERE f.state = 'open' AND f.source_id = m.source_id AND e.key = m.name AND m.last_seen_at IS NOT NULL) AS held
+  h.name IS NOT NULL AND m.last_seen_at IS NOT NULL AS held
 FROM models m JOIN sources s ON s.id = m.source_id
+  LEFT JOIN (SELECT DISTINCT f.source_id, e.key AS name FROM findings f, json_each(f.evidence) e
+    WHERE f.state = 'open') h ON h.source_id = m.source_id AND h.name = m.name
 WHERE m.removed_at IS NULL"""
 
 _FEED_EVENTS = """\

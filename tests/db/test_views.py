@@ -325,3 +325,12 @@ def test_one_model_is_a_seek(engine: Engine, view: str) -> None:
                 connection.exec_driver_sql(statement)
             plan = "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {query}"))
             assert "Seq Scan on changes" not in plan, plan
+
+
+def test_what_is_held_is_gathered_once(engine: Engine) -> None:
+    """`held` looks through the open findings once for the whole catalog, not once for each of its models."""
+    prefix = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    with db.reading(engine) as connection:
+        plan = [str(row[-1]) for row in connection.exec_driver_sql(f"{prefix}SELECT * FROM catalog")]
+    assert any("findings" in step or step.startswith("MATERIALIZE h") for step in plan)
+    assert not any("CORRELATED" in step or "SubPlan" in step for step in plan), plan
