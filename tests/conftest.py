@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 IN_CI = os.environ.get("CI") == "true"
 
-SHELL_PREFIXES = ("SYNCER_", "PG")
-SHELL_NAMES = {"SSL_CERT_FILE", "SSL_CERT_DIR", "NO_COLOR", "FORCE_COLOR", "COLUMNS"}
+_SHELL_PREFIXES = ("SYNCER_", "PG")
+_SHELL_NAMES = {"SSL_CERT_FILE", "SSL_CERT_DIR", "NO_COLOR", "FORCE_COLOR", "COLUMNS"}
 
 # A shared, busy machine is slow at times: that is no bug of ours, so neither a deadline nor slow data fails a test.
 settings.register_profile(
@@ -33,11 +33,20 @@ settings.register_profile(
 settings.load_profile("syncer")
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without what a developer's shell could change a test with."""
+    return {name: value for name, value in os.environ.items() if not _is_the_shells(name)}
+
+
+def _is_the_shells(name: str) -> bool:
+    return name.startswith(_SHELL_PREFIXES) or name.lower().endswith("_proxy") or name in _SHELL_NAMES
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removes what a developer's shell could change a test with: settings, proxies, CA bundles, colours, PG*."""
     for name in list(os.environ):
-        if name.startswith(SHELL_PREFIXES) or name.lower().endswith("_proxy") or name in SHELL_NAMES:
+        if _is_the_shells(name):
             monkeypatch.delenv(name)
 
 

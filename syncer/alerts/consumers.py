@@ -12,16 +12,15 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from syncer import history
 from syncer.alerts.rules import Told
+from syncer.db.store import insert_into, is_free
 from syncer.db.tables import changes, consumers, notices, told
 from syncer.errors import Fenced, UsageError
 
 LEASE = timedelta(minutes=2)
-LONGEST_LEASE = timedelta(hours=1)
 ACTIVE, PAUSED, DISABLED = "active", "paused", "disabled"
 CURSOR = "cursor"
 """The state of a consumer that nothing is handed to: a person asks it, with `syncer changes --cursor`."""
@@ -86,9 +85,8 @@ def register(connection: Connection, name: str, *, position: int, now: datetime,
     """Make the consumer's row if it has none; was there none?"""
     if find(connection, name) is not None:  # on PostgreSQL even a refused INSERT uses up an id
         return False
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = {"name": name, "position": position, "state": state, "created_at": now, "failing": []}
-    new = insert(consumers).values(row).on_conflict_do_nothing(index_elements=["name"])
+    new = insert_into(connection, consumers).values(row).on_conflict_do_nothing(index_elements=["name"])
     return connection.execute(new.returning(consumers.c.id)).first() is not None
 
 
@@ -103,11 +101,7 @@ def require_within(consumer: Consumer, end: int) -> None:
 
 def claim(connection: Connection, name: str, *, owner: str, now: datetime) -> Consumer | None:
     """Take the consumer if it is active, due and nobody else's; None otherwise."""
-    free = sa.or_(
-        consumers.c.lease_until.is_(None),
-        consumers.c.lease_until <= now,
-        consumers.c.lease_until > now + LONGEST_LEASE,
-    )
+    free = is_free(consumers.c.lease_until, now)
     due = sa.or_(consumers.c.next_attempt_at.is_(None), consumers.c.next_attempt_at <= now)
     taken = connection.execute(
         sa.update(consumers)

@@ -83,9 +83,6 @@ class App:
         engine = self.engine(read_only=True)
         require_schema(engine)
         with reading(engine, one_moment=True) as connection:
-            if connection.dialect.name == "postgresql":
-                # A writer that stops is ended by the server; `syncer export | less` may wait for its reader.
-                connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             yield connection
 
     def engine(self, *, read_only: bool = False) -> "Engine":

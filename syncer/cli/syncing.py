@@ -21,7 +21,6 @@ from syncer.core.trust import Doubt
 from syncer.db import store
 from syncer.db.engine import reading, writing
 from syncer.errors import SettingsError, SourceBusy, SyncerError
-from syncer.preview import preview_source
 from syncer.settings import SourceSettings, read_api_key
 from syncer.sync import Keep, Report, record_failure, sync_source
 
@@ -218,6 +217,7 @@ def _key(engine: Engine, source: SourceSettings) -> str | None:
 
 def _preview(engine: Engine | None, source: SourceSettings) -> Outcome:
     from syncer.cli.wording import preview_event
+    from syncer.preview import preview_source
 
     try:
         key = read_api_key(source, os.environ)

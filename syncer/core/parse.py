@@ -103,20 +103,20 @@ def snapshot(body: Bytes, observed_at: datetime, known: Mapping[bytes, str]) -> 
     rejected: list[Rejected] = []
     for element in elements:
         digest = element_digest(element)
-        name = known.get(digest)
-        if name is not None:
-            if name in same or name in read:
-                rejected.extend(_superseded(same.pop(name) if name in same else read.pop(name), element))
-            same[name] = element
-            continue
-        row = _read(element, digest)
-        if isinstance(row, Rejected) and row.name is None:
-            rejected.append(row)
-            continue
-        name = str(row.name)
+        name, row = known.get(digest), None
+        if name is None:
+            row = _read(element, digest)
+            if isinstance(row, Rejected) and row.name is None:
+                rejected.append(row)
+                continue
+            name = str(row.name)
         if name in same or name in read:
-            rejected.extend(_superseded(same.pop(name) if name in same else read.pop(name), row))
-        read[name] = row
+            earlier = same.pop(name) if name in same else read.pop(name)
+            rejected.extend(_superseded(earlier, row or element))
+        if row is None:
+            same[name] = element
+        else:
+            read[name] = row
     listings = {name: row for name, row in read.items() if isinstance(row, Listing)}
     rejected.extend(row for row in read.values() if isinstance(row, Rejected))
     if elements and not listings and not same:

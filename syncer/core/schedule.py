@@ -7,6 +7,7 @@
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -14,7 +15,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FOUR_YEARS = [date(2024, 1, 1) + timedelta(days=day) for day in range(1461)]
 _PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?", re.ASCII)
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -69,7 +69,7 @@ def read_cron(expression: str) -> Cron:
     minutes, hours, days, months, weekdays = map(_values, _FIELDS, texts)
     either = not (texts[2].startswith("*") or texts[4].startswith("*"))
     cron = Cron(minutes, hours, days, months, weekdays, either)
-    if not any(_matches(cron, day) for day in _FOUR_YEARS):
+    if not any(_matches(cron, day) for day in _four_years()):
         raise ValueError("names a day that no month has: it would never fire")
     return cron
 
@@ -89,10 +89,15 @@ def cron_alternatives(cron: Cron) -> list[tuple[str, str, str, str, str]]:
 def longest_gap(cron: Cron) -> timedelta:
     """The longest time between two ticks of four years (a change of the clocks apart): what "late" is measured by."""
     minutes = sorted(60 * hour + minute for hour in cron.hours for minute in cron.minutes)
-    days = [day for day in _FOUR_YEARS if _matches(cron, day)]
+    days = [day for day in _four_years() if _matches(cron, day)]
     most_days = max((later - day).days for day, later in pairwise([*days, days[0] + timedelta(days=1461)]))
     over_night = 24 * 60 * most_days + minutes[0] - minutes[-1]
     return timedelta(minutes=max(over_night, *(later - earlier for earlier, later in pairwise(minutes)), 1))
+
+
+def _four_years() -> Iterator[date]:
+    first = date(2024, 1, 1)
+    return (first + timedelta(days=day) for day in range(1461))
 
 
 def _matches(cron: Cron, day: date) -> bool:

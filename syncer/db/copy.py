@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 from syncer.db.engine import create_schema, location, reading, require_schema, schema_change
 from syncer.db.tables import feed, metadata, runs
 from syncer.db.verify import verify_rows
+from syncer.db.verify.rules import label
 from syncer.errors import DatabaseError, UsageError
 
 BATCH = 1_000
@@ -55,7 +56,7 @@ def copy_database(
     """
     require_schema(source)
     with reading(source, one_moment=True) as old, schema_change(target) as new:
-        _be_patient(old, new)
+        _be_patient(new)
         _refuse_used(new)
         _require_lawful(old, "the original")
         create_schema(new)
@@ -68,11 +69,10 @@ def copy_database(
     return copied
 
 
-def _be_patient(*connections: Connection) -> None:
-    """Either side waits for the other for as long as that takes."""
-    for connection in connections:
-        if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+def _be_patient(target: Connection) -> None:
+    """It waits for the source for as long as that takes, as the source's one moment does for it."""
+    if target.dialect.name == "postgresql":
+        target.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 
 def _refuse_used(target: Connection) -> None:
@@ -139,8 +139,7 @@ def _refuse_nul(target: Connection, table: sa.Table, row: dict[str, Any]) -> Non
 
 
 def _key(table: sa.Table, row: dict[str, Any]) -> str:
-    parts = (row[column.name] for column in table.primary_key)
-    return "/".join(part.hex() if isinstance(part, bytes) else str(part) for part in parts)
+    return label(row[column.name] for column in table.primary_key)
 
 
 # -- what makes it a database of its own, and proves it ----------------------------------------------------------------

@@ -15,9 +15,9 @@ from sqlalchemy.engine import Connection
 
 from syncer.core.catalog import TRACKED, Change, Kind, Known, Listing, Rejected
 from syncer.core.trust import Decision, Doubt, Finding, Mark
-from syncer.db import bulk
+from syncer.db import bulk, store
 from syncer.db.store import Claim, findings_in_force, insert_into
-from syncer.db.tables import changes, feed, findings, models, rejected_rows, sources
+from syncer.db.tables import changes, feed, findings, models, rejected_rows
 
 
 def write_changes(connection: Connection, held: Claim, believed: Sequence[Change], at: datetime) -> Counter[Kind]:
@@ -127,8 +127,7 @@ def take_back_no(connection: Connection, held: Claim, revert_id: int, names: Col
 
 def reject(connection: Connection, name: str, kinds: Collection[Doubt]) -> tuple[int, list[Finding]]:
     """A person's no to the open findings of a source: its id, and those findings. Waits for a sync that is writing."""
-    connection.execute(sa.update(sources).where(sources.c.name == name).values(lease_owner=sources.c.lease_owner))
-    source: int = connection.execute(sa.select(sources.c.id).where(sources.c.name == name)).scalar_one()
+    source: int = store.lock(connection, name).id
     rejected = [
         finding
         for finding in findings_in_force(connection, source)

@@ -72,10 +72,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def reading(engine: Engine, *, one_moment: bool = False) -> Iterator[Connection]:
     """One reading transaction; it blocks no writer.
 
-    With `one_moment` all its statements see the database as it was at the first, on PostgreSQL too.
+    With `one_moment` all its statements see the database as it was at the first, on PostgreSQL too, which then refuses
+    to write.
     """
     snapshot = one_moment and engine.dialect.name == "postgresql"
-    source = engine.execution_options(isolation_level="REPEATABLE READ") if snapshot else engine
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if snapshot else {}
+    source = engine.execution_options(**options)
     with _translated(engine), source.connect() as connection:
         if snapshot:  # the server ends writers that stop; whoever reads on through a pager makes nobody wait
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")

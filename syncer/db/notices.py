@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from syncer.core import health
 from syncer.core.health import TROUBLE, Notice, Word
-from syncer.db import effects
+from syncer.db import effects, store
 from syncer.db.engine import reading, writing
 from syncer.db.tables import notices, sources
 
@@ -36,19 +37,18 @@ def write(connection: Connection, source: int, run_id: int | None, said: Sequenc
 def note_stale(engine: Engine, name: str, *, now: datetime, interval: timedelta) -> bool:
     """Say once that a source is late; was there something to say? A source never synced has no health yet."""
     with reading(engine) as connection:  # hardly ever is there something to say, and looking makes no writer wait
-        if not _is_silently_late(connection, name, now, interval):
+        source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
+        if not _is_silently_late(connection, source, now, interval):
             return False
     with writing(engine) as connection:
-        connection.execute(sa.update(sources).where(sources.c.name == name).values(lease_owner=sources.c.lease_owner))
-        if not _is_silently_late(connection, name, now, interval):
+        source = store.lock(connection, name)
+        if not _is_silently_late(connection, source, now, interval):
             return False
-        source = connection.execute(sa.select(sources).where(sources.c.name == name)).one()
         write(connection, source.id, None, [health.of_staleness(source.last_good_look_at, interval)], now)
     return True
 
 
-def _is_silently_late(connection: Connection, name: str, now: datetime, interval: timedelta) -> bool:
-    source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
+def _is_silently_late(connection: Connection, source: Any, now: datetime, interval: timedelta) -> bool:  # noqa: ANN401 - a row
     if source is None or source.retired_at is not None:
         return False
     since = source.last_good_look_at or source.created_at

@@ -97,14 +97,7 @@ def claim(
     register(connection, origin, now)
     taken = connection.execute(
         sa.update(sources)
-        .where(
-            sources.c.name == origin.name,
-            sa.or_(
-                sources.c.lease_until.is_(None),
-                sources.c.lease_until <= now,
-                sources.c.lease_until > now + LONGEST_LEASE,
-            ),
-        )
+        .where(sources.c.name == origin.name, is_free(sources.c.lease_until, now))
         .values(
             lease_token=sources.c.lease_token + 1,
             lease_owner=owner,
@@ -153,6 +146,17 @@ def _claim(connection: Connection, source: Any, run_id: int, credential: str | N
         credential=credential,
         last_credential=_last_credential(connection, source.id, source.last_good_look_at),
     )
+
+
+def is_free(until: sa.Column[datetime], now: datetime) -> sa.ColumnElement[bool]:
+    """Whether a lease that ends at `until` is anybody's: none, over, or from a clock that was wrong."""
+    return sa.or_(until.is_(None), until <= now, until > now + LONGEST_LEASE)
+
+
+def lock(connection: Connection, name: str) -> Any:  # noqa: ANN401 - a row
+    """The source's row, locked until the transaction ends; None if there is none. Waits for a sync that is writing."""
+    connection.execute(sa.update(sources).where(sources.c.name == name).values(lease_owner=sources.c.lease_owner))
+    return connection.execute(sa.select(sources).where(sources.c.name == name)).first()
 
 
 def fence(connection: Connection, held: Claim) -> None:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from syncer.db.engine import reading, writing
-from syncer.db.store import LONGEST_LEASE
+from syncer.db.store import is_free
 from syncer.db.tables import changes, consumers, feed, findings, models, notices, rejected_rows, runs, sources
 from syncer.errors import SourceBusy, UnknownSource, UsageError
 
@@ -220,11 +220,9 @@ def retire_source(engine: Engine, name: str, *, now: datetime) -> Retired:
 
 def _take_over(connection: Connection, name: str, now: datetime, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row
     """Update a source that nobody holds, and fence off whoever held it; the row as it is then."""
-    until = sources.c.lease_until
-    is_free = sa.or_(until.is_(None), until <= now, until > now + LONGEST_LEASE)
     taken = connection.execute(
         sa.update(sources)
-        .where(sources.c.name == name, is_free)
+        .where(sources.c.name == name, is_free(sources.c.lease_until, now))
         .values(lease_token=sources.c.lease_token + 1, **values)
         .returning(sources)
     ).first()

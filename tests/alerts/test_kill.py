@@ -26,7 +26,7 @@ from syncer.db.engine import open_engine, reading, writing
 from syncer.db.tables import consumers as table
 from syncer.settings import Secret
 from tests.alerts.feeding import Target, bodies_by_id, event_ids, round_at, subscription
-from tests.conftest import SHELL_NAMES, SHELL_PREFIXES
+from tests.conftest import clean_environment
 from tests.faults.child import Job, Nursery, is_stopped, wait_until
 from tests.story import Story
 from tests.upstream import Reply
@@ -49,12 +49,7 @@ TOLD = [3, 4, 5, 6]  # the feed ids that the consumer has to be told, two runs o
 @pytest.fixture(scope="module")
 def nursery() -> Iterator[Nursery]:
     """Where the processes are born."""
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(SHELL_PREFIXES) and not name.lower().endswith("_proxy") and name not in SHELL_NAMES
-    }
-    with Nursery(clean) as started:
+    with Nursery(clean_environment()) as started:
         yield started
 
 

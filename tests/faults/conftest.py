@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import SHELL_NAMES, SHELL_PREFIXES
+from tests.conftest import clean_environment
 from tests.faults.child import Nursery
 
 if TYPE_CHECKING:
@@ -17,12 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def _nursery() -> Iterator[Nursery]:
     """The session's one nursery process."""
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(SHELL_PREFIXES) and not name.lower().endswith("_proxy") and name not in SHELL_NAMES
-    }
-    with Nursery(clean) as started:
+    with Nursery(clean_environment()) as started:
         yield started
 
 

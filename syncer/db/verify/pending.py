@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer.core.doubts import Doubt
+from syncer.core.health import Word
 from syncer.db.tables import findings, models, notices, rejected_rows, runs, sources
 from syncer.db.verify.rules import Rule, Verdict, all_of
 
@@ -126,7 +127,7 @@ NOTICES = all_of(
         law="contract",
         table=notices,
         what="has a kind that there is not",
-        broken=notices.c.kind.not_in(["failed", "stale", "recovered", "held", "settled"]),
+        broken=notices.c.kind.not_in([word.value for word in Word]),
     ),
 )
 

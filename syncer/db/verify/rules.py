@@ -42,7 +42,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         keys = sa.select(*self.table.primary_key).where(self.broken)
         query = keys.select_from(self.table if self.rows is None else self.rows)
         for key in stream(connection, query):
-            yield Verdict(law=self.law, table=self.table.name, row=_label(key), what=self.what)
+            yield Verdict(law=self.law, table=self.table.name, row=label(key), what=self.what)
 
 
 def all_of(*rules: Rule) -> Check:
@@ -60,5 +60,6 @@ def stream(connection: Connection, query: sa.Select[Any]) -> Iterable[Any]:
     return connection.execute(query, execution_options={"yield_per": 500})
 
 
-def _label(key: Iterable[Any]) -> str:
+def label(key: Iterable[Any]) -> str:
+    """A primary key as text."""
     return "/".join(part.hex() if isinstance(part, bytes) else str(part) for part in key)
