@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from syncer import history
 from syncer.db.types import Price
 from syncer.errors import SyncerError, UsageError
-from syncer.history.asking import source_id
+from syncer.history.resolve import source_id
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,7 +1,7 @@
 """A dead-man switch (healthchecks style): somebody else hears of us after each round, and acts when they do not.
 
 - All is well: GET the address. Something is wrong: GET the address with /fail behind its path.
-- The deadline is hard (syncer.wire), a redirect is not followed, and the answer's body is not read.
+- The deadline is hard (syncer.http_client), a redirect is not followed, and the answer's body is not read.
 - The address is a secret: neither a log line nor an error holds it (law 11).
 - That it was not heard is a warning and no more: whoever listens will miss it, which is what they are for.
 """
@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from syncer import __version__, wire
+from syncer import __version__, http_client
 
 if TYPE_CHECKING:
     from syncer.settings import Secret
@@ -25,9 +25,9 @@ DEADLINE = timedelta(seconds=10)
 def beat(url: "Secret", *, ok: bool, deadline: timedelta = DEADLINE) -> bool:
     """Say that the last round was well, or that it was not; was it heard (2xx) within the deadline?"""
     address = url.reveal() if ok else failing(url.reveal())
-    line = wire.Line()
+    line = http_client.Line()
     seconds = deadline.total_seconds()
-    outcome, late = wire.run_until(
+    outcome, late = http_client.run_until(
         time.monotonic() + seconds, lambda: _get(address, line, seconds), line.cut, name="syncer-heartbeat"
     )
     if isinstance(outcome, int) and 200 <= outcome < 300:
@@ -42,12 +42,12 @@ def failing(address: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
 
 
-def _get(address: str, line: wire.Line, seconds: float) -> int:
+def _get(address: str, line: http_client.Line, seconds: float) -> int:
     headers = {"User-Agent": f"syncer/{__version__}"}
     try:
         secure = address.lower().startswith("https:")
         with (
-            wire.open_client(headers, secure=secure, connect=seconds + 1, read=seconds + 1) as client,
+            http_client.open_client(headers, secure=secure, connect=seconds + 1, read=seconds + 1) as client,
             client.stream("GET", address, extensions={"trace": line.trace}) as response,
         ):
             return response.status_code

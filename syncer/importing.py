@@ -19,7 +19,7 @@ import msgspec
 from sqlalchemy.engine import Engine
 
 from syncer.core import parse
-from syncer.core.looks import MAX_CLOCK_STEP_BACK
+from syncer.core.observation import MAX_CLOCK_STEP_BACK
 from syncer.db import store
 from syncer.db.engine import reading, writing
 from syncer.db.store import Claim
@@ -28,7 +28,7 @@ from syncer.settings import SourceSettings
 from syncer.sync import Look, Report, closed_all_the_same, judge, report_of, rules_digest
 
 if TYPE_CHECKING:
-    from syncer.core.trust import Decision
+    from syncer.core.decide import Decision
 
 UNKNOWN_URL = "(imported)"
 """The URL of a source that is known from recordings only."""
@@ -170,7 +170,7 @@ def _instant(text: str) -> datetime:
 
 
 def _bytes(body: str) -> bytes:
-    """The bytes that upstream sent: what was no UTF-8 was kept as lone surrogates (syncer/bodies.py)."""
+    """The bytes that upstream sent: what was no UTF-8 was kept as lone surrogates (syncer/archive.py)."""
     try:
         return body.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

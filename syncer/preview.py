@@ -4,10 +4,10 @@ from collections import Counter
 
 from sqlalchemy.engine import Connection, Engine
 
-from syncer import upstream
-from syncer.core import trust
-from syncer.core.looks import Looks, observed_at
-from syncer.core.trust import Seen
+from syncer import fetch
+from syncer.core import decide
+from syncer.core.decide import Seen
+from syncer.core.observation import Looks, observed_at
 from syncer.db import store
 from syncer.db.engine import reading
 from syncer.db.store import Catalog, Claim
@@ -20,7 +20,7 @@ def preview_source(engine: Engine | None, source: SourceSettings, *, key: str | 
 
     `engine` is None where there is no database yet. Raises UpstreamError, ClockError or DatabaseError.
     """
-    response = upstream.fetch(upstream.catalog_url(source.url), key=key, etag=None, clock=clock, limits=limits(source))
+    response = fetch.fetch(fetch.catalog_url(source.url), key=key, etag=None, clock=clock, limits=limits(source))
     if engine is None:
         return _preview(None, None, source, response, key)
     with reading(engine) as connection:
@@ -31,7 +31,7 @@ def _preview(
     connection: Connection | None,
     claim: Claim | None,
     source: SourceSettings,
-    response: upstream.Response,
+    response: fetch.Response,
     key: str | None,
 ) -> Report:
     at = observed_at(response.received_at, claim.last_observed_at if claim else None)
@@ -43,7 +43,7 @@ def _preview(
         catalog = store.catalog(connection, claim.source_id)
         snapshot = read(look, catalog, ever_listed=claim.ever_listed, key=key)
         seen = gather(connection, claim, catalog, snapshot, source.required)
-    decision = trust.decide(seen, policy(source))
+    decision = decide.decide(seen, policy(source))
     counts = Counter(change.kind for change in decision.believed)
     closing = closing_of(look, snapshot, decision, counts, finished_at=at)
     return report_of(source.name, "sync", None, closing, decision, changes=decision.believed)

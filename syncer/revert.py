@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core.catalog import TRACKED, Change, Kind, Known, Listing
-from syncer.core.looks import Looks, observed_at
-from syncer.core.trust import Doubt, Finding, Mark
-from syncer.db import effects, store
+from syncer.core.decide import Doubt, Finding, Mark
+from syncer.core.model import TRACKED, Change, Kind, Known, Listing
+from syncer.core.observation import Looks, observed_at
+from syncer.db import store, writes
 from syncer.db.engine import reading, writing
 from syncer.db.store import Claim, Closing, Written
 from syncer.errors import Fenced, SyncerError, UsageError
@@ -65,10 +65,10 @@ def _revert(connection: Connection, claim: Claim, source: str, run_id: int, now:
     at = observed_at(now, claim.last_observed_at)
     looks = store.looks(connection, claim.source_id, claim.last_good_look_at)
     taken_back = [row for row in written if row.is_latest]
-    counts = effects.write_changes(connection, claim, list(_compensations(taken_back, known, at, looks)), at)
-    effects.write_marks(connection, known, dict(_marks(taken_back, at)), ())
-    effects.take_back_no(connection, claim, run_id, known)
-    effects.open_finding(connection, claim, _not_again(taken_back, at))
+    counts = writes.write_changes(connection, claim, list(_compensations(taken_back, known, at, looks)), at)
+    writes.write_marks(connection, known, dict(_marks(taken_back, at)), ())
+    writes.take_back_no(connection, claim, run_id, known)
+    writes.open_finding(connection, claim, _not_again(taken_back, at))
     closing = Closing(
         outcome="changed",
         observed_at=at,

@@ -35,9 +35,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from syncer.core import schedule
-from syncer.core.catalog import Kind
-from syncer.core.health import Word
+from syncer.core.cron import longest_gap, read_cron
+from syncer.core.model import Kind
+from syncer.core.notices import Word
 from syncer.errors import SettingsError, UsageError
 
 FILE = "syncer.toml"
@@ -84,7 +84,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `max_body` is in bytes of the decoded body; `deadline` is for a whole fetch with its retries and shorter than
     `lease`. `price_units` maps a model type to (quantity, word): {"Text": (1000000, "token")}. `removal_limit_percent`
-    is 0 to 100; the rules from `trust` on are those of `syncer.core.trust`.
+    is 0 to 100; the rules from `trust` on are those of `syncer.core.decide`.
     """
 
     name: str = "default"
@@ -737,7 +737,7 @@ def _source(raw: Mapping[str, Any], place: str, folder: Path) -> SourceSettings:
 def _cron_interval(cron: str, place: str) -> timedelta:
     """What a source with this expression is late by."""
     try:
-        return schedule.longest_gap(schedule.read_cron(cron))
+        return longest_gap(read_cron(cron))
     except ValueError as error:
         raise SettingsError(f"{place}: cron = {_quoted(cron)} {error}.") from None
 

@@ -12,12 +12,13 @@ from hashlib import blake2b
 import msgspec
 from sqlalchemy.engine import Connection, Engine
 
-from syncer import upstream
-from syncer.core import diff, health, parse, trust
-from syncer.core.catalog import Change, Kind, Snapshot
-from syncer.core.looks import observed_at
-from syncer.core.trust import Decision, Doubt, Policy, Seen
-from syncer.db import effects, notices, store
+from syncer import fetch
+from syncer.core import decide, diff, parse
+from syncer.core.decide import Decision, Doubt, Policy, Seen
+from syncer.core.model import Change, Kind, Snapshot
+from syncer.core.notices import after_look, of_failure
+from syncer.core.observation import observed_at
+from syncer.db import notices, store, writes
 from syncer.db.engine import reading, writing
 from syncer.db.store import Catalog, Claim, Closing
 from syncer.errors import BadResponse, DatabaseError, Fenced, SyncerError, UpstreamError
@@ -125,7 +126,7 @@ def _look(
     rules = rules_digest(source, claim.credential)
     usable = claim.stored_with == rules and claim.body_digest is not None
     etag = claim.etag if usable else None
-    response = upstream.fetch(upstream.catalog_url(source.url), key=key, etag=etag, clock=clock, limits=limits(source))
+    response = fetch.fetch(fetch.catalog_url(source.url), key=key, etag=etag, clock=clock, limits=limits(source))
     at = observed_at(response.received_at, claim.last_observed_at)
     digest = str(claim.body_digest) if response.status == 304 else parse.body_digest(response.body)
     etag = response.etag or (claim.etag if response.status == 304 else None)
@@ -154,7 +155,7 @@ def judge(
     with writing(engine) as connection:
         store.fence(connection, claim)
         seen = gather(connection, claim, catalog, snapshot, source.required)
-        decision = trust.decide(seen, policy(source), approving)
+        decision = decide.decide(seen, policy(source), approving)
         counts = _apply(connection, claim, seen, decision)
         closing = closing_of(look, snapshot, decision, counts, clock())
         store.close(connection, claim, closing)
@@ -192,7 +193,7 @@ def _close_unchanged(engine: Engine, claim: Claim, look: Look, clock: Clock) -> 
     )
     with writing(engine) as connection:
         store.fence(connection, claim)
-        said = health.after_look(in_trouble=notices.in_trouble(connection, claim.source_id))
+        said = after_look(in_trouble=notices.in_trouble(connection, claim.source_id))
         notices.write(connection, claim.source_id, claim.run_id, said, look.at)
         store.close(connection, claim, closing)
     return closing
@@ -242,13 +243,13 @@ def gather(
 def _apply(connection: Connection, claim: Claim, seen: Seen, decision: Decision) -> Mapping[Kind, int]:
     """Write what was decided, the feed last."""
     at = seen.snapshot.observed_at
-    effects.write_rejected(connection, claim, seen.snapshot.rejected)
-    opened = effects.write_findings(connection, claim, decision)
-    effects.write_marks(connection, seen.known, decision.marks, decision.refreshed)
-    counts = effects.write_changes(connection, claim, decision.believed, at)
+    writes.write_rejected(connection, claim, seen.snapshot.rejected)
+    opened = writes.write_findings(connection, claim, decision)
+    writes.write_marks(connection, seen.known, decision.marks, decision.refreshed)
+    counts = writes.write_changes(connection, claim, decision.believed, at)
     states = ((finding, decision.settled.get(finding.id or 0)) for finding in seen.findings)
     settled = [(finding, state) for finding, state in states if state is not None]
-    said = health.after_look(
+    said = after_look(
         in_trouble=notices.in_trouble(connection, claim.source_id),
         settled=settled,
         opened=list(zip(decision.opened, opened, decision.doubts, strict=True)),
@@ -287,7 +288,7 @@ def _close_failed(connection: Connection, claim: Claim, failure: store.Failure, 
     """Close the run as failed, if it is still open, and say so in the feed if the source looked well until now."""
     closed = store.close_failed(connection, claim, failure, now=now)
     if closed and not notices.in_trouble(connection, claim.source_id):
-        said = health.of_failure(failure.error, failure.http_status)
+        said = of_failure(failure.error, failure.http_status)
         notices.write(connection, claim.source_id, claim.run_id, [said], now)
     return closed
 
@@ -306,15 +307,15 @@ def origin(source: SourceSettings) -> store.Origin:
     """What the database keeps of a source's settings."""
     return store.Origin(
         name=source.name,
-        url=upstream.public_url(upstream.catalog_url(source.url)),
+        url=fetch.public_url(fetch.catalog_url(source.url)),
         currency=source.currency,
         price_units=source.price_units or None,
     )
 
 
-def limits(source: SourceSettings) -> upstream.Limits:
+def limits(source: SourceSettings) -> fetch.Limits:
     """What a fetch of the source may cost."""
-    return upstream.Limits(deadline=source.deadline.total_seconds(), max_body=source.max_body)
+    return fetch.Limits(deadline=source.deadline.total_seconds(), max_body=source.max_body)
 
 
 def rules_digest(source: SourceSettings, credential: str | None) -> str:

@@ -23,7 +23,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from syncer.core.trust import Doubt
+from syncer.core.decide import Doubt
 from syncer.db import engine as db
 from syncer.errors import SyncerError
 from syncer.preview import preview_source

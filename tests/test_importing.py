@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from sqlalchemy.engine import Engine
 
-from syncer.bodies import keep_body
+from syncer.archive import keep_body
 from syncer.db import engine as db
 from syncer.db import store
 from syncer.errors import BadResponse, SourceBusy, SyncerError, UsageError

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import pytest
 
 from syncer.cli.output import Format, json_line, print_line, print_rows, progress, safe
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 
 HOSTILE = [
     "\x1b[31mred\x1b[0m",

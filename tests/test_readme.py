@@ -14,7 +14,7 @@ from syncer.alerts.delivery import Subscription, deliver
 from syncer.alerts.rules import Rule
 from syncer.cli import app
 from syncer.core import parse
-from syncer.core.trust import Policy
+from syncer.core.decide import Policy
 from syncer.db import engine as db
 from syncer.db.schema import metadata
 from syncer.db.views import VIEWS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from syncer.core import trust
+from syncer.core import decide
 from tests.story import Story, label
 from tests.upstream import Upstream
 
@@ -97,7 +97,7 @@ def test_one_approval_settles_the_clean_out(
     """Approved at once, the removals are effective at the state that showed them: the history is the expected one."""
     until = [when for when, _ in states].index(CLEAN_OUT) + 1
     live(catalog, states[:until])
-    catalog.again("03-20 07:00", approving=trust.ABOUT_REMOVALS)
+    catalog.again("03-20 07:00", approving=decide.ABOUT_REMOVALS)
     assert (catalog.run.kind, catalog.run.outcome, catalog.run.removed) == ("approve", "changed", 58)
     live(catalog, states[until:])
     assert {_found(row) for row in catalog.history()} == expected
@@ -108,7 +108,7 @@ def test_one_approval_settles_the_clean_out(
 def test_a_late_approval_is_effective_from_the_first_miss_too(catalog: Story, states: list[tuple[str, bytes]]) -> None:
     """Approved four months later, 57 models are gone since the first miss; the one that came back was never away."""
     live(catalog, states)
-    catalog.again("07-25", approving=trust.ABOUT_REMOVALS)
+    catalog.again("07-25", approving=decide.ABOUT_REMOVALS)
     removed = [row for row in catalog.history() if row.kind == "removed"]
     assert {(row.effective_at, row.changed_after, row.observed_at) for row in removed} == {
         (CLEAN_OUT, "03-11 14:21:51", "07-25")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncer.core import trust
-from syncer.core.trust import Doubt
+from syncer.core import decide
+from syncer.core.decide import Doubt
 from tests.story import Story, body_of
 from tests.upstream import Upstream, model
 
@@ -185,7 +185,7 @@ def test_an_empty_list_is_held(catalog: Story) -> None:
 
 def test_an_approved_mass_removal_is_effective_from_the_first_miss(catalog: Story) -> None:
     """One yes settles the finding: the models are gone since the look that first missed them."""
-    catalog.on("01-01", **shelf(20)).on("01-02", **shelf(5)).again("01-03", approving=trust.ABOUT_REMOVALS)
+    catalog.on("01-01", **shelf(20)).on("01-02", **shelf(5)).again("01-03", approving=decide.ABOUT_REMOVALS)
     assert (catalog.run.kind, catalog.run.outcome, catalog.run.removed) == ("approve", "changed", 15)
     assert [finding.state for finding in catalog.findings()] == ["approved"]
     row = catalog.history("M20")[-1]
@@ -197,7 +197,7 @@ def test_an_approved_mass_removal_is_effective_from_the_first_miss(catalog: Stor
 def test_an_approval_is_a_ceiling(catalog: Story) -> None:
     """What is missing beyond what was shown is not removed with it, and what came back meanwhile stays."""
     catalog.on("01-01", **shelf(40)).on("01-02", **shelf(20)).upstream.serve(body_of(**shelf(19), M40="1"))
-    catalog.again("01-03", approving=trust.ABOUT_REMOVALS)
+    catalog.again("01-03", approving=decide.ABOUT_REMOVALS)
     assert catalog.run.removed == 19
     assert catalog.current() == {**shelf(20), "M40": "1"}
     assert catalog.marked() == {"M20": "01-03"}
@@ -213,7 +213,7 @@ def test_a_new_excess_is_a_new_finding(catalog: Story) -> None:
 
 def test_a_yes_to_prices_is_no_yes_to_removals(catalog: Story) -> None:
     """An approval settles only the kinds that it names."""
-    catalog.on("01-01", **shelf(20)).on("01-02", **shelf(5)).again("01-03", approving=trust.ABOUT_REPRICINGS)
+    catalog.on("01-01", **shelf(20)).on("01-02", **shelf(5)).again("01-03", approving=decide.ABOUT_REPRICINGS)
     assert (catalog.run.outcome, len(catalog.current())) == ("held", 20)
 
 
@@ -235,7 +235,7 @@ def test_an_approved_unit_change_is_effective_from_its_first_look(catalog: Story
     """One yes believes the prices that were shown since they were first seen; another price is held again."""
     catalog.on("01-01", **shelf(7, "0.25")).on("01-02", **shelf(7, "250"))
     catalog.upstream.serve(body_of(**shelf(6, "250"), M07="251"))
-    catalog.again("01-03", approving=trust.ABOUT_REPRICINGS)
+    catalog.again("01-03", approving=decide.ABOUT_REPRICINGS)
     assert catalog.changes("M01")[-1] == "01-02 repriced M01 0.25 -> 250"
     assert catalog.history("M01")[-1].changed_after == "01-01"
     assert catalog.periods("M01") == [("0.25", "01-01", "01-02"), ("250", "01-02", None)]
@@ -280,7 +280,7 @@ def test_prices_that_are_gone_are_one_finding(catalog: Story) -> None:
     catalog.on("01-01", **shelf(20)).on("01-02", **shelf(12, None), **shelf(8, "1", first=13))
     assert open_findings(catalog) == {"prices_gone": sorted(shelf(12))}
     assert set(catalog.current().values()) == {"1"}
-    catalog.again("01-03", approving=trust.ABOUT_REPRICINGS)
+    catalog.again("01-03", approving=decide.ABOUT_REPRICINGS)
     assert catalog.changes("M01")[-1] == "01-02 repriced M01 1 -> None"
     assert catalog.run.repriced == 12
 
@@ -337,7 +337,7 @@ def test_a_required_model_that_is_missing_holds_the_run(catalog: Story) -> None:
     catalog.set(required=("M05",)).on("01-01", **shelf(5)).on("01-02", **shelf(4)).again("01-03").again("01-04")
     assert catalog.outcomes == ["changed", "held", "held", "held"]
     assert catalog.run.error == "required and missing: M05"
-    catalog.again("01-05", approving=trust.ABOUT_REMOVALS)
+    catalog.again("01-05", approving=decide.ABOUT_REMOVALS)
     assert catalog.changes("M05")[-1] == "01-02 removed M05"
     assert catalog.again("01-06").run.outcome == "unchanged"
 

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer import history
-from syncer.core import money
-from syncer.core.catalog import TRACKED, Kind
-from syncer.core.jsontext import json_line
+from syncer.core import prices
+from syncer.core.model import TRACKED, Kind
+from syncer.core.text import json_line
 from syncer.db.tables import feed as feed_table
 from syncer.history import ChangeRow, NoticeRow
 
@@ -102,7 +102,7 @@ def event_data(row: ChangeRow) -> dict[str, Any]:
         "changed": row.changed,
         "old_price": row.old_price,
         "price": row.price,
-        "percent": money.percent(row.old_price, row.price) if "price" in row.changed else None,
+        "percent": prices.percent(row.old_price, row.price) if "price" in row.changed else None,
         "currency": row.currency,
         "unit": row.unit,
         "reverts_id": row.reverts_id,

@@ -35,7 +35,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from syncer.core.catalog import TRACKED, Kind
+from syncer.core.model import TRACKED, Kind
 from syncer.history.feed import ChangeRow
 from syncer.history.notices import NoticeRow
 

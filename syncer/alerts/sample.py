@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from syncer.alerts.event import as_json, event
 from syncer.alerts.message import Message
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.history import ChangeRow
 
 _NAME = "syncer/this-is-a-test"

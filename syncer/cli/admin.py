@@ -77,8 +77,8 @@ def current_command(app: App) -> None:
 @click.pass_obj
 def check_command(app: App) -> None:
     """Exit 0 if the schema is exactly this syncer's: tables, indexes, views and triggers; 2 and the reason if not."""
+    from syncer.admin.drift import drift
     from syncer.db import engine as db
-    from syncer.db.drift import drift
 
     engine = app.engine(read_only=True)
     db.require_schema(engine)
@@ -98,8 +98,8 @@ def verify_command(app: App, *, as_json: bool) -> None:
 
     Prints a line for each claim that holds, and one for each row that breaks a law. Writes and mends nothing.
     """
+    from syncer.admin.verify import verify
     from syncer.db import engine as db
-    from syncer.db.verify import verify
 
     engine = app.engine(read_only=True)
     db.require_schema(engine)
@@ -122,10 +122,10 @@ def copy_command(app: App, url: str) -> None:
     Stop every syncer first: what is written during the copy stays behind. The original is only read. All or nothing;
     what is copied is compared with the original, and held against every law, before it is kept.
     """
+    from syncer.admin.copy import copy_database, count_batches
     from syncer.cli.app import now
     from syncer.cli.output import progress
     from syncer.db import engine as db
-    from syncer.db.copy import copy_database, count_batches
 
     source = app.engine(read_only=True)
     db.require_schema(source)
@@ -166,7 +166,7 @@ def renew_feed_command(app: App) -> None:
     Feed ids are given out a second time then, to other events. Positions stay; a consumer that stands beyond the end
     of the feed is named, and waits for `syncer alerts skip`.
     """
-    from syncer.db.upkeep import renew_feed
+    from syncer.admin.upkeep import renew_feed
 
     renewed = renew_feed(app.amender())
     print_line(f"feed {renewed.old} is now {renewed.new}; its last id is {renewed.last_id}", out=sys.stdout)

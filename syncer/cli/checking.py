@@ -17,7 +17,7 @@ import click
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import DURATION
-from syncer.core import money
+from syncer.core import prices
 from syncer.errors import AmbiguousModel, UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ _LIMITS = ("max_price", "min_context")
 
 def _price(text: str) -> Decimal:
     try:
-        return money.canonical(money.json_number(text))
+        return prices.canonical(prices.json_number(text))
     except ValueError as error:
         raise ValueError(f"max_price={text} {error}") from None
 

@@ -12,7 +12,7 @@ import click
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT, parse_moment
-from syncer.core import money
+from syncer.core import prices
 from syncer.errors import UsageError
 from syncer.history import Cost, Usage, cost, cost_totals
 
@@ -135,7 +135,7 @@ def _time(text: str, present: datetime) -> datetime:
 
 def _quantity(text: str) -> Decimal:
     try:
-        quantity = money.json_number(text)
+        quantity = prices.json_number(text)
     except ValueError as error:
         raise ValueError(f"quantity {text!r} {error}") from None
     if not (quantity.adjusted() < _DIGITS and int(quantity.as_tuple().exponent) >= -_DIGITS):

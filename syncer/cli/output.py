@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 from unicodedata import combining, east_asian_width
 
-from syncer.core.jsontext import UNSAFE, json_escape, json_line, number, rfc3339, utc
+from syncer.core.text import UNSAFE, json_escape, json_line, number, rfc3339, utc
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncer import sd
+from syncer import systemd
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_rows
 from syncer.cli.times import DURATION
@@ -46,9 +46,9 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
     from threading import Event
 
     from syncer import daemon
+    from syncer.admin import upkeep
     from syncer.cli.alerts import deliver_to
     from syncer.cli.syncing import keeper, owner
-    from syncer.db import upkeep
 
     app.start_logging(at_least=1)
     app.settings.select()
@@ -72,7 +72,9 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
             nightly=lambda: upkeep.prune(engine, before=now() - _KEPT_RUNS),
             stopping=stopping,
         )
-        sd.notify(os.environ, sd.READY)  # a database that is down is waited for, which is no reason to be killed
+        systemd.notify(
+            os.environ, systemd.READY
+        )  # a database that is down is waited for, which is no reason to be killed
         sys.exit(daemon.run(parts))
 
 
@@ -84,7 +86,7 @@ def _serve(engine: "Engine", app: App, listen: str) -> "AbstractContextManager[S
 
 def _watchdog() -> "Callable[[], object] | None":
     """Tell systemd that the daemon is alive, as often as it wants to hear it; None if it does not."""
-    every = sd.watchdog_interval(os.environ, os.getpid())
+    every = systemd.watchdog_interval(os.environ, os.getpid())
     if every is None:
         return None
     last = now() - every
@@ -93,7 +95,7 @@ def _watchdog() -> "Callable[[], object] | None":
         nonlocal last
         if now() - last >= every:
             last = now()
-            sd.notify(os.environ, sd.WATCHDOG)
+            systemd.notify(os.environ, systemd.WATCHDOG)
 
     return on_beat
 

@@ -12,7 +12,7 @@ import click
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import json_line, print_line, print_rows
 from syncer.cli.times import FORMS, MOMENT
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 
 if TYPE_CHECKING:
     from syncer.history import Freshness, ListedModel
@@ -251,9 +251,9 @@ _CHANGE_COLUMNS = ("id", "observed_at", "source", "kind", "model", "old_price", 
 
 def _change_rows(connection: Any, filters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a connection
     from syncer import history
-    from syncer.core import money
+    from syncer.core import prices
 
     for row in history.changes(connection, **filters):
-        percent = money.percent(row.old_price, row.price) if "price" in row.changed else None
+        percent = prices.percent(row.old_price, row.price) if "price" in row.changed else None
         moved = ", ".join(field for field in row.changed if field != "price")
         yield row.id, row.observed_at, row.source, row.kind.value, row.name, row.old_price, row.price, percent, moved

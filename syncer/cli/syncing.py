@@ -16,8 +16,8 @@ from sqlalchemy.engine import Engine
 from syncer.cli.app import DONE, FAILED, HELD, App, now, worst
 from syncer.cli.output import json_line, print_line, progress
 from syncer.cli.wording import change_line, summary
-from syncer.core.catalog import Kind
-from syncer.core.trust import Doubt
+from syncer.core.decide import Doubt
+from syncer.core.model import Kind
 from syncer.db import store
 from syncer.db.engine import reading, writing
 from syncer.errors import SettingsError, SourceBusy, SyncerError
@@ -104,7 +104,7 @@ def keeper(app: App, directory: Path | None = None) -> Keep | None:
     """How bodies are kept, if they are: in `directory`, else where the settings say."""
     if directory is None and app.settings.save_bodies is None:
         return None
-    from syncer.bodies import keep_body
+    from syncer.archive import keep_body
 
     return partial(keep_body, directory or Path(str(app.settings.save_bodies)))
 

@@ -11,7 +11,7 @@ from syncer.cli.output import json_line, print_line
 from syncer.cli.times import Duration
 
 if TYPE_CHECKING:
-    from syncer.db.upkeep import Pruned
+    from syncer.admin.upkeep import Pruned
 
 
 _AGE = Duration(least=timedelta(days=1))  # what is younger may still be written
@@ -32,7 +32,7 @@ def rename_command(app: App, old: str, new: str) -> None:
     What is told from now on carries it. Change it in syncer.toml at the same time: a sync under the old name would
     begin a new history.
     """
-    from syncer.db.upkeep import rename_source
+    from syncer.admin.upkeep import rename_source
     from syncer.settings import unconfigured_trust
 
     unconfigured_trust(new, {})  # which refuses what no source may be called
@@ -55,7 +55,7 @@ def retire_command(app: App, name: str) -> None:
 
     Take it out of syncer.toml too: the next sync of it brings it back.
     """
-    from syncer.db.upkeep import retire_source
+    from syncer.admin.upkeep import retire_source
 
     retired = retire_source(app.amender(), name, now=now())
     print_line(f"{name} is retired since {retired.retired_at:%Y-%m-%d %H:%M}Z; its history stays", out=sys.stdout)
@@ -78,8 +78,8 @@ def prune_command(app: App, older_than: timedelta, *, dry_run: bool, as_json: bo
 
     History is never pruned, and no answer changes but the list of runs itself. In small transactions, beside syncs.
     """
+    from syncer.admin.upkeep import prune
     from syncer.db.engine import require_schema
-    from syncer.db.upkeep import prune
 
     engine = app.engine(read_only=True) if dry_run else app.amender()
     require_schema(engine)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from syncer.core.catalog import TRACKED, Change
+from syncer.core.model import TRACKED, Change
 from syncer.settings import SourceSettings
 from syncer.sync import Report
 

@@ -1,4 +1,4 @@
-"""Known listings + Snapshot -> changes. Pure, and blind to whether a change should be believed (trust.py is not).
+"""Known listings + Snapshot -> changes. Pure, and blind to whether a change should be believed (decide.py is not).
 
 It does not ask whether a removal is plausible, and it never reads absence out of a response that cannot prove it.
 """
@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from syncer.core.catalog import NOTHING, TRACKED, Change, Kind, Known, Listing, Snapshot
-from syncer.core.looks import Looks
+from syncer.core.model import NOTHING, TRACKED, Change, Kind, Known, Listing, Snapshot
+from syncer.core.observation import Looks
 
 
 def not_present(listed: Collection[str], snapshot: Snapshot) -> frozenset[str]:

@@ -21,8 +21,8 @@ from typing import Any
 
 import msgspec
 
-from syncer.core import money
-from syncer.core.catalog import NOTHING, TRACKED, Listing, Rejected, Snapshot
+from syncer.core import prices
+from syncer.core.model import NOTHING, TRACKED, Listing, Rejected, Snapshot
 from syncer.errors import BadResponse
 
 VERSION = b"1"
@@ -60,7 +60,7 @@ class _Envelope(msgspec.Struct):
 
 
 _read_envelope = msgspec.json.Decoder(_Envelope).decode
-_read_object = msgspec.json.Decoder(dict[str, Any], float_hook=money.decimal_literal).decode
+_read_object = msgspec.json.Decoder(dict[str, Any], float_hook=prices.decimal_literal).decode
 
 
 class _Number(msgspec.Struct, frozen=True):
@@ -175,7 +175,7 @@ def _elements(body: Bytes) -> Sequence[Raw]:
 def _explain(body: Bytes) -> BadResponse:
     """Why a response that may well be JSON is no catalog."""
     try:
-        document, _ = _patient.raw_decode(_text(body).lstrip(money.JSON_SPACE))
+        document, _ = _patient.raw_decode(_text(body).lstrip(prices.JSON_SPACE))
     except RecursionError:
         return BadResponse("the response is nested too deeply to be a catalog")
     except ValueError as error:
@@ -198,7 +198,7 @@ def _patient_elements(body: Bytes, complaint: str) -> Sequence[Raw]:
 
     One lone surrogate or NaN in one description would otherwise cost the whole response.
     """
-    if not body.strip(money.JSON_SPACE.encode()):
+    if not body.strip(prices.JSON_SPACE.encode()):
         raise BadResponse("the response is empty")
     try:
         text = _text(body)
@@ -225,7 +225,7 @@ def _text(body: Bytes) -> str:
     return bytes(body).decode(json.detect_encoding(bytes(body[:4])), "surrogatepass")
 
 
-_SPACE = re.compile(f"[{money.JSON_SPACE}]*")
+_SPACE = re.compile(f"[{prices.JSON_SPACE}]*")
 
 
 def _skip_space(text: str, at: int) -> int:
@@ -371,7 +371,7 @@ def _short_text(limit: int) -> Callable[[object], str]:
 
 def _number(value: object) -> Decimal:
     if isinstance(value, str):
-        return money.json_number(value)
+        return prices.json_number(value)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError(f"is {_json_type(value)}, not a number")
     return Decimal(value)
@@ -388,7 +388,7 @@ def _integer(value: object) -> int:
 
 
 def _price(value: object) -> Decimal:
-    return money.canonical(_number(value))
+    return prices.canonical(_number(value))
 
 
 _READERS: Mapping[str, Callable[[object], Any]] = {

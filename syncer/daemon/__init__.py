@@ -11,7 +11,7 @@
 The only user of APScheduler.
 """
 
-from syncer.daemon.beat import Daemon, Parts, run
+from syncer.daemon.loop import Daemon, Parts, run
 from syncer.daemon.schedule import MOST_CRON_SPREAD, next_tick
 
 __all__ = ["MOST_CRON_SPREAD", "Daemon", "Parts", "next_tick", "run"]

@@ -1,11 +1,11 @@
-"""When a source is due next, by its settings alone: the grid and the cron of `syncer.core.schedule` as instants."""
+"""When a source is due next, by its settings alone: the grid and the cron of `syncer.core.cron` as instants."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
 
-from syncer.core import schedule
+from syncer.core import cron
 from syncer.settings import SourceSettings
 
 MOST_CRON_SPREAD = timedelta(seconds=30)
@@ -18,13 +18,13 @@ def next_tick(source: SourceSettings, after: datetime) -> datetime:
     A spread of up to half a minute, decided by the source's name, keeps sources with the same expression apart.
     """
     if source.cron is None:
-        return schedule.interval_tick(after, source.interval, schedule.spread(source.name, source.interval))
-    offset = schedule.spread(source.name, MOST_CRON_SPREAD)
+        return cron.interval_tick(after, source.interval, cron.spread(source.name, source.interval))
+    offset = cron.spread(source.name, MOST_CRON_SPREAD)
     zone = ZoneInfo(source.timezone)
     start = (after - offset + timedelta(microseconds=1)).astimezone(zone)
     triggers = (
         CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=weekday, timezone=zone)
-        for minute, hour, day, month, weekday in schedule.cron_alternatives(schedule.read_cron(source.cron))
+        for minute, hour, day, month, weekday in cron.cron_alternatives(cron.read_cron(source.cron))
     )
     fires: list[datetime] = [trigger.get_next_fire_time(None, start).astimezone(UTC) for trigger in triggers]
     return min(fires) + offset

@@ -7,9 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core import health
-from syncer.core.health import TROUBLE, Notice, Word
-from syncer.db import effects, store
+from syncer.core.notices import TROUBLE, Notice, Word, is_late, of_staleness
+from syncer.db import store, writes
 from syncer.db.engine import reading, writing
 from syncer.db.tables import notices, sources
 
@@ -18,7 +17,7 @@ def write(connection: Connection, source: int, run_id: int | None, said: Sequenc
     """Append notices to the feed; the caller's transaction has locked the source (lock order: source, then feed)."""
     if not said:
         return
-    first = effects.next_feed_ids(connection, len(said))
+    first = writes.next_feed_ids(connection, len(said))
     rows = [
         {
             "id": first + position,
@@ -44,7 +43,7 @@ def note_stale(engine: Engine, name: str, *, now: datetime, interval: timedelta)
         source = store.lock(connection, name)
         if not _is_silently_late(connection, source, now, interval):
             return False
-        write(connection, source.id, None, [health.of_staleness(source.last_good_look_at, interval)], now)
+        write(connection, source.id, None, [of_staleness(source.last_good_look_at, interval)], now)
     return True
 
 
@@ -52,7 +51,7 @@ def _is_silently_late(connection: Connection, source: Any, now: datetime, interv
     if source is None or source.retired_at is not None:
         return False
     since = source.last_good_look_at or source.created_at
-    return health.is_late(now, since, interval) and not in_trouble(connection, source.id)
+    return is_late(now, since, interval) and not in_trouble(connection, source.id)
 
 
 def in_trouble(connection: Connection, source: int) -> bool:

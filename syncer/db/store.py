@@ -17,9 +17,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.catalog import TRACKED, Kind, Known, Listing
-from syncer.core.looks import Looks
-from syncer.core.trust import Doubt, Finding
+from syncer.core.decide import Doubt, Finding
+from syncer.core.model import TRACKED, Kind, Known, Listing
+from syncer.core.observation import Looks
 from syncer.db import bulk
 from syncer.db.tables import changes, findings, models, rejected_rows, runs, sources
 from syncer.errors import Fenced, SourceBusy

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core import money
+from syncer.core import prices
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -53,7 +53,7 @@ class Price(sa.TypeDecorator[Decimal]):
         """`repr` of a double is its shortest spelling: the very digits that were stored."""
         if value is None:
             return None
-        return money.canonical(value if isinstance(value, Decimal) else Decimal(repr(float(value))))
+        return prices.canonical(value if isinstance(value, Decimal) else Decimal(repr(float(value))))
 
 
 NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")

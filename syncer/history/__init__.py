@@ -11,12 +11,11 @@
 - The past is ordered by `effective_at`, the feed by `id` (law 6).
 """
 
-from syncer.history.asking import Unit, connect
+from syncer.history.catalog import CatalogRow, Difference, ListedModel, Mover, catalog, catalog_at, diff, movers
 from syncer.history.costs import Cost, CostTotal, Unpriced, Usage, cost, cost_totals
-from syncer.history.doubts import Held, held
 from syncer.history.feed import ChangeRow, RunRow, changes, feed_end, runs
+from syncer.history.findings import Held, held
 from syncer.history.health import Churn, Flapping, Freshness, churn, flapping, freshness
-from syncer.history.listings import CatalogRow, Difference, ListedModel, Mover, catalog, catalog_at, diff, movers
 from syncer.history.notices import NoticeRow, notices
 from syncer.history.prices import (
     Availability,
@@ -29,6 +28,7 @@ from syncer.history.prices import (
     price_periods,
     price_stats,
 )
+from syncer.history.resolve import Unit, connect
 
 __all__ = [
     "Availability",

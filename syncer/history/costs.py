@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.db.tables import changes, models
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 from syncer.history import exact
-from syncer.history.asking import (
+from syncer.history.resolve import (
     STATE_ID,
     Found,
     Source,
@@ -33,7 +33,7 @@ from syncer.history.asking import (
 )
 
 if TYPE_CHECKING:
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,7 +210,7 @@ class _Pricer:
         )
 
     def _find(self, model: str, source: str | None, at: datetime) -> Found:
-        """As `asking.find_model` does, but asking the database once a name."""
+        """As `resolve.find_model` does, but asking the database once a name."""
         within = self._source_id(source)
         if (model, within) not in self._named:
             self._named[model, within] = find_named(self._connection, model, within)

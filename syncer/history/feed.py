@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core import money
-from syncer.core.catalog import TRACKED, Kind
+from syncer.core.model import TRACKED, Kind
+from syncer.core.prices import canonical
 from syncer.db.tables import changes as changes_table
 from syncer.db.tables import feed, sources
 from syncer.db.tables import runs as runs_table
 from syncer.errors import UsageError
-from syncer.history.asking import Source, Unit, all_sources, find_model, require_aware, source_id, stream
+from syncer.history.resolve import Source, Unit, all_sources, find_model, require_aware, source_id, stream
 
 if TYPE_CHECKING:
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +134,7 @@ def _read_changed(changed: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """JSON has one kind of number; prices are Decimals."""
     if "price" not in changed:
         return changed
-    prices = [None if price is None else money.canonical(Decimal(price)) for price in changed["price"]]
+    prices = [None if price is None else canonical(Decimal(price)) for price in changed["price"]]
     return changed | {"price": prices}
 
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.catalog import Kind
-from syncer.core.health import is_late
+from syncer.core.model import Kind
+from syncer.core.notices import is_late
 from syncer.db.tables import changes, findings, models, runs, sources
-from syncer.history.asking import all_sources, require_aware, source_id, stream
+from syncer.history.resolve import all_sources, require_aware, source_id, stream
 
 if TYPE_CHECKING:
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 HOURLY = timedelta(hours=1)
 """How often a source is taken to be synced where `freshness` is not told."""

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from syncer.db.tables import notices as notices_table
 from syncer.db.tables import sources
-from syncer.history.asking import stream
+from syncer.history.resolve import stream
 
 if TYPE_CHECKING:
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 
 class NoticeRow(msgspec.Struct, frozen=True, kw_only=True):

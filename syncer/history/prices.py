@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.db.tables import changes, models, runs, sources
 from syncer.history import exact
-from syncer.history.asking import STATE_ID, Found, Source, Unit, all_sources, find_model, require_aware
+from syncer.history.resolve import STATE_ID, Found, Source, Unit, all_sources, find_model, require_aware
 
 if TYPE_CHECKING:
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 
 # -- one moment --------------------------------------------------------------------------------------------------------

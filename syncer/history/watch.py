@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.db.tables import changes, consumers, feed, notices, runs, sources
-from syncer.history.asking import require_aware
+from syncer.history.resolve import require_aware
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import ScalarSelect
 
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 
 class LastRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,12 +32,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from syncer import __version__, history
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.db import engine as db
 from syncer.errors import DatabaseError, SyncerError, UsageError
 from syncer.history import watch
+from syncer.http_client import run_until
 from syncer.settings import Settings
-from syncer.wire import run_until
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine

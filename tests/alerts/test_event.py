@@ -14,8 +14,8 @@ from syncer.alerts.event import as_json, event_of, feed_id, schema
 from syncer.alerts.feed import read_feed
 from syncer.alerts.sample import sample
 from syncer.alerts.sinks import file
-from syncer.core.catalog import Kind
-from syncer.core.health import Word
+from syncer.core.model import Kind
+from syncer.core.notices import Word
 from syncer.db import notices
 from syncer.db.engine import reading
 from tests.alerts.feeding import Target, round_at, subscription

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncer.alerts.rules import Item, Rule, Selection, Told, select
-from syncer.core.catalog import TRACKED, Kind
+from syncer.core.model import TRACKED, Kind
 from syncer.history.feed import ChangeRow
 from syncer.history.notices import NoticeRow
 

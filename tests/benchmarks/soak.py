@@ -13,9 +13,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from syncer.admin import upkeep
 from syncer.daemon import Daemon, Parts
 from syncer.db import engine as db
-from syncer.db import upkeep
 from syncer.settings import Settings, SourceSettings
 from tests.upstream import Upstream, model
 

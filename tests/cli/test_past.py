@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from syncer import history as questions
-from syncer.cli.asking import sparkline
+from syncer.cli.questions import sparkline
 from tests.cli.home import Home, Said
 from tests.upstream import Reply, Upstream, model
 

@@ -75,7 +75,7 @@ def test_a_304_starts_up_light(home: Home) -> None:
     assert done.stdout == "shop: unchanged\n"
     assert home.sql("SELECT http_status FROM runs ORDER BY id") == [(200,), (304,)]
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "syncer.upstream" in imported
+    assert "syncer.fetch" in imported
     assert imported & UNWANTED == set()
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from syncer.core.catalog import TRACKED, Known, Listing, Rejected, Snapshot
-from syncer.core.looks import Looks
-from syncer.core.trust import Finding, Seen
+from syncer.core.decide import Finding, Seen
+from syncer.core.model import TRACKED, Known, Listing, Rejected, Snapshot
+from syncer.core.observation import Looks
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 """The time of the look at hand."""

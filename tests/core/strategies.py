@@ -7,14 +7,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from syncer.core import money
+from syncer.core import prices
 
 # Everything that JSON can carry and a listing may hold: no lone surrogates, no NUL.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp", "Cf", "Cn", "Co"]), min_size=1, max_size=20
 )
-PRICES = st.decimals(min_value=-(10**6), max_value=10**6, allow_nan=False, places=9).map(money.canonical)
+PRICES = st.decimals(min_value=-(10**6), max_value=10**6, allow_nan=False, places=9).map(prices.canonical)
 COUNTS = st.integers(0, 2**63 - 1)
 ELEMENTS = st.fixed_dictionaries(
     {"model_name": NAMES},

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from syncer.core import diff
-from syncer.core.catalog import Change, Kind, Known, Listing, Snapshot
-from syncer.core.looks import Looks
+from syncer.core.model import Change, Kind, Known, Listing, Snapshot
+from syncer.core.observation import Looks
 from tests.core.build import LAST, NOW, ago, known, listing, response
 
 WHOLE = Looks(last=LAST, absent=LAST)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncer.core import parse
-from syncer.core.catalog import Snapshot
+from syncer.core.model import Snapshot
 from syncer.errors import BadResponse
 from tests.core.strategies import CATALOGS, SOUP, body, element
 

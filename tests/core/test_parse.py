@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncer.core import parse
-from syncer.core.catalog import TRACKED, Listing, Snapshot
+from syncer.core.model import TRACKED, Listing, Snapshot
 from syncer.errors import BadResponse
 from tests.core.strategies import CATALOGS, body, element
 

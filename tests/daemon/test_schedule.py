@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.core import schedule
+from syncer.core.cron import Cron, read_cron, spread
 from syncer.daemon import MOST_CRON_SPREAD, next_tick
 from syncer.settings import SourceSettings
 from tests.cli.home import Home
@@ -21,7 +21,7 @@ from tests.upstream import Upstream
 
 URL = "https://provider.example/v1"
 NEW_YORK = "America/New_York"
-NAME = next(name for name in map(str, range(1000)) if not schedule.spread(name, MOST_CRON_SPREAD))
+NAME = next(name for name in map(str, range(1000)) if not spread(name, MOST_CRON_SPREAD))
 """A name whose spread is none, so that the tables can be read."""
 
 # New York 2026: 8 March 02:00 EST -> 03:00 EDT; 1 November 02:00 EDT -> 01:00 EST.
@@ -92,7 +92,7 @@ FIELDS = st.tuples(
 )
 
 
-def _matches(cron: schedule.Cron, at: datetime) -> bool:
+def _matches(cron: Cron, at: datetime) -> bool:
     by_date, by_weekday = at.day in cron.days, at.isoweekday() % 7 in cron.weekdays
     day = by_date or by_weekday if cron.either_day else by_date and by_weekday
     return at.minute in cron.minutes and at.hour in cron.hours and at.month in cron.months and day
@@ -105,8 +105,8 @@ def _matches(cron: schedule.Cron, at: datetime) -> bool:
 )
 def test_cron_skips_no_tick(fields: tuple[str, ...], after: datetime, name: str) -> None:
     """The next tick is strictly after, the same minute by minute search finds, shifted by the source's spread."""
-    one, offset = source(" ".join(fields), name=name), schedule.spread(name, MOST_CRON_SPREAD)
-    tick, cron = next_tick(one, after), schedule.read_cron(" ".join(fields))
+    one, offset = source(" ".join(fields), name=name), spread(name, MOST_CRON_SPREAD)
+    tick, cron = next_tick(one, after), read_cron(" ".join(fields))
     assert tick > after
     assert _matches(cron, tick - offset)
     minute = (after - offset).replace(second=0, microsecond=0) + timedelta(minutes=1)

@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from syncer.core.trust import EVERYTHING
-from syncer.db import effects
+from syncer.core.decide import EVERYTHING
 from syncer.db import engine as db
+from syncer.db import writes
 from syncer.errors import SyncerError, UsageError
 from syncer.revert import revert_run
 from syncer.settings import SourceSettings
@@ -106,7 +106,7 @@ def _reply(listed: list[dict[str, Any]], fault: float) -> Reply:
 def _answer(chance: random.Random, engine: Engine, name: str, at: datetime) -> None:
     if chance.random() < 0.1:
         with db.writing(engine) as connection:
-            effects.reject(connection, name, EVERYTHING)
+            writes.reject(connection, name, EVERYTHING)
     if chance.random() < 0.1:
         last = rows(engine, "SELECT max(id) FROM runs WHERE outcome IN ('changed', 'held')")[0][0]
         try:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from syncer.core import money
+from syncer.core import prices
 from syncer.db import engine as db
 from syncer.db.tables import sources
 from syncer.db.types import Price
@@ -231,7 +231,7 @@ def test_both_databases_give_the_same_rows(sqlite_url: str, postgres_url: str) -
     chance = random.Random(15)
     histories: dict[str, list[Event]] = {}
     for number in range(20):
-        price = money.canonical(Decimal(chance.randint(1, 10**15 - 1)).scaleb(chance.randint(-18, -1)))
+        price = prices.canonical(Decimal(chance.randint(1, 10**15 - 1)).scaleb(chance.randint(-18, -1)))
         history = wandering(chance)
         histories[f"m{number}"] = [(when, kind, None if old is None else str(price)) for when, kind, old in history]
     found: list[Any] = []

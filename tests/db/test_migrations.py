@@ -20,10 +20,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Engine
 
+from syncer.admin.drift import drift
+from syncer.admin.verify import verify
 from syncer.db import engine as db
-from syncer.db.drift import drift
 from syncer.db.schema import metadata
-from syncer.db.verify import verify
 from syncer.db.views import FUNCTIONS, TRIGGERS, VIEWS
 from syncer.errors import DatabaseNotReady, UsageError
 from tests.db import execute, opened, rows, wander

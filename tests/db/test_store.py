@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.db import bulk, store
 from syncer.db import engine as db
 from syncer.settings import SourceSettings

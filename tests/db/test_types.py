@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core import money
+from syncer.core.prices import canonical
 from syncer.db import engine as db
 from syncer.db.tables import models, runs, sources
 from tests.db import START, opened, rows
@@ -22,7 +22,7 @@ PRICES = st.builds(
     lambda digits, shift: Decimal(digits).scaleb(shift),
     st.integers(min_value=-(10**15) + 1, max_value=10**15 - 1),
     st.integers(min_value=-18, max_value=0),
-).map(money.canonical)
+).map(canonical)
 EDGES = ["1e-18", "-1e-18", "999999999999999", "0.1", "0.2", "0.3", "-1", "0", "26.5914451307577", "0.00000000000012"]
 
 
@@ -58,7 +58,7 @@ def model(name: str, **values: Any) -> dict[str, Any]:
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(PRICES, min_size=1, max_size=80))
-@example([money.canonical(Decimal(text)) for text in EDGES])
+@example([canonical(Decimal(text)) for text in EDGES])
 def test_prices_come_back_exactly(engine: Engine, prices: list[Decimal]) -> None:
     """Law 4: every canonical price reads back as the same Decimal, and ORDER BY is the order of the Decimals."""
     with scratch(engine) as connection:

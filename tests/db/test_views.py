@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core import money
+from syncer.core.prices import canonical
+from syncer.core.prices import percent as percent_of
 from syncer.db import engine as db
 from syncer.db.tables import changes, feed, findings, models, runs, sources
 from syncer.db.types import UtcDateTime
@@ -200,18 +201,18 @@ def test_price_changes(
     tell(engine, A=[("01-01", "added", old), ("01-02", "repriced", new)])
     (found,) = ask(engine, "SELECT old, new, absolute, percent FROM price_changes")
     assert found == tuple(None if text is None else Decimal(text) for text in (old, new, absolute, percent))
-    assert found[3] == money.percent(found[0], found[1]), "the view and the events agree"
+    assert found[3] == percent_of(found[0], found[1]), "the view and the events agree"
 
 
 def test_price_changes_agree_with_python(engine: Engine) -> None:
     """Law 4: over many random prices the view's percent is that of the events, to 12 digits."""
     chance = random.Random(12)
-    prices = [money.canonical(Decimal(chance.randint(1, 10**9)).scaleb(chance.randint(-12, 2))) for _ in range(200)]
+    prices = [canonical(Decimal(chance.randint(1, 10**9)).scaleb(chance.randint(-12, 2))) for _ in range(200)]
     days = [f"{1 + n // 24:02}-{1 + n % 24:02}" for n in range(len(prices))]
     moves: list[Event] = [(day, "repriced", str(price)) for day, price in zip(days, prices, strict=True)]
     tell(engine, A=[(days[0], "added", str(prices[0])), *moves[1:]])
     found = ask(engine, "SELECT percent FROM price_changes ORDER BY effective_at")
-    expected = [money.percent(old, new) for old, new in pairwise(prices)]
+    expected = [percent_of(old, new) for old, new in pairwise(prices)]
     tolerance = Decimal("2e-12") if engine.dialect.name == "sqlite" else Decimal(0)  # doubles round ties otherwise
     for (percent,), exact in zip(found, expected, strict=True):
         assert exact is not None

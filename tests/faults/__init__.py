@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from syncer.core.catalog import TRACKED, Kind
+from syncer.core.model import TRACKED, Kind
 from syncer.db import engine as db
 from syncer.db.tables import changes, feed, findings, models, notices, rejected_rows, runs, sources
 from syncer.settings import SourceSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.db import engine as db
 from syncer.db.tables import changes
 from tests.faults import HOUR, MOVED, NOON, OFFERED, assert_consistent, history, opened, outcomes, source_at, sync

@@ -90,7 +90,7 @@ def test_server_crashes_in_the_middle_of_an_apply(
             upstream=upstream.url,
             at=NOON + HOUR,
             signal=signal.SIGSTOP,
-            on_entering="syncer.db.effects:_history",
+            on_entering="syncer.db.writes:_history",
         )
     )
     wait_until(lambda: is_stopped(pid), "the child to stop while it writes")
@@ -120,7 +120,7 @@ def test_failover_that_lost_the_claim(postgres: Postgres, known_pg: str, upstrea
             upstream=upstream.url,
             at=NOON + HOUR,
             signal=signal.SIGSTOP,
-            on_entering="syncer.core.trust:decide",
+            on_entering="syncer.core.decide:decide",
         )
     )
     wait_until(lambda: is_stopped(pid), "the child to stop")

@@ -207,7 +207,7 @@ def test_suspended_inside_its_transaction_postgresql(postgres_url: str, upstream
         at=NOON + HOUR,
         session="SET idle_in_transaction_session_timeout = '1s'",  # syncer's own 30 s, sooner
         signal=signal.SIGSTOP,
-        on_entering="syncer.db.effects:write_changes",
+        on_entering="syncer.db.writes:write_changes",
     )
     [pid] = nursery.start(job)
     wait_until(lambda: is_stopped(pid), "the child to stop")
@@ -240,7 +240,7 @@ def test_suspended_inside_its_transaction_sqlite(sqlite_url: str, upstream: Upst
         upstream=upstream.url,
         at=NOON + HOUR,
         signal=signal.SIGSTOP,
-        on_entering="syncer.db.effects:write_changes",
+        on_entering="syncer.db.writes:write_changes",
     )
     [pid] = nursery.start(job)
     wait_until(lambda: is_stopped(pid), "the child to stop")

@@ -31,11 +31,11 @@ HELD = 3
 
 PHASES: dict[str, tuple[str, int | None, list[str]]] = {
     "claim": ("syncer.db.store:claim", None, []),
-    "before the fetch": ("syncer.upstream:fetch", None, ["failed"]),
+    "before the fetch": ("syncer.fetch:fetch", None, ["failed"]),
     "parse": ("syncer.core.parse:snapshot", None, ["failed"]),
-    "decide": ("syncer.core.trust:decide", None, ["failed"]),
-    "apply": ("syncer.db.effects:write_changes", None, ["failed"]),
-    "between two statements of apply": ("syncer.db.effects:write_changes", 4, ["failed"]),
+    "decide": ("syncer.core.decide:decide", None, ["failed"]),
+    "apply": ("syncer.db.writes:write_changes", None, ["failed"]),
+    "between two statements of apply": ("syncer.db.writes:write_changes", 4, ["failed"]),
     "before the commit": ("syncer.db.store:close", 5, ["failed"]),
     "after the commit": ("syncer.db.store:close", 6, ["held"]),
 }

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from syncer import history
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 from syncer.history import Quote
 from tests.history.conftest import Calendar, day

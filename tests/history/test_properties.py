@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
 from syncer import history
-from syncer.core.catalog import TRACKED
-from syncer.core.money import percent
+from syncer.core.model import TRACKED
+from syncer.core.prices import percent
 from syncer.db.engine import ensure_schema, open_engine, reading
 from syncer.db.tables import changes, models, sources
 from syncer.db.types import Price, UtcDateTime

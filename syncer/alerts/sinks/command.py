@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from syncer import wire
+from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import json_lines
 
@@ -36,7 +36,7 @@ def make(argv: Sequence[str], environ: Mapping[str, str], *, deadline: timedelta
     """A sink that runs `argv` once a message, in this environment and no other."""
 
     def send(message: Message) -> None:
-        where = f"the command {wire.printable(argv[0])} of {message.consumer!r}"
+        where = f"the command {http_client.printable(argv[0])} of {message.consumer!r}"
         try:
             ended = run(argv, environ, json_lines(message), deadline)
         except (OSError, ValueError) as error:  # ValueError: a NUL, a surrogate
@@ -121,7 +121,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 def _said(ended: Ended) -> str:
     if not ended.stderr:
         return "; it said nothing on stderr"
-    shown = wire.printable(ended.stderr[-_SHOWN:])
+    shown = http_client.printable(ended.stderr[-_SHOWN:])
     return f" (it says: {'...' if len(ended.stderr) > _SHOWN else ''}{shown})"
 
 

@@ -2,7 +2,7 @@
 
 - A message is one MULTI/EXEC: all of its events are in the stream, or none.
 - At least once: a repeat appends entries with the same `id`, the event's, by which a reader knows them.
-- redis-py's timeouts are per read, so the deadline is that of syncer.wire; it retries nothing by itself.
+- redis-py's timeouts are per read, so the deadline is that of syncer.http_client; it retries nothing by itself.
 """
 
 import time
@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from syncer import wire
+from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import raw_events
 from syncer.errors import SettingsError
@@ -35,13 +35,13 @@ def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
         where = f"the Redis stream of {message.consumer!r}"
         ends_at = time.monotonic() + deadline.total_seconds()
         client = _client(url.reveal(), deadline.total_seconds())
-        error, late = wire.run_until(
+        error, late = http_client.run_until(
             ends_at, lambda: _add(client, stream, message), client.connection_pool.disconnect, name="syncer-redis"
         )
         if late:
             raise DeliveryError(f"{where} did not answer within {deadline.total_seconds():g} s; check that it is up")
         if isinstance(error, (redis.RedisError, OSError, ValueError)):
-            reason = wire.printable(wire.blotted(str(error), _hidden(url.reveal()))[:_SHOWN])
+            reason = http_client.printable(http_client.blotted(str(error), _hidden(url.reveal()))[:_SHOWN])
             raise DeliveryError(f"{where} took nothing: {reason}; check that it is up, its user and its memory")
         if error is not None:
             raise error

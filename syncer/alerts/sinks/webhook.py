@@ -2,7 +2,7 @@
 
 - 2xx is delivered, whatever follows it; any other status is a refusal, whether or not its body ever ends.
 - A redirect is never followed: what it points to was not configured, and may be a private address.
-- The deadline is hard (syncer.wire); an answer costs at most `_EXCERPT_READ` bytes.
+- The deadline is hard (syncer.http_client); an answer costs at most `_EXCERPT_READ` bytes.
 - Neither URL nor secret stands in an error or a log line (law 11), even where the other side repeats them.
 """
 
@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from syncer import wire
+from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.settings import Secret
 
@@ -50,8 +50,8 @@ def make(
         seconds = deadline.total_seconds()
         headers = _headers(message, secrets, clock())
         answers: list[_Answer] = []
-        line = wire.Line()
-        error, late = wire.run_until(
+        line = http_client.Line()
+        error, late = http_client.run_until(
             time.monotonic() + seconds,
             lambda: _post(url.reveal(), message.body, headers, line, answers, timeout=seconds + 1),
             line.cut,
@@ -92,13 +92,13 @@ def _headers(message: Message, secrets: Iterable[Secret], now: datetime) -> dict
 
 
 def _post(
-    url: str, body: bytes, headers: dict[str, str], line: wire.Line, answers: list[_Answer], *, timeout: float
+    url: str, body: bytes, headers: dict[str, str], line: http_client.Line, answers: list[_Answer], *, timeout: float
 ) -> None:
     """Put what comes back into `answers` as soon as the status is known: a body that never ends changes nothing."""
     try:
         secure = url.lower().startswith("https:")
         with (
-            wire.open_client(headers, secure=secure, connect=timeout, read=timeout) as client,
+            http_client.open_client(headers, secure=secure, connect=timeout, read=timeout) as client,
             client.stream("POST", url, content=body, extensions={"trace": line.trace}) as response,
         ):
             answer = _Answer(status=response.status_code, retry_after=response.headers.get("retry-after"))
@@ -130,7 +130,7 @@ def _judge(answer: _Answer, where: str, hidden: Sequence[str], now: datetime) ->
     if 200 <= status < 300:
         return
     said = _excerpt(answer.said, hidden)
-    wait = wire.retry_after(answer.retry_after, now) if status in {429, 503} else 0.0
+    wait = http_client.retry_after(answer.retry_after, now) if status in {429, 503} else 0.0
     raise DeliveryError(
         f"{where} answered with status {status}: {_advice(status)}" + (f" (it says: {said})" if said else ""),
         retry_after=timedelta(seconds=wait) if wait else None,
@@ -158,7 +158,7 @@ def _unsent(error: BaseException, where: str, hidden: Sequence[str]) -> BaseExce
 
     if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)):
         return error
-    reason = wire.printable(wire.blotted(str(error), hidden)[:_EXCERPT_SHOWN]) or type(error).__name__
+    reason = http_client.printable(http_client.blotted(str(error), hidden)[:_EXCERPT_SHOWN]) or type(error).__name__
     cause: BaseException | None = error
     while cause and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
@@ -171,8 +171,8 @@ def _unsent(error: BaseException, where: str, hidden: Sequence[str]) -> BaseExce
 
 
 def _excerpt(said: bytes, hidden: Sequence[str]) -> str:
-    text = wire.blotted(said.decode("utf-8", "replace"), hidden).strip()
-    return wire.printable(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
+    text = http_client.blotted(said.decode("utf-8", "replace"), hidden).strip()
+    return http_client.printable(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
 
 
 def _hidden(url: str, secrets: Iterable[Secret]) -> list[str]:

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import msgspec
 
-from syncer import wire
+from syncer import http_client
 from syncer.errors import FetchError, SettingsError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def public_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not host:
         return _UNREADABLE_URL
     where = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
-    return wire.printable(f"{parts.scheme}://{where}{parts.path}") + ("?..." if parts.query else "")
+    return http_client.printable(f"{parts.scheme}://{where}{parts.path}") + ("?..." if parts.query else "")
 
 
 def fetch(
@@ -189,7 +189,7 @@ def _fetch(question: _Question, clock: Callable[[], datetime], limits: Limits) -
             answer = _attempt(question, limits, ends_at)
         except _Transient as error:
             now = clock()
-            asked = wire.retry_after(error.retry_after, now)
+            asked = http_client.retry_after(error.retry_after, now)
             wait = max(asked, _backoff(attempt, limits, random.random()))
             if attempt >= limits.attempts or time.monotonic() + wait >= ends_at:
                 raise _given_up(error, attempt, limits, now + timedelta(seconds=asked) if asked else None) from None
@@ -216,8 +216,8 @@ def _given_up(error: FetchError, attempt: int, limits: Limits, welcome_at: datet
 
 def _attempt(question: _Question, limits: Limits, ends_at: float) -> _Answer:
     """One exchange, in a thread of its own that the deadline leaves behind."""
-    line = wire.Line()
-    result, late = wire.run_until(
+    line = http_client.Line()
+    result, late = http_client.run_until(
         ends_at, lambda: _exchange(question, limits, ends_at, line), line.cut, name="syncer-fetch"
     )
     return _resolve(result, _too_late(question, limits, line.status) if late else None)
@@ -244,7 +244,7 @@ def _too_late(question: _Question, limits: Limits, status: int | None) -> FetchE
 # --- one exchange --------------------------------------------------------------------------------------------------
 
 
-def _exchange(question: _Question, limits: Limits, ends_at: float, line: wire.Line) -> _Answer:
+def _exchange(question: _Question, limits: Limits, ends_at: float, line: http_client.Line) -> _Answer:
     import httpx
 
     try:
@@ -262,12 +262,12 @@ def _client(question: _Question, limits: Limits, ends_at: float) -> "httpx.Clien
     connect = max(min(limits.connect, ends_at - time.monotonic()), 0.001)
     secure = question.url.lower().startswith("https:")
     try:
-        return wire.open_client(question.headers(), secure=secure, connect=connect, read=limits.read)
+        return http_client.open_client(question.headers(), secure=secure, connect=connect, read=limits.read)
     except ValueError as error:
         raise FetchError(str(error)) from None
 
 
-def _follow(client: "httpx.Client", question: _Question, limits: Limits, line: wire.Line) -> _Answer:
+def _follow(client: "httpx.Client", question: _Question, limits: Limits, line: http_client.Line) -> _Answer:
     """Ask, and follow redirects by hand: httpx would carry the other headers to another origin."""
     url = question.url
     for _ in range(_MAX_REDIRECTS + 1):
@@ -295,7 +295,9 @@ def _redirected(response: "httpx.Response") -> str:
 
 
 def _origin(url: "httpx.URL") -> str:
-    return wire.printable(f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}")  # netloc is without userinfo
+    return http_client.printable(
+        f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
+    )  # netloc is without userinfo
 
 
 def _answer(response: "httpx.Response", question: _Question, limits: Limits) -> _Answer:
@@ -343,7 +345,7 @@ def _decoded(response: "httpx.Response") -> Iterator[bytes]:
     if encoding in {"gzip", "x-gzip"}:
         return _gunzipped(response.iter_raw())
     raise FetchError(
-        f"{public_url(str(response.request.url))} sent the content encoding '{wire.printable(encoding[:50])}', "
+        f"{public_url(str(response.request.url))} sent the content encoding '{http_client.printable(encoding[:50])}', "
         "where only gzip was asked for",
         http_status=response.status_code,
     )
@@ -373,8 +375,8 @@ def _excerpt(response: "httpx.Response", key: str | None) -> str:
             read += piece
             if len(read) >= _EXCERPT_READ or time.monotonic() - start > _EXCERPT_SECONDS:
                 break
-    text = wire.blotted(read[:_EXCERPT_READ].decode("utf-8", "replace"), [key or ""]).strip()
-    return wire.printable(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
+    text = http_client.blotted(read[:_EXCERPT_READ].decode("utf-8", "replace"), [key or ""]).strip()
+    return http_client.printable(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
 
 
 # --- what went wrong -----------------------------------------------------------------------------------------------
@@ -412,7 +414,7 @@ def _explained(error: Exception, shown: str, limits: Limits, status: int | None)
     """The FetchError for what httpx raised; transient unless another attempt would end in the same way."""
     import httpx
 
-    reason = wire.printable(str(error)[:_EXCERPT_SHOWN]) or type(error).__name__
+    reason = http_client.printable(str(error)[:_EXCERPT_SHOWN]) or type(error).__name__
     if isinstance(error, (httpx.ProxyError, httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         return FetchError(f"{shown} cannot be asked: {reason}; check the URL and the proxy settings")
     if isinstance(error, (httpx.InvalidURL, ValueError)) and not isinstance(error, OSError):

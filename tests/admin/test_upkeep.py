@@ -16,16 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from syncer import history
+from syncer.admin import upkeep
+from syncer.admin.copy import copy_database, count_batches
+from syncer.admin.drift import drift
+from syncer.admin.upkeep import Beyond, Pruned, prune, rename_source, renew_feed, retire_source
+from syncer.admin.verify import verify
 from syncer.alerts.delivery import Subscription, deliver
 from syncer.alerts.rules import Rule
-from syncer.core.trust import EVERYTHING
-from syncer.db import effects, notices, store, upkeep
+from syncer.core.decide import EVERYTHING
 from syncer.db import engine as db
-from syncer.db.copy import copy_database, count_batches
-from syncer.db.drift import drift
+from syncer.db import notices, store, writes
 from syncer.db.schema import metadata
-from syncer.db.upkeep import Beyond, Pruned, prune, rename_source, renew_feed, retire_source
-from syncer.db.verify import verify
 from syncer.errors import DatabaseError, Fenced, SourceBusy, SyncerError, UnknownSource, UsageError
 from syncer.importing import Recorded, import_look
 from syncer.revert import revert_run
@@ -100,7 +101,7 @@ class Twins:
     def _answer(self, engine: Engine, chance: float, at: datetime) -> None:
         if chance < 0.1:
             with db.writing(engine) as connection:
-                effects.reject(connection, "shop", EVERYTHING)
+                writes.reject(connection, "shop", EVERYTHING)
         elif chance < 0.2:
             last = rows(engine, "SELECT max(id) FROM runs WHERE outcome = 'changed'")[0][0]
             try:
@@ -401,7 +402,7 @@ def test_open_findings_of_a_retired_source(database_url: str, upstream: Upstream
         story.on("01-01", A="1").on("01-02", A="1000")
         assert retire_source(story.engine, "shop", now=instant("01-03")).open_findings == 1
         with db.writing(story.engine) as connection:
-            assert len(effects.reject(connection, "shop", EVERYTHING)[1]) == 1
+            assert len(writes.reject(connection, "shop", EVERYTHING)[1]) == 1
         assert retire_source(story.engine, "shop", now=instant("01-03")).open_findings == 0
         assert broken(story.engine) == []
 
@@ -539,7 +540,7 @@ def test_a_broken_original(fresh: Fresh, upstream: Upstream, new: str) -> None:
 KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
-from syncer.db.copy import copy_database
+from syncer.admin.copy import copy_database
 from syncer.db.engine import open_engine
 left = [6]
 def advance():

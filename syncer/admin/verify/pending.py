@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.doubts import Doubt
-from syncer.core.health import Word
+from syncer.admin.verify.rules import Rule, Verdict, all_of
+from syncer.core.notices import Word
+from syncer.core.rules import Doubt
 from syncer.db.tables import findings, models, notices, rejected_rows, runs, sources
-from syncer.db.verify.rules import Rule, Verdict, all_of
 
 # -- sources -----------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from syncer import history
-from syncer.core.catalog import Kind
+from syncer.core.model import Kind
 from syncer.errors import UnknownSource
 from tests.history.conftest import Calendar, day
 from tests.upstream import model

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncer.core.looks import Looks, observed_at
+from syncer.core.observation import Looks, observed_at
 from syncer.errors import ClockError
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

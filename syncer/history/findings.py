@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.trust import Doubt, sentence
+from syncer.core.decide import Doubt, sentence
 from syncer.db.tables import findings, models, sources
-from syncer.history.asking import source_id
+from syncer.history.resolve import source_id
 
 if TYPE_CHECKING:
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

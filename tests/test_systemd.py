@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from syncer import sd
+from syncer import systemd
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -25,9 +25,9 @@ def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
 def test_states_arrive_in_one_message(supervisor: tuple[str, socket.socket]) -> None:
     """READY and a status are one datagram, a line each, at a path and at an abstract address."""
     name, listener = supervisor
-    assert sd.notify({"NOTIFY_SOCKET": name}, sd.READY, "STATUS=3 sources")
+    assert systemd.notify({"NOTIFY_SOCKET": name}, systemd.READY, "STATUS=3 sources")
     assert listener.recv(4096) == b"READY=1\nSTATUS=3 sources"
-    assert sd.notify({"NOTIFY_SOCKET": name}, sd.WATCHDOG)
+    assert systemd.notify({"NOTIFY_SOCKET": name}, systemd.WATCHDOG)
     assert listener.recv(4096) == b"WATCHDOG=1"
 
 
@@ -35,7 +35,7 @@ def test_states_arrive_in_one_message(supervisor: tuple[str, socket.socket]) -> 
 def test_without_a_supervisor_nothing_is_said_and_nothing_fails(address: str | None) -> None:
     """No socket, or one at which nobody listens, is no error: the daemon goes on."""
     environ = {} if address is None else {"NOTIFY_SOCKET": address}
-    assert not sd.notify(environ, sd.READY)
+    assert not systemd.notify(environ, systemd.READY)
 
 
 def test_a_supervisor_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_supervisor_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> No
             with suppress(BlockingIOError):
                 while True:
                     other.sendto(b"x" * 1024, name)
-        assert not sd.notify({"NOTIFY_SOCKET": name}, sd.WATCHDOG)
+        assert not systemd.notify({"NOTIFY_SOCKET": name}, systemd.WATCHDOG)
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_a_supervisor_that_does_not_listen_holds_nobody_up(tmp_path: Path) -> No
 )
 def test_the_watchdog_is_fed_at_half_its_time(environ: dict[str, str], interval: timedelta | None) -> None:
     """The watchdog is spoken to twice within its patience, and only by the process that it is meant for."""
-    assert sd.watchdog_interval(environ, 7) == interval
+    assert systemd.watchdog_interval(environ, 7) == interval

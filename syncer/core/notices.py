@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from syncer.core.doubts import Finding
+from syncer.core.rules import Finding
 
 LATE_AFTER = 3
 """So many intervals without a good look make a source late."""

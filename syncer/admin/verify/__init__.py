@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.db.drift import drift
+from syncer.admin.drift import drift
+from syncer.admin.verify.forms import illegible, references
+from syncer.admin.verify.histories import histories
+from syncer.admin.verify.pending import FINDINGS, NOTICES, REJECTED, SOURCES, urls
+from syncer.admin.verify.rules import Check, Verdict
+from syncer.admin.verify.runs import CHANGES, RUNS, counts, feed_ids
 from syncer.db.engine import reading
-from syncer.db.verify.forms import illegible, references
-from syncer.db.verify.histories import histories
-from syncer.db.verify.pending import FINDINGS, NOTICES, REJECTED, SOURCES, urls
-from syncer.db.verify.rules import Check, Verdict
-from syncer.db.verify.runs import CHANGES, RUNS, counts, feed_ids
 
 __all__ = ["Verdict", "verify", "verify_rows"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core import money
-from syncer.core.catalog import TRACKED, Kind
+from syncer.admin.verify.rules import Verdict, stream
+from syncer.core import prices
+from syncer.core.model import TRACKED, Kind
 from syncer.db.tables import changes, models
-from syncer.db.verify.rules import Verdict, stream
 
 _RAW_PRICE = sa.Numeric().with_variant(sa.REAL(), "sqlite")  # as it is stored: `Price` would round it right
 _STATE = ("name", *TRACKED)
@@ -124,7 +124,7 @@ def _exact(value: Any) -> Any:  # noqa: ANN401 - a column's value
 
 def _is_canonical(price: float | Decimal | None) -> bool:
     try:
-        return price is None or money.canonical(_exact(price)) == _exact(price)
+        return price is None or prices.canonical(_exact(price)) == _exact(price)
     except ValueError:
         return False
 

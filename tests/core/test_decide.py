@@ -1,4 +1,4 @@
-"""trust.decide: every rule on both sides of its limit, and how findings and rules share the models of one look."""
+"""decide.decide: every rule on both sides of its limit, and how findings and rules share the models of one look."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from syncer.core import trust
-from syncer.core.catalog import TRACKED, Kind, Known, Listing
-from syncer.core.doubts import unit_factor
-from syncer.core.looks import Looks
-from syncer.core.trust import ABOUT_REMOVALS, EVERYTHING, Decision, Doubt, Finding, Mark, Policy
+from syncer.core import decide
+from syncer.core.decide import ABOUT_REMOVALS, EVERYTHING, Decision, Doubt, Finding, Mark, Policy
+from syncer.core.model import TRACKED, Kind, Known, Listing
+from syncer.core.observation import Looks
+from syncer.core.rules import unit_factor
 from tests.core.build import LAST, NOW, ago, known, listing, many, response, seen
 
 POLICY = Policy()
@@ -64,7 +64,7 @@ def names(models: Iterable[Known]) -> set[str]:
 def lose(count: int, total: int, policy: Policy = POLICY) -> Decision:
     """A response that lacks the first `count` of `total` models."""
     catalog = many(total)
-    return trust.decide(seen(catalog, response(same=catalog[count:])), policy)
+    return decide.decide(seen(catalog, response(same=catalog[count:])), policy)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_everything_else_of_a_held_run_applies() -> None:
     catalog = many(12)
     kept = catalog[11].listing.name
     snapshot = response(listing(kept, 2), listing("new"))
-    decision = trust.decide(seen(catalog, snapshot), POLICY)
+    decision = decide.decide(seen(catalog, snapshot), POLICY)
     assert decision.outcome == "held"
     assert moved(decision) == {kept: Kind.REPRICED, "new": Kind.ADDED}
     assert decision.withheld == 11
@@ -125,9 +125,9 @@ def test_limits_count_only_models_in_no_finding() -> None:
     """Ten that go while 58 others are held are ten; eleven are a new finding of their own."""
     catalog = [missing(f"m{number:02}") for number in range(58)] + many(70, start=58)
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(catalog[:58])))
-    ten = trust.decide(seen(catalog, response(same=catalog[68:]), findings=[before]), POLICY)
+    ten = decide.decide(seen(catalog, response(same=catalog[68:]), findings=[before]), POLICY)
     assert (ten.upheld, doubted(ten)) == ((7,), {})
-    eleven = trust.decide(seen(catalog, response(same=catalog[69:]), findings=[before]), POLICY)
+    eleven = decide.decide(seen(catalog, response(same=catalog[69:]), findings=[before]), POLICY)
     assert (eleven.upheld, doubted(eleven)) == ((7,), {Doubt.REMOVALS: names(catalog[58:69])})
 
 
@@ -137,7 +137,7 @@ def test_limits_count_only_models_in_no_finding() -> None:
 def absent(model: Known, policy: Policy = POLICY, *, new_credential: bool = False) -> Decision:
     """A look that misses one model of ten."""
     rest = many(9)
-    return trust.decide(seen([*rest, model], response(same=rest), new_credential=new_credential), policy)
+    return decide.decide(seen([*rest, model], response(same=rest), new_credential=new_credential), policy)
 
 
 def test_one_look_confirms_no_removal() -> None:
@@ -181,14 +181,14 @@ def test_confirmations_of_one_and_no_wait_remove_at_once() -> None:
 def test_a_return_costs_nothing() -> None:
     """A model that was missing and is back as it was leaves no change, and its mark is wiped."""
     model = missing("m")
-    decision = trust.decide(seen([model], response(same=[model])), POLICY)
+    decision = decide.decide(seen([model], response(same=[model])), POLICY)
     assert (decision.believed, decision.marks, decision.pending) == ((), {"m": Mark()}, False)
 
 
 def test_a_look_that_proves_no_absence_neither_counts_nor_resets() -> None:
     """Law 3: with a row whose name cannot be read, a missing model keeps its count and its first miss."""
     model, rest = missing("m", looks=1), many(9)
-    decision = trust.decide(seen([model, *rest], response(same=rest, unread=[None])), AT_ONCE)
+    decision = decide.decide(seen([model, *rest], response(same=rest, unread=[None])), AT_ONCE)
     assert moved(decision) == {}
     assert decision.marks["m"] == Mark(missing_since=OPENED, missing_looks=1, last_seen_at=model.last_seen_at)
 
@@ -196,7 +196,7 @@ def test_a_look_that_proves_no_absence_neither_counts_nor_resets() -> None:
 def test_a_look_that_holds_a_missing_model_unreadably_resets() -> None:
     """Law 3: unreadable is present: the misses in a row begin anew, the last plain sight does not."""
     model, rest = missing("m", looks=1), many(19)
-    decision = trust.decide(seen([model, *rest], response(same=rest, unread=["m"])), AT_ONCE)
+    decision = decide.decide(seen([model, *rest], response(same=rest, unread=["m"])), AT_ONCE)
     assert moved(decision) == {}
     assert decision.marks["m"] == Mark(last_seen_at=model.last_seen_at)
 
@@ -228,7 +228,7 @@ def test_a_model_in_a_finding_is_never_confirmed() -> None:
     """No other rule speaks for a model in an open finding: its absence is not confirmed, however long it lasts."""
     gone, rest = [missing(f"m{number:02}", looks=99) for number in range(6)], many(4, start=6)
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
-    decision = trust.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
+    decision = decide.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
     assert (moved(decision), decision.outcome, decision.upheld, decision.doubts) == ({}, "held", (7,), ())
 
 
@@ -236,7 +236,7 @@ def test_taken_back_removals_leave_no_change() -> None:
     """A finding that upstream takes back is withdrawn, and leaves no change rows."""
     gone = [missing(f"m{number:02}") for number in range(6)]
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
-    decision = trust.decide(seen(gone, response(same=gone), findings=[before]), POLICY)
+    decision = decide.decide(seen(gone, response(same=gone), findings=[before]), POLICY)
     assert (decision.settled, decision.believed, decision.outcome) == ({7: "withdrawn"}, (), "unchanged")
 
 
@@ -245,7 +245,7 @@ def test_approved_removals_are_effective_since_their_first_miss() -> None:
     gone, rest = [missing(f"m{number:02}") for number in range(6)], many(4, start=6)
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
     snapshot = response(same=[gone[0], *rest])
-    decision = trust.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, {Doubt.REMOVALS})
+    decision = decide.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, {Doubt.REMOVALS})
     assert moved(decision) == dict.fromkeys(names(gone[1:]), Kind.REMOVED)
     assert {change.effective_at for change in decision.believed} == {OPENED}
     assert (decision.settled, decision.outcome) == ({7: "approved"}, "changed")
@@ -255,7 +255,7 @@ def test_approval_is_a_ceiling_for_removals() -> None:
     """What went missing only after the finding was shown is not removed by its approval."""
     gone, rest = [missing(f"m{number:02}") for number in range(6)], many(4, start=6)
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
-    decision = trust.decide(seen([*gone, *rest], response(same=rest[1:]), findings=[before]), POLICY, EVERYTHING)
+    decision = decide.decide(seen([*gone, *rest], response(same=rest[1:]), findings=[before]), POLICY, EVERYTHING)
     assert "m06" not in moved(decision)
     assert decision.marks["m06"].missing_looks == 1
 
@@ -265,7 +265,7 @@ def test_approval_of_an_absence_that_this_look_cannot_prove_waits() -> None:
     gone, rest = [missing(f"m{number:02}") for number in range(6)], many(14, start=6)
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
     snapshot = response(same=rest, unread=[None])
-    decision = trust.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, EVERYTHING)
+    decision = decide.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, EVERYTHING)
     assert moved(decision) == {}
     assert [(opened.kind, opened.opened_at) for opened in decision.opened] == [(Doubt.REMOVALS, OPENED)]
 
@@ -274,7 +274,7 @@ def test_rejected_removals_stay_quiet_and_listed() -> None:
     """After a no the models stay listed and nobody is asked, while upstream goes on leaving them out."""
     gone, rest = [missing(f"m{number:02}", looks=9) for number in range(6)], many(4, start=6)
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)), "rejected")
-    decision = trust.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
+    decision = decide.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
     assert (moved(decision), decision.outcome, decision.upheld, decision.pending) == ({}, "unchanged", (7,), True)
 
 
@@ -282,10 +282,10 @@ def test_a_rejection_lapses_model_by_model() -> None:
     """A model that came back is let go of a rejected finding: the next time it goes, it is asked about anew."""
     gone, rest = [missing(f"m{number:02}", looks=9) for number in range(6)], many(4, start=6)
     before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)), "rejected")
-    decision = trust.decide(seen([*gone, *rest], response(same=[gone[0], *rest]), findings=[before]), POLICY)
+    decision = decide.decide(seen([*gone, *rest], response(same=[gone[0], *rest]), findings=[before]), POLICY)
     assert decision.trimmed == {7: dict.fromkeys(names(gone[1:]))}
     back = finding(Doubt.REMOVALS, dict.fromkeys(names(gone[1:])), "rejected")
-    again = trust.decide(seen([known("m00"), *gone[1:], *rest], response(same=rest), findings=[back]), AT_ONCE)
+    again = decide.decide(seen([known("m00"), *gone[1:], *rest], response(same=rest), findings=[back]), AT_ONCE)
     assert moved(again) == {"m00": Kind.REMOVED}
 
 
@@ -298,7 +298,7 @@ NEEDED = Policy(required=("needed",))
 def test_a_required_model_must_be_present(before: list[Known]) -> None:
     """A required name that a response lacks holds the run at once, whether it was ever listed or not."""
     rest = many(9)
-    decision = trust.decide(seen([*before, *rest], response(same=rest)), NEEDED)
+    decision = decide.decide(seen([*before, *rest], response(same=rest)), NEEDED)
     assert (decision.outcome, doubted(decision)) == ("held", {Doubt.REQUIRED: {"needed"}})
     assert decision.reasons == ("required and missing: needed",)
 
@@ -308,19 +308,19 @@ def test_an_unreadable_required_model_is_present() -> None:
     rest = many(19)
     for names_unread in (["needed"], [None]):
         snapshot = response(same=rest, unread=names_unread)
-        assert trust.decide(seen([known("needed"), *rest], snapshot), NEEDED).outcome == "unchanged"
-        assert trust.decide(seen(rest, snapshot), NEEDED).outcome == "unchanged"
+        assert decide.decide(seen([known("needed"), *rest], snapshot), NEEDED).outcome == "unchanged"
+        assert decide.decide(seen(rest, snapshot), NEEDED).outcome == "unchanged"
 
 
 def test_a_required_model_is_removed_by_approval_only() -> None:
     """It stays listed however long it is missing; an approval removes it, and then nobody is asked again."""
     model, rest = missing("needed", looks=9), many(9)
     before = finding(Doubt.REQUIRED, {"needed": None})
-    waiting = trust.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED)
+    waiting = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED)
     assert (moved(waiting), waiting.outcome) == ({}, "held")
-    approved = trust.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED, ABOUT_REMOVALS)
+    approved = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED, ABOUT_REMOVALS)
     assert (moved(approved), approved.outcome, approved.opened) == ({"needed": Kind.REMOVED}, "changed", ())
-    after = trust.decide(seen([known("needed", listed=False), *rest], response(same=rest)), NEEDED)
+    after = decide.decide(seen([known("needed", listed=False), *rest], response(same=rest)), NEEDED)
     assert after.outcome == "unchanged"
 
 
@@ -328,10 +328,10 @@ def test_a_yes_to_a_model_that_was_never_there_is_not_asked_again() -> None:
     """Approving the absence of a name that was never listed settles it, in that look and in the next ones."""
     rest = many(9)
     before = finding(Doubt.REQUIRED, {"needed": None})
-    now = trust.decide(seen(rest, response(same=rest), findings=[before]), NEEDED, EVERYTHING)
+    now = decide.decide(seen(rest, response(same=rest), findings=[before]), NEEDED, EVERYTHING)
     assert (now.outcome, now.settled, now.opened) == ("unchanged", {7: "approved"}, ())
     settled = finding(Doubt.REQUIRED, {"needed": None}, "approved")
-    then = trust.decide(seen(rest, response(same=rest), findings=[settled]), NEEDED)
+    then = decide.decide(seen(rest, response(same=rest), findings=[settled]), NEEDED)
     assert (then.outcome, then.upheld) == ("unchanged", (7,))
 
 
@@ -339,7 +339,7 @@ def test_a_name_that_is_required_no_more_is_judged_like_any_other() -> None:
     """Taking a name out of the setting withdraws its finding; its absence is then confirmed by the common rule."""
     model, rest = missing("needed", looks=1), many(9)
     before = finding(Doubt.REQUIRED, {"needed": None})
-    decision = trust.decide(seen([model, *rest], response(same=rest), findings=[before]), POLICY)
+    decision = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), POLICY)
     assert (decision.settled, moved(decision)) == ({7: "withdrawn"}, {"needed": Kind.REMOVED})
 
 
@@ -358,7 +358,7 @@ def reprice(models: Iterable[Known], factor: object) -> list[Listing]:
 def test_a_unit_mistake_is_one_finding(factor: object) -> None:
     """Five models moved by one power of ten, 60, 3600, 1024 or an inverse are withheld together, as one question."""
     catalog = many(5, "0.6")
-    decision = trust.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
+    decision = decide.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
     assert (moved(decision), doubted(decision)) == ({}, {Doubt.UNIT_CHANGE: names(catalog)})
     assert len(decision.reasons) == 1
 
@@ -369,7 +369,7 @@ def test_a_unit_mistake_is_one_finding(factor: object) -> None:
 def test_a_unit_mistake_in_words(factor: object, words: str) -> None:
     """The finding says what the prices look like."""
     catalog = many(5)
-    decision = trust.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
+    decision = decide.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
     assert decision.doubts == (f"the prices of 5 models look {words}",)
 
 
@@ -377,7 +377,7 @@ def test_a_unit_mistake_in_words(factor: object, words: str) -> None:
 def test_a_uniform_discount_is_an_ordinary_repricing(factor: object) -> None:
     """A common factor that no unit mistake makes passes, however many models it moves."""
     catalog = many(40)
-    decision = trust.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
+    decision = decide.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
     assert (decision.outcome, len(decision.believed)) == ("changed", 40)
 
 
@@ -387,7 +387,7 @@ def test_a_uniform_discount_is_an_ordinary_repricing(factor: object) -> None:
 def test_a_unit_mistake_takes_five_and_the_majority(alike: int, otherwise: int, *, withheld: bool) -> None:
     """At least 5 models, and more than half of those repriced; the others are ordinary repricings."""
     by_ten, by_two = many(alike), many(otherwise, start=alike)
-    decision = trust.decide(seen([*by_ten, *by_two], response(*reprice(by_ten, 10), *reprice(by_two, 2))), POLICY)
+    decision = decide.decide(seen([*by_ten, *by_two], response(*reprice(by_ten, 10), *reprice(by_two, 2))), POLICY)
     assert doubted(decision) == ({Doubt.UNIT_CHANGE: names(by_ten)} if withheld else {})
     assert moved(decision).keys() == names(by_two) | (set() if withheld else names(by_ten))
 
@@ -414,7 +414,7 @@ def test_a_withheld_price_keeps_the_whole_listing() -> None:
     """A model with a withheld price keeps its whole last listing, and says when it was last plain."""
     catalog = many(5)
     now = [listing(model.listing.name, 1000, alias="new") for model in catalog]
-    decision = trust.decide(seen(catalog, response(*now)), POLICY)
+    decision = decide.decide(seen(catalog, response(*now)), POLICY)
     assert (decision.believed, decision.refreshed, decision.withheld) == ((), (), 5)
     assert decision.marks == dict.fromkeys(names(catalog), Mark(last_seen_at=LAST))
 
@@ -425,14 +425,14 @@ FIVE = [held(f"m{number:02}") for number in range(5)]
 
 def test_an_open_unit_change_waits_for_an_answer() -> None:
     """Without an answer the finding stays, and no look makes a second one of it."""
-    decision = trust.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[UNIT]), POLICY)
+    decision = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[UNIT]), POLICY)
     assert (decision.believed, decision.upheld, decision.opened, decision.outcome) == ((), (7,), (), "held")
     assert decision.marks["m00"] == Mark(last_seen_at=BEFORE_OPENED)
 
 
 def test_an_approved_unit_change_is_effective_since_its_first_look() -> None:
     """Law 6: what is believed late is effective at its first look, after the last look that showed the old price."""
-    decision = trust.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[UNIT]), POLICY, EVERYTHING)
+    decision = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[UNIT]), POLICY, EVERYTHING)
     assert moved(decision) == dict.fromkeys(names(FIVE), Kind.REPRICED)
     windows = {(change.changed_after, change.effective_at) for change in decision.believed}
     assert (windows, decision.outcome) == ({(BEFORE_OPENED, OPENED)}, "changed")
@@ -441,7 +441,7 @@ def test_an_approved_unit_change_is_effective_since_its_first_look() -> None:
 def test_approval_is_a_ceiling_for_prices() -> None:
     """A model that shows a third value when the finding is approved is held again, with the new value."""
     now = [listing("m00", 2), *reprice(FIVE[1:], 1000)]
-    decision = trust.decide(seen(FIVE, response(*now), findings=[UNIT]), POLICY, EVERYTHING)
+    decision = decide.decide(seen(FIVE, response(*now), findings=[UNIT]), POLICY, EVERYTHING)
     assert moved(decision).keys() == names(FIVE[1:])
     assert [(opened.evidence, opened.opened_at) for opened in decision.opened] == [({"m00": price(2)}, NOW)]
     assert (decision.settled, decision.outcome) == ({7: "approved"}, "held")
@@ -450,25 +450,25 @@ def test_approval_is_a_ceiling_for_prices() -> None:
 def test_approval_of_what_cannot_be_read_now_keeps_its_first_look() -> None:
     """Law 3: a model that is unreadable when its finding is approved stays held, since the finding's first look."""
     now = response(*reprice(FIVE[1:], 1000), *many(9, start=50), unread=["m00"])
-    decision = trust.decide(seen([*FIVE, *many(9, start=50)], now, findings=[UNIT]), POLICY, EVERYTHING)
+    decision = decide.decide(seen([*FIVE, *many(9, start=50)], now, findings=[UNIT]), POLICY, EVERYTHING)
     assert [(opened.evidence, opened.opened_at) for opened in decision.opened] == [({"m00": price(1000)}, OPENED)]
 
 
 def test_a_third_price_stays_in_its_open_finding() -> None:
     """A model stays in its finding until that is settled: another price, even a plausible one, is not believed."""
     now = [listing("m00", 2), *reprice(FIVE[1:], 1000)]
-    decision = trust.decide(seen(FIVE, response(*now), findings=[UNIT]), POLICY)
+    decision = decide.decide(seen(FIVE, response(*now), findings=[UNIT]), POLICY)
     assert (decision.believed, decision.opened, decision.withheld) == ((), (), 5)
 
 
 def test_a_taken_back_price_leaves_no_change() -> None:
     """A model whose old price is back is let go while the others stay; when all are back the finding is withdrawn."""
-    some = trust.decide(
+    some = decide.decide(
         seen(FIVE, response(*FIVE[:2], *reprice(FIVE[2:], 1000)), findings=[UNIT]),
         POLICY,
     )
     assert (some.believed, some.withheld, some.upheld) == ((), 3, (7,))
-    none = trust.decide(seen(FIVE, response(same=FIVE), findings=[UNIT]), POLICY)
+    none = decide.decide(seen(FIVE, response(same=FIVE), findings=[UNIT]), POLICY)
     assert (none.believed, none.settled, none.outcome) == ((), {7: "withdrawn"}, "unchanged")
 
 
@@ -477,14 +477,14 @@ def test_a_held_model_that_goes_missing_stays_while_others_uphold_its_finding() 
     gone = held("m00", missing_since=ago(hours=20), missing_looks=9)
     catalog = [gone, *FIVE[1:], *many(9, start=50)]
     others = many(9, start=50)
-    waiting = trust.decide(seen(catalog, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY)
+    waiting = decide.decide(seen(catalog, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY)
     assert (waiting.believed, waiting.withheld) == ((), 5)
-    approved = trust.decide(
+    approved = decide.decide(
         seen(catalog, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY, EVERYTHING
     )
     assert moved(approved) == {"m00": Kind.REMOVED, **dict.fromkeys(names(FIVE[1:]), Kind.REPRICED)}
     first_miss = [held("m00"), *catalog[1:]]
-    approved = trust.decide(
+    approved = decide.decide(
         seen(first_miss, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY, EVERYTHING
     )
     assert "m00" not in moved(approved)
@@ -493,7 +493,7 @@ def test_a_held_model_that_goes_missing_stays_while_others_uphold_its_finding() 
 def test_a_finding_of_which_nothing_is_listed_any_more_is_withdrawn() -> None:
     """When every model of a price finding has gone, upstream says that price of none: their absence is judged."""
     others = many(20, start=50)
-    decision = trust.decide(seen([*FIVE, *others], response(same=others), findings=[UNIT]), POLICY)
+    decision = decide.decide(seen([*FIVE, *others], response(same=others), findings=[UNIT]), POLICY)
     assert decision.settled == {7: "withdrawn"}
     assert decision.marks["m00"].missing_looks == 1
 
@@ -501,10 +501,10 @@ def test_a_finding_of_which_nothing_is_listed_any_more_is_withdrawn() -> None:
 def test_rejected_prices_stay_quiet_while_upstream_repeats_them() -> None:
     """After a no the old prices stand without a question; another price is judged on its own merits."""
     no = finding(Doubt.UNIT_CHANGE, dict(UNIT.evidence), "rejected")
-    same = trust.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[no]), POLICY)
+    same = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[no]), POLICY)
     assert (same.believed, same.outcome, same.upheld, same.trimmed) == ((), "unchanged", (7,), {})
     now = [listing("m00", 2), *reprice(FIVE[1:], 1000)]
-    other = trust.decide(seen(FIVE, response(*now), findings=[no]), POLICY)
+    other = decide.decide(seen(FIVE, response(*now), findings=[no]), POLICY)
     assert moved(other) == {"m00": Kind.REPRICED}
     assert other.trimmed == {7: {name: price(1000) for name in sorted(names(FIVE[1:]))}}
 
@@ -512,7 +512,7 @@ def test_rejected_prices_stay_quiet_while_upstream_repeats_them() -> None:
 def test_a_rejected_price_of_a_vanished_model_lapses() -> None:
     """A no to a price does not keep a model that upstream no longer lists at all."""
     no, rest = finding(Doubt.IMPLAUSIBLE_PRICE, {"m": price(1000)}, "rejected"), many(9)
-    decision = trust.decide(seen([missing("m", looks=1), *rest], response(same=rest), findings=[no]), POLICY)
+    decision = decide.decide(seen([missing("m", looks=1), *rest], response(same=rest), findings=[no]), POLICY)
     assert (moved(decision), decision.upheld) == ({"m": Kind.REMOVED}, ())
 
 
@@ -536,7 +536,7 @@ def test_a_rejected_price_of_a_vanished_model_lapses() -> None:
 )
 def test_the_limit_of_one_step(old: object, new: object, *, withheld: bool) -> None:
     """Beyond a factor of 100, up or down, one price waits; from or to 0, unknown or a negative it passes."""
-    decision = trust.decide(seen([known("m", old)], response(listing("m", new))), POLICY)
+    decision = decide.decide(seen([known("m", old)], response(listing("m", new))), POLICY)
     assert doubted(decision) == ({Doubt.IMPLAUSIBLE_PRICE: {"m"}} if withheld else {})
     assert moved(decision) == ({} if withheld else {"m": Kind.REPRICED})
 
@@ -544,8 +544,8 @@ def test_the_limit_of_one_step(old: object, new: object, *, withheld: bool) -> N
 def test_the_limit_of_one_step_is_a_setting() -> None:
     """price_factor_limit says how far one price may move in one step."""
     view = seen([known("m", 1)], response(listing("m", 3)))
-    assert trust.decide(view, Policy(price_factor_limit=3)).outcome == "changed"
-    assert trust.decide(view, Policy(price_factor_limit=2.9)).outcome == "held"
+    assert decide.decide(view, Policy(price_factor_limit=3)).outcome == "changed"
+    assert decide.decide(view, Policy(price_factor_limit=2.9)).outcome == "held"
 
 
 SINGLE = finding(Doubt.IMPLAUSIBLE_PRICE, {"m": price(500)})
@@ -553,7 +553,7 @@ SINGLE = finding(Doubt.IMPLAUSIBLE_PRICE, {"m": price(500)})
 
 def test_an_implausible_price_seen_again_is_believed() -> None:
     """The next good look that shows it again settles it; it is effective since the first (law 6)."""
-    decision = trust.decide(seen([held("m")], response(listing("m", 500)), findings=[SINGLE]), POLICY)
+    decision = decide.decide(seen([held("m")], response(listing("m", 500)), findings=[SINGLE]), POLICY)
     (change,) = decision.believed
     assert (change.changed_after, change.effective_at) == (BEFORE_OPENED, OPENED)
     assert (decision.settled, decision.outcome, decision.opened) == ({7: "approved"}, "changed", ())
@@ -561,9 +561,9 @@ def test_an_implausible_price_seen_again_is_believed() -> None:
 
 def test_a_third_implausible_price_is_judged_afresh() -> None:
     """Another value withdraws the doubt about the first; it waits if it is implausible too, else it is believed."""
-    far = trust.decide(seen([held("m")], response(listing("m", 900)), findings=[SINGLE]), POLICY)
+    far = decide.decide(seen([held("m")], response(listing("m", 900)), findings=[SINGLE]), POLICY)
     assert (far.settled, doubted(far)) == ({7: "withdrawn"}, {Doubt.IMPLAUSIBLE_PRICE: {"m"}})
-    near = trust.decide(seen([held("m")], response(listing("m", 2)), findings=[SINGLE]), POLICY)
+    near = decide.decide(seen([held("m")], response(listing("m", 2)), findings=[SINGLE]), POLICY)
     (change,) = near.believed
     assert (near.settled, change.changed_after, change.effective_at) == ({7: "withdrawn"}, BEFORE_OPENED, NOW)
 
@@ -573,7 +573,7 @@ def test_an_unreadable_look_is_not_the_second_one() -> None:
     rest = many(20)
     for unread in (["m"], [None]):
         snapshot = response(same=rest, unread=unread)
-        decision = trust.decide(seen([held("m"), *rest], snapshot, findings=[SINGLE]), POLICY)
+        decision = decide.decide(seen([held("m"), *rest], snapshot, findings=[SINGLE]), POLICY)
         assert (decision.believed, decision.upheld, decision.settled) == ((), (7,), {})
 
 
@@ -581,12 +581,12 @@ def test_a_relisting_at_an_implausible_price_waits_too() -> None:
     """A model back at 500 times its last price is withheld as a whole, then relisted since its first look."""
     gone = known("m", 1, listed=False, missing_since=ago(days=5), last_seen_at=ago(days=6))
     rest = many(4)
-    first = trust.decide(seen([gone, *rest], response(listing("m", 500), same=rest)), POLICY)
+    first = decide.decide(seen([gone, *rest], response(listing("m", 500), same=rest)), POLICY)
     assert (moved(first), doubted(first)) == ({}, {Doubt.IMPLAUSIBLE_PRICE: {"m"}})
-    again = trust.decide(seen([gone, *rest], response(listing("m", 500), same=rest), findings=[SINGLE]), POLICY)
+    again = decide.decide(seen([gone, *rest], response(listing("m", 500), same=rest), findings=[SINGLE]), POLICY)
     (change,) = again.believed
     assert (change.kind, change.changed_after, change.effective_at) == (Kind.RELISTED, ago(days=5), OPENED)
-    vanished = trust.decide(seen([gone, *rest], response(same=rest), findings=[SINGLE]), POLICY)
+    vanished = decide.decide(seen([gone, *rest], response(same=rest), findings=[SINGLE]), POLICY)
     assert (vanished.settled, vanished.believed, vanished.marks) == ({7: "withdrawn"}, (), {})
 
 
@@ -601,7 +601,7 @@ def test_prices_gone(count: int, total: int, to: object, *, withheld: bool) -> N
     """More than 10 and more than 10 % of the priced models that turn unknown or 0 at once are one finding."""
     catalog = many(total)
     gone = [listing(model.listing.name, to) for model in catalog[:count]]
-    decision = trust.decide(seen(catalog, response(*gone, same=catalog[count:])), POLICY)
+    decision = decide.decide(seen(catalog, response(*gone, same=catalog[count:])), POLICY)
     assert doubted(decision) == ({Doubt.PRICES_GONE: names(catalog[:count])} if withheld else {})
     assert len(decision.believed) == (0 if withheld else count)
 
@@ -611,10 +611,10 @@ def test_only_positive_prices_can_go() -> None:
     free, priced = many(300, 0), many(100, start=300)
     gone = [listing(model.listing.name, None) for model in free[:50]]
     assert (
-        trust.decide(seen([*free, *priced], response(*gone, same=[*free[50:], *priced])), POLICY).outcome == "changed"
+        decide.decide(seen([*free, *priced], response(*gone, same=[*free[50:], *priced])), POLICY).outcome == "changed"
     )
     gone = [listing(model.listing.name, None) for model in priced[:11]]
-    assert trust.decide(seen([*free, *priced], response(*gone, same=[*free, *priced[11:]])), POLICY).outcome == "held"
+    assert decide.decide(seen([*free, *priced], response(*gone, same=[*free, *priced[11:]])), POLICY).outcome == "held"
 
 
 # -- shape -------------------------------------------------------------------------------------------------------------
@@ -631,7 +631,7 @@ def test_a_field_that_is_in_no_row_is_not_read() -> None:
     """Known values of a lost field stay, the run is held, and the rest of each listing applies."""
     catalog = [known("a", 5, alias="A"), known("b", 6, alias="B")]
     now = [without(catalog[0], "price"), without(catalog[1], "price", alias="B2")]
-    decision = trust.decide(seen(catalog, response(*now)), POLICY)
+    decision = decide.decide(seen(catalog, response(*now)), POLICY)
     assert (moved(decision), doubted(decision)) == ({"b": Kind.UPDATED}, {Doubt.SHAPE: {"price"}})
     (change,) = decision.believed
     assert (change.listing.price, change.listing.alias, change.listing.digest) == (Decimal(6), "B2", b"")
@@ -643,14 +643,14 @@ def test_a_field_that_is_in_no_row_is_not_read() -> None:
 def test_a_field_that_one_row_still_has_is_read() -> None:
     """One element with the key, even in bytes known already, makes the others' lack of it a value: unknown."""
     catalog = [known("a", 5), known("b", 6)]
-    decision = trust.decide(seen(catalog, response(without(catalog[0], "price"), same=catalog[1:])), POLICY)
+    decision = decide.decide(seen(catalog, response(without(catalog[0], "price"), same=catalog[1:])), POLICY)
     assert moved(decision) == {"a": Kind.REPRICED}
 
 
 def test_a_field_that_no_known_listing_has_cannot_be_lost() -> None:
     """A key that upstream drops although all its values were null takes nothing away."""
     catalog = [known("a", 5)]
-    assert trust.decide(seen(catalog, response(without(catalog[0], "alias"))), POLICY).outcome == "unchanged"
+    assert decide.decide(seen(catalog, response(without(catalog[0], "alias"))), POLICY).outcome == "unchanged"
 
 
 def lost(*fields: str, state: str = "open") -> Finding:
@@ -661,16 +661,16 @@ def lost(*fields: str, state: str = "open") -> Finding:
 def test_a_lost_field_is_asked_about_once() -> None:
     """An open question stands without a second one; another field lost later is a new finding of that field."""
     model = held("a", 5, alias="A")
-    same = trust.decide(seen([model], response(without(model, "price")), findings=[lost("price")]), POLICY)
+    same = decide.decide(seen([model], response(without(model, "price")), findings=[lost("price")]), POLICY)
     assert (same.opened, same.upheld, same.outcome) == ((), (7,), "held")
-    more = trust.decide(seen([model], response(without(model, "price", "alias")), findings=[lost("price")]), POLICY)
+    more = decide.decide(seen([model], response(without(model, "price", "alias")), findings=[lost("price")]), POLICY)
     assert (doubted(more), more.upheld) == ({Doubt.SHAPE: {"alias"}}, (7,))
 
 
 def test_a_field_that_is_back_withdraws_the_question() -> None:
     """When the field returns, its finding is withdrawn and only what really moved is believed."""
     model = held("a", 5)
-    decision = trust.decide(seen([model], response(model), findings=[lost("price")]), POLICY)
+    decision = decide.decide(seen([model], response(model), findings=[lost("price")]), POLICY)
     assert (decision.settled, decision.believed, decision.marks) == ({7: "withdrawn"}, (), {"a": Mark()})
 
 
@@ -678,7 +678,7 @@ def test_a_yes_to_a_lost_field_makes_it_unknown() -> None:
     """An approval believes the loss since its first look, and neither the prices' rules nor a new question undo it."""
     catalog = [held(f"m{number:02}", 5) for number in range(20)]
     now = response(*(without(model, "price") for model in catalog))
-    decision = trust.decide(seen(catalog, now, findings=[lost("price")]), POLICY, EVERYTHING)
+    decision = decide.decide(seen(catalog, now, findings=[lost("price")]), POLICY, EVERYTHING)
     assert moved(decision) == dict.fromkeys(names(catalog), Kind.REPRICED)
     windows = {(change.changed_after, change.effective_at) for change in decision.believed}
     assert (windows, decision.settled, decision.opened) == ({(BEFORE_OPENED, OPENED)}, {7: "approved"}, ())
@@ -687,7 +687,7 @@ def test_a_yes_to_a_lost_field_makes_it_unknown() -> None:
 def test_a_model_that_moved_while_a_field_was_lost_keeps_its_order() -> None:
     """Law 6: belief in a loss is never effective before a later change of the same model."""
     model = known("a", 5)  # plain since: an update was believed after OPENED
-    decision = trust.decide(
+    decision = decide.decide(
         seen([model], response(without(model, "price")), findings=[lost("price")]), POLICY, EVERYTHING
     )
     (change,) = decision.believed
@@ -698,9 +698,9 @@ def test_a_no_to_a_lost_field_keeps_its_values_quietly() -> None:
     """After a no the known values stay without a question while the field is missing."""
     model = held("a", 5)
     no = lost("price", state="rejected")
-    decision = trust.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY)
+    decision = decide.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY)
     assert (decision.believed, decision.outcome, decision.upheld, decision.pending) == ((), "unchanged", (7,), True)
-    yes_to_others = trust.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY, EVERYTHING)
+    yes_to_others = decide.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY, EVERYTHING)
     assert yes_to_others.believed == ()
 
 
@@ -709,7 +709,7 @@ def test_a_model_that_returns_without_a_lost_field_has_no_known_value(others: li
     """Values are kept for models that stayed listed; what was removed returns with what upstream says: unknown."""
     back = known("back", 5, listed=False, missing_since=OPENED)
     now = response(*(without(model, "price") for model in [back, *others]))
-    decision = trust.decide(seen([back, *others], now), POLICY)
+    decision = decide.decide(seen([back, *others], now), POLICY)
     (change,) = decision.believed
     assert (change.kind, change.listing.price) == (Kind.RELISTED, None)
     assert doubted(decision) == ({Doubt.SHAPE: {"price"}} if others else {})
@@ -719,7 +719,7 @@ def test_a_lost_field_does_not_settle_a_doubt_about_it() -> None:
     """While no row has a price, upstream neither repeats nor takes back a withheld one."""
     catalog = [held("m", 1), known("other", 1)]
     now = response(*(without(model, "price") for model in catalog))
-    decision = trust.decide(seen(catalog, now, findings=[SINGLE]), POLICY)
+    decision = decide.decide(seen(catalog, now, findings=[SINGLE]), POLICY)
     assert (decision.settled, decision.upheld, decision.believed) == ({}, (7,), ())
 
 
@@ -730,7 +730,7 @@ def test_a_lost_field_does_not_settle_a_doubt_about_it() -> None:
 def test_many_unreadable_rows_hold_the_run(rejected: int, legible: int, *, holds: bool) -> None:
     """More than a tenth of rejected rows hold the run, while all that can be read applies."""
     snapshot = response(*many(legible), unread=[f"x{number}" for number in range(rejected)])
-    decision = trust.decide(seen([], snapshot), POLICY)
+    decision = decide.decide(seen([], snapshot), POLICY)
     assert (Doubt.REJECTED_ROWS in doubted(decision)) is holds
     assert (decision.outcome == "held") is holds
     assert len(decision.believed) == legible
@@ -740,7 +740,7 @@ def test_many_unreadable_rows_hold_the_run(rejected: int, legible: int, *, holds
 def test_unreadable_rows_are_asked_about_once(state: str) -> None:
     """The question is not repeated while the rows stay unreadable, and an answer, yes or no, silences it."""
     before = finding(Doubt.REJECTED_ROWS, {}, state)
-    decision = trust.decide(seen([], response(listing("a"), unread=["x"]), findings=[before]), POLICY)
+    decision = decide.decide(seen([], response(listing("a"), unread=["x"]), findings=[before]), POLICY)
     assert (decision.opened, decision.upheld) == ((), (7,))
     assert decision.outcome == ("held" if state == "open" else "changed")
 
@@ -748,7 +748,7 @@ def test_unreadable_rows_are_asked_about_once(state: str) -> None:
 def test_readable_again() -> None:
     """When the rows can be read again the question is withdrawn."""
     before = finding(Doubt.REJECTED_ROWS, {})
-    decision = trust.decide(seen([], response(listing("a")), findings=[before]), POLICY)
+    decision = decide.decide(seen([], response(listing("a")), findings=[before]), POLICY)
     assert (decision.settled, decision.outcome) == ({7: "withdrawn"}, "changed")
 
 
@@ -756,7 +756,7 @@ def test_a_yes_to_unreadable_rows_settles_the_question() -> None:
     """An approval of unreadable rows ends the hold in the same look."""
     before = finding(Doubt.REJECTED_ROWS, {})
     view = seen([], response(listing("a"), unread=["x"]), findings=[before])
-    decision = trust.decide(view, POLICY, EVERYTHING)
+    decision = decide.decide(view, POLICY, EVERYTHING)
     assert (decision.settled, decision.opened, decision.outcome) == ({7: "approved"}, (), "changed")
 
 
@@ -769,10 +769,10 @@ def test_what_was_reverted_is_not_simply_believed_again() -> None:
     reverted = finding(Doubt.REVERTED, {"m": price(2), "gone": None, "new": price(1)}, "rejected")
     rest = many(9)
     snapshot = response(listing("m", 2), listing("new", 1), same=rest)
-    same = trust.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
+    same = decide.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
     assert (same.believed, same.outcome, same.upheld) == ((), "unchanged", (7,))
     snapshot = response(listing("m", 3), listing("new", 1), listing("gone", 1), same=rest)
-    other = trust.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
+    other = decide.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
     assert (moved(other), other.trimmed) == ({"m": Kind.REPRICED}, {7: {"new": price(1)}})
 
 
@@ -782,10 +782,10 @@ def test_what_was_reverted_is_not_simply_believed_again() -> None:
 def test_without_rules_everything_is_believed_at_once() -> None:
     """Trust off: an empty list, a factor of a million and a lost field are believed as they are."""
     catalog = many(20, 5)
-    assert len(trust.decide(seen(catalog, response()), None).believed) == 20
-    assert len(trust.decide(seen(catalog, response(*reprice(catalog, 10**6))), None).believed) == 20
+    assert len(decide.decide(seen(catalog, response()), None).believed) == 20
+    assert len(decide.decide(seen(catalog, response(*reprice(catalog, 10**6))), None).believed) == 20
     gone = response(*(without(model, "price") for model in catalog))
-    assert {change.listing.price for change in trust.decide(seen(catalog, gone), None).believed} == {None}
+    assert {change.listing.price for change in decide.decide(seen(catalog, gone), None).believed} == {None}
 
 
 @pytest.mark.parametrize(
@@ -803,7 +803,7 @@ def test_without_rules_open_findings_are_settled(before: Finding, believed: int)
     """Trust off settles what was open and believes what upstream says now, third values included."""
     catalog = [*FIVE, *([held("other")] if before.kind is Doubt.REMOVALS else [])]
     for factor in (77, 1000):
-        decision = trust.decide(seen(catalog, response(*reprice(FIVE, factor)), findings=[before]), None)
+        decision = decide.decide(seen(catalog, response(*reprice(FIVE, factor)), findings=[before]), None)
         assert len(decision.believed) == believed
         assert decision.settled.keys() == ({7} if before.state == "open" else set())
         assert (decision.opened, decision.upheld, decision.pending) == ((), (), False)
@@ -815,7 +815,7 @@ def test_without_rules_open_findings_are_settled(before: Finding, believed: int)
 def test_plain_listings_in_new_bytes_are_refreshed() -> None:
     """New bytes with equal tracked fields update the stored digest in a run that stays unchanged."""
     model = known("m")
-    decision = trust.decide(seen([model], response(listing("m", 1, digest=b"new"))), POLICY)
+    decision = decide.decide(seen([model], response(listing("m", 1, digest=b"new"))), POLICY)
     assert [row.digest for row in decision.refreshed] == [b"new"]
     assert (decision.outcome, decision.pending) == ("unchanged", False)
 
@@ -823,7 +823,7 @@ def test_plain_listings_in_new_bytes_are_refreshed() -> None:
 def test_an_unread_model_keeps_its_state_and_is_marked() -> None:
     """Law 3: an unreadable row is no removal and no change; it is pending, and known to be not plain."""
     rest = many(19)
-    decision = trust.decide(seen([known("m"), *rest], response(same=rest, unread=["m"])), AT_ONCE)
+    decision = decide.decide(seen([known("m"), *rest], response(same=rest, unread=["m"])), AT_ONCE)
     assert (decision.believed, decision.marks) == ((), {"m": Mark(last_seen_at=LAST)})
     assert (decision.outcome, decision.pending) == ("unchanged", True)
 
@@ -831,7 +831,7 @@ def test_an_unread_model_keeps_its_state_and_is_marked() -> None:
 def test_a_first_look_is_believed_whole() -> None:
     """Law 6: the baseline is believed as it is, with no lower end to its windows."""
     view = seen([], response(*many(50)), looks=Looks(last=None, absent=None))
-    decision = trust.decide(view, POLICY)
+    decision = decide.decide(view, POLICY)
     assert (len(decision.believed), decision.outcome) == (50, "changed")
     assert {change.changed_after for change in decision.believed} == {None}
 
@@ -848,7 +848,7 @@ def test_one_look_may_meet_every_rule(approving: Collection[Doubt]) -> None:
         listing("far00", 999),
         same=lot["plain"],
     )
-    decision = trust.decide(seen(catalog, snapshot), Policy(required=("lost00",)), approving)
+    decision = decide.decide(seen(catalog, snapshot), Policy(required=("lost00",)), approving)
     assert doubted(decision) == {
         Doubt.REQUIRED: {"lost00"},
         Doubt.REMOVALS: names(lot["lost"]) - {"lost00"},

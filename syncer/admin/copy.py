@@ -16,10 +16,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from syncer.admin.verify import verify_rows
+from syncer.admin.verify.rules import label
 from syncer.db.engine import create_schema, location, reading, require_schema, schema_change
 from syncer.db.tables import feed, metadata, runs
-from syncer.db.verify import verify_rows
-from syncer.db.verify.rules import label
 from syncer.errors import DatabaseError, UsageError
 
 BATCH = 1_000

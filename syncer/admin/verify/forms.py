@@ -6,9 +6,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from syncer.admin.verify.rules import Rule, Verdict
 from syncer.db.tables import metadata
 from syncer.db.types import Price, UtcDateTime
-from syncer.db.verify.rules import Rule, Verdict
 
 _TIME_GLOB = "{0}{0}{0}{0}-{0}{0}-{0}{0} {0}{0}:{0}{0}:{0}{0}.{0}{0}{0}{0}{0}{0}".format("[0-9]")
 

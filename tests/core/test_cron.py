@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.core.schedule import Cron, cron_alternatives, interval_tick, longest_gap, read_cron, spread
+from syncer.core.cron import Cron, cron_alternatives, interval_tick, longest_gap, read_cron, spread
 
 EVERY_DAY = frozenset(range(7))
 WORKDAYS = frozenset(range(1, 6))

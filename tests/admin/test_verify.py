@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from syncer.db.verify import Verdict, verify, verify_rows
+from syncer.admin.verify import Verdict, verify, verify_rows
 from tests.db import execute, opened, rows, wander
 from tests.story import Story
 from tests.upstream import Upstream, model

@@ -1,6 +1,6 @@
 """What a run decided, written: the effects of law 1. Each takes a connection in a transaction and never commits.
 
-- Nothing here decides what to believe: it writes a `trust.Decision` as it is.
+- Nothing here decides what to believe: it writes a `decide.Decision` as it is.
 - The feed counter is touched last, just before the changes, so that other sources wait as little as can be (law 8).
 - It comes after `store.fence`, the first statement of the transaction, and before `store.close`, the last (law 7).
 """
@@ -13,8 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.catalog import TRACKED, Change, Kind, Known, Listing, Rejected
-from syncer.core.trust import Decision, Doubt, Finding, Mark
+from syncer.core.decide import Decision, Doubt, Finding, Mark
+from syncer.core.model import TRACKED, Change, Kind, Known, Listing, Rejected
 from syncer.db import bulk, store
 from syncer.db.store import Claim, findings_in_force, insert_into
 from syncer.db.tables import changes, feed, findings, models, rejected_rows

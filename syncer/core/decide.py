@@ -7,7 +7,7 @@
 - An open finding ends when upstream takes it back (`withdrawn`), when a person approves it, or, for one implausible
   price, when the next good look shows it again. A rejected one holds while upstream says the same.
 - Approval is a ceiling: at most the very values in the finding's evidence are applied.
-- It does not compare listings (diff.py does), does not know what is doubtful (doubts.py does), and writes nothing.
+- It does not compare listings (diff.py does), does not know what is doubtful (rules.py does), and writes nothing.
 
 `decide` is the main path: revisit what earlier looks left open, ask each rule about the rest, believe what is left.
 """
@@ -19,9 +19,10 @@ from typing import Any
 
 import msgspec
 
-from syncer.core import diff, doubts
-from syncer.core.catalog import Change, Known, Listing, Snapshot
-from syncer.core.doubts import (
+from syncer.core import diff, rules
+from syncer.core.model import Change, Known, Listing, Snapshot
+from syncer.core.observation import Looks
+from syncer.core.rules import (
     ABOUT_REMOVALS,
     ABOUT_REPRICINGS,
     ABOUT_THE_RESPONSE,
@@ -33,7 +34,6 @@ from syncer.core.doubts import (
     lost_fields,
     sentence,
 )
-from syncer.core.looks import Looks
 
 __all__ = [
     "ABOUT_REMOVALS",
@@ -168,7 +168,7 @@ class _Hearing:
     def _standing(self, finding: Finding) -> Evidence | None:
         """What upstream still says of what a finding withholds; None if it has taken all of it back."""
         if finding.kind is Doubt.REJECTED_ROWS:
-            return {} if doubts.too_many_rejected(self.snapshot) else None
+            return {} if rules.too_many_rejected(self.snapshot) else None
         if finding.kind is Doubt.SHAPE:
             return {field: None for field in finding.evidence if field in self.lost} or None
         standing = {name: held for name, held in finding.evidence.items() if self._stands(finding, name, held)}
@@ -274,7 +274,7 @@ class _Hearing:
         """A field that no element has any more, and more unreadable rows than a good response has."""
         self._open(Doubt.SHAPE, dict.fromkeys(sorted(self.kept - self._asked_fields())))
         asked = any(finding.kind is Doubt.REJECTED_ROWS for finding in self.seen.findings)
-        if doubts.too_many_rejected(self.snapshot) and not asked:
+        if rules.too_many_rejected(self.snapshot) and not asked:
             self._withhold(Finding(kind=Doubt.REJECTED_ROWS, evidence={}, opened_at=self.at))
 
     def doubt_removals(self, policy: Policy) -> None:
@@ -283,16 +283,16 @@ class _Hearing:
         self._open(Doubt.REQUIRED, dict.fromkeys(self._free(required)))
         missing, listed = self._free(self.absent), len(self.seen.listed) - len(self._spoken_for())
         empty = not self.snapshot.listed and not self.snapshot.rejected
-        if doubts.too_many_missing(len(missing), listed, policy, empty=empty):
+        if rules.too_many_missing(len(missing), listed, policy, empty=empty):
             self._open(Doubt.REMOVALS, dict.fromkeys(missing))
 
     def doubt_prices(self, policy: Policy) -> None:
         """A unit mistake, prices gone, then each single price that moved too far."""
-        self._open_prices(Doubt.UNIT_CHANGE, doubts.unit_change(self._repriced()))
+        self._open_prices(Doubt.UNIT_CHANGE, rules.unit_change(self._repriced()))
         priced = self.seen.priced - sum((known.listing.price or 0) > 0 for known in self._spoken_for())
-        self._open_prices(Doubt.PRICES_GONE, doubts.prices_gone(self._repriced(), priced, policy))
+        self._open_prices(Doubt.PRICES_GONE, rules.prices_gone(self._repriced(), priced, policy))
         for move in self._repriced():
-            if doubts.implausible(move, policy):
+            if rules.implausible(move, policy):
                 self._open_prices(Doubt.IMPLAUSIBLE_PRICE, [move.listing.name])
 
     def _repriced(self) -> list[Change]:

@@ -19,7 +19,7 @@ import pytest
 
 from syncer import __version__
 from syncer.errors import FetchError, SettingsError, UpstreamError
-from syncer.upstream import Limits, Response, catalog_url, fetch, public_url
+from syncer.fetch import Limits, Response, catalog_url, fetch, public_url
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from syncer.core import money
+from syncer.core import prices
 
 DECIMALS = st.builds(
     lambda sign, digits, exponent: Decimal((sign, digits, exponent)),
@@ -34,7 +34,7 @@ def by_definition(value: Fraction) -> Fraction | None:
 def canonical_or_none(value: Decimal) -> Decimal | None:
     """What it is kept as, None if it is refused."""
     try:
-        return money.canonical(value)
+        return prices.canonical(value)
     except ValueError:
         return None
 
@@ -57,9 +57,9 @@ def test_a_canonical_price_has_one_spelling(value: Decimal) -> None:
     found = canonical_or_none(value)
     if found is None:
         return
-    assert str(money.canonical(found)) == str(found)
-    assert str(money.canonical(Decimal(f"{found:f}000") if "." in f"{found:f}" else found)) == str(found)
-    assert money.canonical(Decimal(repr(float(found)))) == found
+    assert str(prices.canonical(found)) == str(found)
+    assert str(prices.canonical(Decimal(f"{found:f}000") if "." in f"{found:f}" else found)) == str(found)
+    assert prices.canonical(Decimal(repr(float(found)))) == found
     assert "E+" not in str(found)
 
 
@@ -100,13 +100,13 @@ def test_what_a_number_is_kept_as(written: str, kept: str | None) -> None:
 def test_what_no_price_can_be(written: str, why: str) -> None:
     """Law 4: NaN, infinities, 1e15 and beyond and what would round to 0 are refused, at once and with the reason."""
     with pytest.raises(ValueError, match=why):
-        money.canonical(Decimal(written))
+        prices.canonical(Decimal(written))
 
 
 @pytest.mark.parametrize("text", ["0.20", " 1.5\n", "\t-0", "1E+3", "1e-7", "-1"])
 def test_text_may_spell_a_json_number(text: str) -> None:
     """Law 4: a string counts as its number if it is a JSON number after trimming."""
-    assert money.json_number(text) == Decimal(text.strip())
+    assert prices.json_number(text) == Decimal(text.strip())
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_text_may_spell_a_json_number(text: str) -> None:
 def test_text_that_is_no_json_number_is_refused(text: str) -> None:
     """Law 4: what Decimal() would take but JSON would not is no price, and nor is an empty string."""
     with pytest.raises(ValueError, match="not a JSON number"):
-        money.json_number(text)
+        prices.json_number(text)
 
 
 def test_an_exponent_beyond_all_arithmetic_is_a_value_error() -> None:
     """Law 4: 1e99999999999999999999 is refused like any other number, not with an arithmetic error."""
     with pytest.raises(ValueError, match="out of all range"):
-        money.json_number("1e99999999999999999999")
+        prices.json_number("1e99999999999999999999")
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ def test_an_exponent_beyond_all_arithmetic_is_a_value_error() -> None:
 def test_percent(old: str | None, new: str | None, moved: str | None) -> None:
     """A move in percent has 12 significant digits, and none exists from unknown, 0 or a negative number."""
     given_old, given_new, expected = (None if text is None else Decimal(text) for text in (old, new, moved))
-    assert money.percent(given_old, given_new) == expected
+    assert prices.percent(given_old, given_new) == expected

@@ -1,6 +1,6 @@
 """What is doubtful: the kinds of finding, and each rule as a small pure function over what moved or went missing.
 
-Every rule answers one question of one look and knows nothing of earlier findings: trust.py hears those, and says which
+Every rule answers one question of one look and knows nothing of earlier findings: decide.py hears those, and says which
 models a rule may speak for. Limits, factors and shares are exact; nothing here is a float.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from syncer.core.catalog import TRACKED, Change, Known, Snapshot
+from syncer.core.model import TRACKED, Change, Known, Snapshot
 
 
 class Doubt(StrEnum):

@@ -8,8 +8,8 @@ import click
 
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
-from syncer.core.doubts import ABOUT_THE_RESPONSE
-from syncer.core.trust import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, Doubt
+from syncer.core.decide import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, Doubt
+from syncer.core.rules import ABOUT_THE_RESPONSE
 from syncer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,15 +97,15 @@ def reject_command(app: App, source: str, *, removals: bool, repricings: bool) -
     The known state stays, and nobody is asked again while upstream says the same. When it says something else, that
     is judged anew.
     """
-    from syncer.core import health
-    from syncer.db import effects, notices
+    from syncer.core.notices import of_settled
+    from syncer.db import notices, writes
     from syncer.db.engine import writing
 
     engine = app.amender()
     _require_open(engine, source, kinds := _kinds(removals=removals, repricings=repricings))
     with writing(engine) as connection:
-        source_id, rejected = effects.reject(connection, source, kinds)
-        said = [health.of_settled(finding, "rejected") for finding in rejected]
+        source_id, rejected = writes.reject(connection, source, kinds)
+        said = [of_settled(finding, "rejected") for finding in rejected]
         notices.write(connection, source_id, None, said, now())
     print_line(
         f"{source}: {len(rejected)} rejected; the known state stays while upstream says the same", out=sys.stdout

@@ -14,8 +14,8 @@ import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.daemon.beside import Beside
-from syncer.daemon.outage import Outage
+from syncer.daemon.background import Beside
+from syncer.daemon.backoff import Outage
 from syncer.daemon.schedule import next_tick
 from syncer.db import notices, store, ticks
 from syncer.db.engine import ensure_schema, reading, writing

@@ -9,15 +9,15 @@ import msgspec
 import sqlalchemy as sa
 
 from syncer.core import diff as core_diff
-from syncer.core import money
-from syncer.core.catalog import TRACKED, Kind, Listing
+from syncer.core import prices
+from syncer.core.model import TRACKED, Kind, Listing
 from syncer.db.tables import changes, models
 from syncer.db.types import JSON, Price, UtcDateTime
 from syncer.history import exact
-from syncer.history.asking import STATE_ID, Source, Unit, all_sources, read_units, require_aware, source_id, stream
+from syncer.history.resolve import STATE_ID, Source, Unit, all_sources, read_units, require_aware, source_id, stream
 
 if TYPE_CHECKING:
-    from syncer.history.asking import Asked
+    from syncer.history.resolve import Asked
 
 
 class CatalogRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,7 +247,7 @@ def _mover(found: Difference) -> Mover | None:
     if found.before is None or found.after is None or found.before.price is None or found.after.price is None:
         return None
     old, new = found.before.price, found.after.price
-    percent = money.percent(old, new)
+    percent = prices.percent(old, new)
     if not percent:
         return None
     return Mover(

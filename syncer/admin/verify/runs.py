@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.catalog import Kind
+from syncer.admin.verify.rules import Rule, Verdict, all_of, stream
+from syncer.core.model import Kind
 from syncer.db.tables import changes, feed, models, notices, runs, sources
-from syncer.db.verify.rules import Rule, Verdict, all_of, stream
 
 # -- the feed ----------------------------------------------------------------------------------------------------------
 
