@@ -16,7 +16,7 @@ from syncer.errors import SyncerError, UsageError
 _WRONG_PLACE = (PermissionError, NotADirectoryError, FileExistsError, IsADirectoryError)
 
 
-def keep_body(directory: Path, source: str, observed_at: datetime, body: bytes | bytearray) -> None:
+def archive_body(directory: Path, source: str, observed_at: datetime, body: bytes | bytearray) -> None:
     """Append one response to its file, whole or not at all.
 
     Raises UsageError where `directory` cannot be one, and SyncerError where it can but the disk is full or broken.

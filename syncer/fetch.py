@@ -81,7 +81,7 @@ def public_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not host:
         return _UNREADABLE_URL
     where = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
-    return http_client.printable(f"{parts.scheme}://{where}{parts.path}") + ("?..." if parts.query else "")
+    return http_client.escape(f"{parts.scheme}://{where}{parts.path}") + ("?..." if parts.query else "")
 
 
 def fetch(
@@ -216,9 +216,9 @@ def _given_up(error: FetchError, attempt: int, limits: Limits, welcome_at: datet
 
 def _attempt(question: _Question, limits: Limits, ends_at: float) -> _Answer:
     """One exchange, in a thread of its own that the deadline leaves behind."""
-    line = http_client.Line()
-    result, late = http_client.run_until(
-        ends_at, lambda: _exchange(question, limits, ends_at, line), line.cut, name="syncer-fetch"
+    line = http_client.OpenConnection()
+    result, late = http_client.run_with_deadline(
+        ends_at, lambda: _exchange(question, limits, ends_at, line), line.abort, name="syncer-fetch"
     )
     return _resolve(result, _too_late(question, limits, line.status) if late else None)
 
@@ -244,7 +244,7 @@ def _too_late(question: _Question, limits: Limits, status: int | None) -> FetchE
 # --- one exchange --------------------------------------------------------------------------------------------------
 
 
-def _exchange(question: _Question, limits: Limits, ends_at: float, line: http_client.Line) -> _Answer:
+def _exchange(question: _Question, limits: Limits, ends_at: float, line: http_client.OpenConnection) -> _Answer:
     import httpx
 
     try:
@@ -267,7 +267,7 @@ def _client(question: _Question, limits: Limits, ends_at: float) -> "httpx.Clien
         raise FetchError(str(error)) from None
 
 
-def _follow(client: "httpx.Client", question: _Question, limits: Limits, line: http_client.Line) -> _Answer:
+def _follow(client: "httpx.Client", question: _Question, limits: Limits, line: http_client.OpenConnection) -> _Answer:
     """Ask, and follow redirects by hand: httpx would carry the other headers to another origin."""
     url = question.url
     for _ in range(_MAX_REDIRECTS + 1):
@@ -295,9 +295,7 @@ def _redirected(response: "httpx.Response") -> str:
 
 
 def _origin(url: "httpx.URL") -> str:
-    return http_client.printable(
-        f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}"
-    )  # netloc is without userinfo
+    return http_client.escape(f"{url.scheme}://{url.netloc.decode('ascii', 'replace')}")  # netloc is without userinfo
 
 
 def _answer(response: "httpx.Response", question: _Question, limits: Limits) -> _Answer:
@@ -345,7 +343,7 @@ def _decoded(response: "httpx.Response") -> Iterator[bytes]:
     if encoding in {"gzip", "x-gzip"}:
         return _gunzipped(response.iter_raw())
     raise FetchError(
-        f"{public_url(str(response.request.url))} sent the content encoding '{http_client.printable(encoding[:50])}', "
+        f"{public_url(str(response.request.url))} sent the content encoding '{http_client.escape(encoding[:50])}', "
         "where only gzip was asked for",
         http_status=response.status_code,
     )
@@ -375,8 +373,8 @@ def _excerpt(response: "httpx.Response", key: str | None) -> str:
             read += piece
             if len(read) >= _EXCERPT_READ or time.monotonic() - start > _EXCERPT_SECONDS:
                 break
-    text = http_client.blotted(read[:_EXCERPT_READ].decode("utf-8", "replace"), [key or ""]).strip()
-    return http_client.printable(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
+    text = http_client.redact(read[:_EXCERPT_READ].decode("utf-8", "replace"), [key or ""]).strip()
+    return http_client.escape(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
 
 
 # --- what went wrong -----------------------------------------------------------------------------------------------
@@ -414,7 +412,7 @@ def _explained(error: Exception, shown: str, limits: Limits, status: int | None)
     """The FetchError for what httpx raised; transient unless another attempt would end in the same way."""
     import httpx
 
-    reason = http_client.printable(str(error)[:_EXCERPT_SHOWN]) or type(error).__name__
+    reason = http_client.escape(str(error)[:_EXCERPT_SHOWN]) or type(error).__name__
     if isinstance(error, (httpx.ProxyError, httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
         return FetchError(f"{shown} cannot be asked: {reason}; check the URL and the proxy settings")
     if isinstance(error, (httpx.InvalidURL, ValueError)) and not isinstance(error, OSError):

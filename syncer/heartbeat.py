@@ -25,10 +25,10 @@ DEADLINE = timedelta(seconds=10)
 def beat(url: "Secret", *, ok: bool, deadline: timedelta = DEADLINE) -> bool:
     """Say that the last round was well, or that it was not; was it heard (2xx) within the deadline?"""
     address = url.reveal() if ok else failing(url.reveal())
-    line = http_client.Line()
+    line = http_client.OpenConnection()
     seconds = deadline.total_seconds()
-    outcome, late = http_client.run_until(
-        time.monotonic() + seconds, lambda: _get(address, line, seconds), line.cut, name="syncer-heartbeat"
+    outcome, late = http_client.run_with_deadline(
+        time.monotonic() + seconds, lambda: _get(address, line, seconds), line.abort, name="syncer-heartbeat"
     )
     if isinstance(outcome, int) and 200 <= outcome < 300:
         return True
@@ -42,7 +42,7 @@ def failing(address: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
 
 
-def _get(address: str, line: http_client.Line, seconds: float) -> int:
+def _get(address: str, line: http_client.OpenConnection, seconds: float) -> int:
     headers = {"User-Agent": f"syncer/{__version__}"}
     try:
         secure = address.lower().startswith("https:")

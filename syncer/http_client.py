@@ -28,13 +28,13 @@ LONGEST_RETRY_AFTER = 10**9  # 31 years in seconds: the sum with any present dat
 Result = TypeVar("Result")
 
 
-def run_until(
-    ends_at: float, work: Callable[[], Result], cut: Callable[[], None], *, name: str
+def run_with_deadline(
+    ends_at: float, work: Callable[[], Result], abort: Callable[[], None], *, name: str
 ) -> tuple[Result | BaseException | None, bool]:
     """What `work` returned or raised (None: neither yet), and whether it was late; `ends_at` is time.monotonic().
 
     It runs in a thread of its own, called `name`, that the deadline leaves behind: httpx's timeouts are per read, so a
-    byte a second outlives them all, and nothing can interrupt a name look-up. `cut` ends the connection and each one
+    byte a second outlives them all, and nothing can interrupt a name look-up. `abort` ends the connection and each one
     still to come: a thread that reads ends at once, one in a look-up or connect ends later, without an effect.
     """
     outcome: list[Result | BaseException] = []
@@ -51,12 +51,12 @@ def run_until(
         worker.join(max(ends_at - time.monotonic(), 0.0))
         late = worker.is_alive()
     finally:  # also when a signal ends the wait
-        cut()
+        abort()
         worker.join(0.5)
     return (outcome[0] if outcome else None), late
 
 
-class Line:
+class OpenConnection:
     """The TCP connection of an attempt, held so that another thread can cut it, and the last status seen on it.
 
     httpx tells of the connection through its `trace` extension (tried on httpx 0.28.1, httpcore 1.0.9). A duplicate
@@ -68,17 +68,17 @@ class Line:
         self.status: int | None = None
         self._lock = threading.Lock()
         self._held: socket.socket | None = None
-        self._cut = False
+        self._aborted = False
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
         """What httpx calls at each step of a request."""
         if event == "connection.connect_tcp.complete":
             self._hold(info["return_value"].get_extra_info("socket"))
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End the connection, and each one that is still to come."""
         with self._lock:
-            self._cut = True
+            self._aborted = True
             self._shut_down()
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Line:
         self.close()
         with self._lock:
             self._held = connection.dup()
-            if self._cut:
+            if self._aborted:
                 self._shut_down()
 
     def _shut_down(self) -> None:
@@ -139,15 +139,15 @@ def retry_after(text: str | None, now: datetime) -> float:
     return min(max((date - now).total_seconds(), 0.0), float(LONGEST_RETRY_AFTER))
 
 
-def blotted(text: str, secrets: Iterable[str]) -> str:
+def redact(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, and without the beginning of one that the end of the text may have cut."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):  # a part of one may be another
         text = text.replace(secret, "***")
-        cut = next((n for n in range(len(secret) - 1, _SHORTEST_CUT - 1, -1) if text.endswith(secret[:n])), 0)
-        text = text[: len(text) - cut]
+        abort = next((n for n in range(len(secret) - 1, _SHORTEST_CUT - 1, -1) if text.endswith(secret[:n])), 0)
+        text = text[: len(text) - abort]
     return text
 
 
-def printable(text: str) -> str:
+def escape(text: str) -> str:
     """The text with control, format and other invisible characters written as escapes (law 12)."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

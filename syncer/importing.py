@@ -22,10 +22,10 @@ from syncer.core import parse
 from syncer.core.observation import MAX_CLOCK_STEP_BACK
 from syncer.db import store
 from syncer.db.engine import reading, writing
-from syncer.db.store import Claim
+from syncer.db.store import Lease
 from syncer.errors import BadResponse, UsageError
 from syncer.settings import SourceSettings
-from syncer.sync import Look, Report, closed_all_the_same, judge, report_of, rules_digest
+from syncer.sync import Observation, Report, decide_and_apply, record_failure_of, report_of, rules_digest
 
 if TYPE_CHECKING:
     from syncer.core.decide import Decision
@@ -59,7 +59,7 @@ def count_lines(path: Path) -> int | None:
         return sum(1 for line in lines if line.strip())
 
 
-def import_look(
+def import_observation(
     engine: Engine,
     source: SourceSettings | None,
     name: str,
@@ -81,36 +81,38 @@ def import_look(
             return None
         origin = _origin(store.stored_origin(connection, name), source, name)
     settings = msgspec.structs.replace(source or SourceSettings(name=name, url=origin.url), trust=trust)
-    claim: Claim | None = None
+    lease: Lease | None = None
     decision: Decision | None = None
     try:
         with writing(engine) as connection:
-            claim = store.claim(
-                connection, origin, kind="import", owner=owner, now=clock(), lease=settings.lease, key=None
+            lease = store.acquire(
+                connection, origin, kind="import", owner=owner, now=clock(), lease_for=settings.lease, key=None
             )
-        _refuse_late(claim, recorded)
+        _refuse_late(lease, recorded)
         _refuse_future(recorded, clock())
         rules = rules_digest(settings, None)
-        look = Look(body=recorded.body, at=recorded.observed_at, digest=digest, remember=(None, digest, rules))
-        closing, decision = judge(engine, settings, claim, look, clock=clock)
+        observation = Observation(
+            body=recorded.body, at=recorded.observed_at, digest=digest, remember=(None, digest, rules)
+        )
+        result, decision = decide_and_apply(engine, settings, lease, observation, clock=clock)
     except BaseException as error:  # as for a sync: the attempt leaves a run (law 9) and goes on up
-        if claim is None:
+        if lease is None:
             raise
         failed_on = digest if isinstance(error, BadResponse) else None
-        closing = closed_all_the_same(engine, claim, error, None, clock, body_digest=failed_on)
-    return report_of(name, "import", claim.run_id, closing, decision)
+        result = record_failure_of(engine, lease, error, None, clock, body_digest=failed_on)
+    return report_of(name, "import", lease.run_id, result, decision)
 
 
-def _origin(stored: store.Origin | None, source: SourceSettings | None, name: str) -> store.Origin:
+def _origin(stored: store.SourceRecord | None, source: SourceSettings | None, name: str) -> store.SourceRecord:
     """Settings say what currency and unit are; without any, what is stored stays."""
-    known = stored or store.Origin(name=name, url=UNKNOWN_URL)
+    known = stored or store.SourceRecord(name=name, url=UNKNOWN_URL)
     if source is None:
         return known
     return msgspec.structs.replace(known, currency=source.currency, price_units=source.price_units or None)
 
 
-def _refuse_late(claim: Claim, recorded: Recorded) -> None:
-    last = claim.last_observed_at
+def _refuse_late(lease: Lease, recorded: Recorded) -> None:
+    last = lease.last_observed_at
     if last is not None and recorded.observed_at <= last:
         raise UsageError(
             f"line {recorded.line} was observed at {recorded.observed_at.isoformat()}, but the source has already been "

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core.decide import Doubt, Finding, Mark
-from syncer.core.model import TRACKED, Change, Kind, Known, Listing
-from syncer.core.observation import Looks, observed_at
+from syncer.core.decide import Finding, FindingKind, Mark
+from syncer.core.model import TRACKED, Change, Kind, Listing, StoredModel
+from syncer.core.observation import PastObservations, observed_at
 from syncer.db import store, writes
 from syncer.db.engine import reading, writing
-from syncer.db.store import Claim, Closing, Written
+from syncer.db.store import Lease, RunResult, Written
 from syncer.errors import Fenced, SyncerError, UsageError
 
 _LEASE = timedelta(minutes=10)
@@ -42,47 +42,47 @@ def revert_run(engine: Engine, run_id: int, *, clock: Callable[[], datetime], ow
         raise UsageError(f"there is no run {run_id}: see `syncer status`, or the column run_id of `syncer changes`")
     with writing(engine) as connection:
         now = clock()
-        claim = store.claim(connection, origin, kind="revert", owner=owner, now=now, lease=_LEASE, key=None)
+        lease = store.acquire(connection, origin, kind="revert", owner=owner, now=now, lease_for=_LEASE, key=None)
     try:
         with writing(engine) as connection:
-            store.fence(connection, claim)
-            return _revert(connection, claim, origin.name, run_id, clock())
+            store.check_fencing_token(connection, lease)
+            return _revert(connection, lease, origin.name, run_id, clock())
     except BaseException as error:
         if not isinstance(error, Fenced):  # whatever it was, the attempt leaves a run (law 9)
             text = str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}"
             with writing(engine) as connection:
-                store.close_failed(connection, claim, store.Failure(error=text), now=clock())
+                store.close_failed(connection, lease, store.Failure(error=text), now=clock())
         raise
 
 
-def _revert(connection: Connection, claim: Claim, source: str, run_id: int, now: datetime) -> Reverted:
+def _revert(connection: Connection, lease: Lease, source: str, run_id: int, now: datetime) -> Reverted:
     written = store.written_by(connection, run_id)
     refused = tuple(row.name for row in written if not row.is_latest)
-    known = store.known(connection, claim.source_id, [row.name for row in written if row.is_latest])
+    known = store.known(connection, lease.source_id, [row.name for row in written if row.is_latest])
     if not known:
         why = "it changed nothing" if not written else f"later changes stand on it ({', '.join(refused)})"
         raise UsageError(f"nothing of run {run_id} can be taken back: {why}")
-    at = observed_at(now, claim.last_observed_at)
-    looks = store.looks(connection, claim.source_id, claim.last_good_look_at)
+    at = observed_at(now, lease.last_observed_at)
+    past = store.past_observations(connection, lease.source_id, lease.last_good_look_at)
     taken_back = [row for row in written if row.is_latest]
-    counts = writes.write_changes(connection, claim, list(_compensations(taken_back, known, at, looks)), at)
+    counts = writes.write_changes(connection, lease, list(_compensations(taken_back, known, at, past)), at)
     writes.write_marks(connection, known, dict(_marks(taken_back, at)), ())
-    writes.take_back_no(connection, claim, run_id, known)
-    writes.open_finding(connection, claim, _not_again(taken_back, at))
-    closing = Closing(
+    writes.take_back_no(connection, lease, run_id, known)
+    writes.open_finding(connection, lease, _not_again(taken_back, at))
+    result = RunResult(
         outcome="changed",
         observed_at=at,
         finished_at=now,
-        is_look=False,
+        is_observation=False,
         error=f"reverted run {run_id}" + (f", but not {', '.join(refused)}" if refused else ""),
         counts=counts,
     )
-    store.close(connection, claim, closing)
-    return Reverted(run_id=claim.run_id, source=source, models=tuple(sorted(known)), refused=refused)
+    store.close(connection, lease, result)
+    return Reverted(run_id=lease.run_id, source=source, models=tuple(sorted(known)), refused=refused)
 
 
 def _compensations(
-    taken_back: Sequence[Written], known: Mapping[str, Known], at: datetime, looks: Looks
+    taken_back: Sequence[Written], known: Mapping[str, StoredModel], at: datetime, past: PastObservations
 ) -> Iterator[Change]:
     for row in taken_back:
         before = known[row.name]
@@ -93,7 +93,7 @@ def _compensations(
             old_price=before.listing.price,
             changed={field: (pair[1], pair[0]) for field, pair in _fields(row).items()},
             effective_at=at,
-            changed_after=max(row.effective_at, before.last_seen_at or looks.last or row.effective_at),
+            changed_after=max(row.effective_at, before.last_seen_at or past.last or row.effective_at),
             reverts_id=row.id,
         )
 
@@ -130,4 +130,4 @@ def _not_again(taken_back: Collection[Written], at: datetime) -> Finding:
             evidence[row.name] = {field: getattr(row.listing, field) for field in TRACKED}
         else:
             evidence[row.name] = {field: pair[1] for field, pair in row.changed.items()}
-    return Finding(kind=Doubt.REVERTED, evidence=evidence, opened_at=at, state="rejected")
+    return Finding(kind=FindingKind.REVERTED, evidence=evidence, opened_at=at, state="rejected")

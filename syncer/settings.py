@@ -37,7 +37,7 @@ import msgspec
 
 from syncer.core.cron import longest_gap, read_cron
 from syncer.core.model import Kind
-from syncer.core.notices import Word
+from syncer.core.notices import NoticeKind
 from syncer.errors import SettingsError, UsageError
 
 FILE = "syncer.toml"
@@ -60,7 +60,7 @@ _NEVER_QUOTED = frozenset(
     }
     - {"file"}
 )
-_ALERT_KINDS = (*Kind, *Word)
+_ALERT_KINDS = (*Kind, *NoticeKind)
 
 
 class Secret:

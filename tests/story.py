@@ -23,12 +23,12 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from syncer.core.decide import Doubt
+from syncer.core.decide import FindingKind
 from syncer.db import engine as db
 from syncer.errors import SyncerError
 from syncer.preview import preview_source
 from syncer.settings import SourceSettings
-from syncer.sync import Keep, Report, sync_source
+from syncer.sync import Archive, Report, sync_source
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 YEAR = 2026
@@ -53,14 +53,14 @@ class Story:
     """One source, called `shop` if nothing else is said, in the database at `url`, told look by look.
 
     `settings` are those of the source. `report` is what the last look reported, `now` where the clock stands, `key`
-    the API key of the next look; `keep`, where set, gets the bodies that had to be read.
+    the API key of the next look; `archive`, where set, gets the bodies that had to be read.
     """
 
     def __init__(self, url: str, upstream: Upstream, **settings: Any) -> None:
         self.url, self.upstream = url, upstream
         self.source = SourceSettings(**{"name": "shop", "url": upstream.url, **settings})
         self.key: str | None = "ak_story"
-        self.keep: Keep | None = None
+        self.archive: Archive | None = None
         self.now = instant("01-01")
         self.report: Report | None = None
         self.engine = db.open_engine(url)
@@ -93,7 +93,7 @@ class Story:
         self.upstream.reply(Reply(body=body, headers={"ETag": tag} if tag else {}))
         return self.again(when)
 
-    def again(self, when: str, *, approving: Collection[Doubt] = ()) -> Self:
+    def again(self, when: str, *, approving: Collection[FindingKind] = ()) -> Self:
         """A look at whatever upstream is serving, by a person who approves of what is named."""
         self.now = instant(when)
         try:
@@ -103,7 +103,7 @@ class Story:
                 key=self.key,
                 clock=lambda: self.now,
                 owner="a test",
-                keep=self.keep,
+                archive=self.archive,
                 approving=approving,
             )
         finally:

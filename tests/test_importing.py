@@ -17,11 +17,11 @@ import msgspec
 import pytest
 from sqlalchemy.engine import Engine
 
-from syncer.archive import keep_body
+from syncer.archive import archive_body
 from syncer.db import engine as db
 from syncer.db import store
 from syncer.errors import BadResponse, SourceBusy, SyncerError, UsageError
-from syncer.importing import Recorded, count_lines, import_look, read_recording
+from syncer.importing import Recorded, count_lines, import_observation, read_recording
 from syncer.settings import SourceSettings
 from tests.faults.child import Job, Nursery
 from tests.story import Story, body_of, instant, label
@@ -63,7 +63,7 @@ def import_all(
     outcomes = []
     for line in lines:
         try:
-            report = import_look(engine, source, name, line, trust=trust, clock=lambda: now, owner="test")
+            report = import_observation(engine, source, name, line, trust=trust, clock=lambda: now, owner="test")
         except BadResponse:
             outcomes.append("failed")
         else:
@@ -152,7 +152,7 @@ def wandering(chance: random.Random, looks: int) -> list[Line]:
 def test_saved_bodies_rebuild_the_history(tmp_path: Path, database_url: str, upstream: Upstream) -> None:
     """Bodies kept by real syncs, broken ones too, rebuild the same history; a window can only be wider, not wrong."""
     with Story(database_url, upstream, trust=True) as lived:
-        lived.keep = partial(keep_body, tmp_path / "bodies")
+        lived.archive = partial(archive_body, tmp_path / "bodies")
         lived.on("01-01", A="1", B="2").again("01-02").again("01-03")
         lived.failing("01-04", b'{"status": "failed", "message": "\xff\xed\xb2\x80"}')
         lived.on("01-30", A="1", B="3").on("02-02", A="1").on("02-03", A="1").on("02-04", A="1", C="5")
@@ -302,8 +302,8 @@ def test_a_busy_source(database_url: str, upstream: Upstream) -> None:
     """Law 7: a live sync that holds the lease keeps the import out; nothing of it is written."""
     with Story(database_url, upstream) as story:
         with db.writing(story.engine) as connection:
-            origin, minute = store.Origin(name="shop", url=upstream.url), timedelta(minutes=1)
-            store.claim(connection, origin, kind="sync", owner="other:1", now=NOW, lease=minute, key=None)
+            origin, minute = store.SourceRecord(name="shop", url=upstream.url), timedelta(minutes=1)
+            store.acquire(connection, origin, kind="sync", owner="other:1", now=NOW, lease_for=minute, key=None)
         with pytest.raises(SourceBusy, match="shop is being synced by other:1"):
             import_all(story.engine, recorded(HISTORY))
         assert story.outcomes == ["running"]

@@ -416,24 +416,24 @@ def test_a_bug_leaves_a_run_too(catalog: Story) -> None:
     def full(source: str, at: datetime, body: parse.Bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    catalog.keep = full
+    catalog.archive = full
     with pytest.raises(OSError, match="No space"):
         catalog.on("01-01", A="1")
     assert (catalog.run.outcome, catalog.run.error) == ("failed", "OSError: [Errno 28] No space left on device")
-    catalog.keep = None
+    catalog.archive = None
     assert catalog.on("01-01 00:01", A="1").outcomes == ["failed", "changed"]
 
 
-def _claim(catalog: Story, at: datetime, lease: timedelta = timedelta(minutes=10)) -> store.Claim:
+def _acquire(catalog: Story, at: datetime, lease: timedelta = timedelta(minutes=10)) -> store.Lease:
     """Another syncer takes the source."""
-    origin = store.Origin(name=catalog.source.name, url="http://elsewhere")
+    origin = store.SourceRecord(name=catalog.source.name, url="http://elsewhere")
     with db.writing(catalog.engine) as connection:
-        return store.claim(connection, origin, kind="sync", owner="another", now=at, lease=lease, key=None)
+        return store.acquire(connection, origin, kind="sync", owner="another", now=at, lease_for=lease, key=None)
 
 
 def test_a_source_that_somebody_syncs_is_busy(catalog: Story) -> None:
     """While another holds the lease nothing is asked and no run is written; the message says who has it (law 7)."""
-    _claim(catalog, instant("01-01"))
+    _acquire(catalog, instant("01-01"))
     error = catalog.failing("01-01 00:09:59", body_of(A="1"))
     assert isinstance(error, SourceBusy)
     assert "another" in str(error)
@@ -442,7 +442,7 @@ def test_a_source_that_somebody_syncs_is_busy(catalog: Story) -> None:
 
 def test_a_dead_syncers_lease_runs_out(catalog: Story) -> None:
     """When the lease is over the source is taken, and the dead one's run becomes `abandoned` (law 9)."""
-    _claim(catalog, instant("01-01"))
+    _acquire(catalog, instant("01-01"))
     catalog.on("01-01 00:10", A="1")
     assert catalog.outcomes == ["abandoned", "changed"]
     dead = catalog.runs()[0]
@@ -455,7 +455,7 @@ def test_a_dead_syncers_lease_runs_out(catalog: Story) -> None:
 
 def test_a_lease_from_a_wrong_clock_is_taken_over(catalog: Story) -> None:
     """A lease that ends further ahead than any lease lives was written by a wrong clock (law 7)."""
-    _claim(catalog, instant("01-01").replace(year=2099))
+    _acquire(catalog, instant("01-01").replace(year=2099))
     assert catalog.on("01-01", A="1").outcomes == ["abandoned", "changed"]
 
 
@@ -463,7 +463,7 @@ def test_a_syncer_that_lost_its_lease_writes_nothing(catalog: Story) -> None:
     """Taken over while it waits for upstream, it is fenced: nothing of it is written, and its run stays abandoned."""
     catalog.on("01-01", A="1")
     before = _effects(catalog)
-    late = Reply(body=body_of(A="2"), on_request=lambda: _claim(catalog, instant("01-01 06:10")))
+    late = Reply(body=body_of(A="2"), on_request=lambda: _acquire(catalog, instant("01-01 06:10")))
     assert isinstance(catalog.failing("01-01 06:00", late), SourceBusy)
     assert catalog.history() == catalog.history("A")
     assert catalog.outcomes == ["changed", "abandoned", "running"]
@@ -512,7 +512,7 @@ def test_a_bug_does_not_tell_the_key(catalog: Story) -> None:
     def careless(source: str, at: datetime, body: parse.Bytes) -> None:
         raise RuntimeError(f"cannot write for {KEY}")
 
-    catalog.key, catalog.keep = KEY, careless
+    catalog.key, catalog.archive = KEY, careless
     with pytest.raises(RuntimeError):
         catalog.on("01-01", A="1")
     assert catalog.run.error == "RuntimeError: cannot write for ***"
@@ -576,7 +576,7 @@ def _bytes(folder: Path) -> list[bytes]:
 def test_bodies_are_kept_that_had_to_be_read(catalog: Story) -> None:
     """Each body that was not known already is handed on, whole, whether or not it can be used then."""
     kept: list[tuple[str, datetime, bytes]] = []
-    catalog.keep = lambda source, at, body: kept.append((source, at, bytes(body)))
+    catalog.archive = lambda source, at, body: kept.append((source, at, bytes(body)))
     one, two = body_of(A="1"), body_of(A="2")
     catalog.sends("01-01", one).sends("01-02", one).sends("01-03", one, etag=False).sends("01-04", two)
     catalog.failing("01-05", b"<html>")

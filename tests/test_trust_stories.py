@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncer.core import decide
-from syncer.core.decide import Doubt
+from syncer.core.decide import FindingKind
 from tests.story import Story, body_of
 from tests.upstream import Upstream, model
 
@@ -316,7 +316,7 @@ def test_a_field_that_no_row_has_any_more_is_not_read(catalog: Story) -> None:
 
 def test_an_approved_shape_is_read_as_it_is(catalog: Story) -> None:
     """A person says that the field is really gone: then it is unknown, and nobody is asked again."""
-    catalog.on("01-01", **shelf(5)).on("01-02", *_without("description")).again("01-03", approving=[Doubt.SHAPE])
+    catalog.on("01-01", **shelf(5)).on("01-02", *_without("description")).again("01-03", approving=[FindingKind.SHAPE])
     assert catalog.model("M01").description is None
     assert (catalog.run.updated, catalog.run.outcome) == (5, "changed")
     assert catalog.again("01-04").run.outcome == "unchanged"

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from syncer.db.engine import reading, writing
-from syncer.db.store import is_free
+from syncer.db.store import is_available
 from syncer.db.tables import changes, consumers, feed, findings, models, notices, rejected_rows, runs, sources
 from syncer.errors import SourceBusy, UnknownSource, UsageError
 
@@ -43,10 +43,10 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What must stay: runs by id, and looks as (source id, observed_at). A sync meanwhile adds only newer ones."""
 
     runs: frozenset[int]
-    looks: frozenset[tuple[int, datetime]]
+    observations: frozenset[tuple[int, datetime]]
 
     def spares(self, run: Any) -> bool:  # noqa: ANN401 - a row of runs
-        return run.id in self.runs or (run.source_id, run.observed_at) in self.looks
+        return run.id in self.runs or (run.source_id, run.observed_at) in self.observations
 
 
 def prune(engine: Engine, *, before: datetime, dry_run: bool = False) -> list[Pruned]:
@@ -71,9 +71,11 @@ def prune(engine: Engine, *, before: datetime, dry_run: bool = False) -> list[Pr
 
 
 def _kept(connection: Connection, before: datetime) -> _Kept:
-    looks = connection.execute(sa.union(*_LOOKS)).all()
+    observations = connection.execute(sa.union(*_OBSERVATIONS)).all()
     named = connection.execute(sa.union(*_NAMED, *_named_by_rejected(before), _LATEST)).scalars()
-    return _Kept(runs=frozenset(named), looks=frozenset((source, at) for source, at in looks if at is not None))
+    return _Kept(
+        runs=frozenset(named), observations=frozenset((source, at) for source, at in observations if at is not None)
+    )
 
 
 def _pairs(table: sa.Table, *columns: sa.Column[Any]) -> list[sa.Select[Any]]:
@@ -81,7 +83,7 @@ def _pairs(table: sa.Table, *columns: sa.Column[Any]) -> list[sa.Select[Any]]:
 
 
 _last_look = sa.func.max(runs.c.observed_at, type_=runs.c.observed_at.type)
-_LOOKS: Sequence[sa.Select[Any]] = (
+_OBSERVATIONS: Sequence[sa.Select[Any]] = (
     *_pairs(changes, changes.c.effective_at, changes.c.changed_after),
     *_pairs(models, models.c.last_seen_at, models.c.missing_since, models.c.removed_at),
     *_pairs(findings, findings.c.opened_at),
@@ -222,7 +224,7 @@ def _take_over(connection: Connection, name: str, now: datetime, values: dict[st
     """Update a source that nobody holds, and fence off whoever held it; the row as it is then."""
     taken = connection.execute(
         sa.update(sources)
-        .where(sources.c.name == name, is_free(sources.c.lease_until, now))
+        .where(sources.c.name == name, is_available(sources.c.lease_until, now))
         .values(lease_token=sources.c.lease_token + 1, **values)
         .returning(sources)
     ).first()

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer import history
-from syncer.alerts.rules import Told
-from syncer.db.store import insert_into, is_free
+from syncer.alerts.rules import Notified
+from syncer.db.store import insert_into, is_available
 from syncer.db.tables import changes, consumers, notices, told
 from syncer.errors import Fenced, UsageError
 
@@ -29,15 +29,15 @@ CURSOR = "cursor"
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A message as it was frozen before its first attempt: the same bytes on each repeat, whatever happens meanwhile.
 
-    `end` is the position once it is delivered; `told` and `failing` are what is then remembered of models and sources;
-    `since` is the first attempt. Without an `id` it is a stretch of the feed that holds nothing to tell.
+    `end` is the position once it is delivered; `notified` and `failing` are what is then remembered of models and
+    sources; `since` is the first attempt. Without an `id` it is a stretch of the feed that holds nothing to tell.
     """
 
     id: str
     end: int
     rules: str
     body: str
-    told: Mapping[int, Told]
+    notified: Mapping[int, Notified]
     failing: frozenset[str]
     since: datetime
 
@@ -99,9 +99,9 @@ def require_within(consumer: Consumer, end: int) -> None:
         )
 
 
-def claim(connection: Connection, name: str, *, owner: str, now: datetime) -> Consumer | None:
+def acquire(connection: Connection, name: str, *, owner: str, now: datetime) -> Consumer | None:
     """Take the consumer if it is active, due and nobody else's; None otherwise."""
-    free = is_free(consumers.c.lease_until, now)
+    free = is_available(consumers.c.lease_until, now)
     due = sa.or_(consumers.c.next_attempt_at.is_(None), consumers.c.next_attempt_at <= now)
     taken = connection.execute(
         sa.update(consumers)
@@ -123,7 +123,7 @@ def freeze(connection: Connection, held: Consumer, batch: Batch, now: datetime) 
         "batch_body": batch.body,
         "batch_told": {
             "failing": sorted(batch.failing),
-            "models": {str(model): [one.price, one.at and one.at.isoformat()] for model, one in batch.told.items()},
+            "models": {str(model): [one.price, one.at and one.at.isoformat()] for model, one in batch.notified.items()},
         },
         "batch_since": batch.since,
     }
@@ -133,7 +133,7 @@ def freeze(connection: Connection, held: Consumer, batch: Batch, now: datetime) 
 def move(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
     """Go on behind a batch that told nothing, and remember what it leaves to be remembered."""
     moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch))
-    _remember(connection, held, batch.told)
+    _remember(connection, held, batch.notified)
     return moved
 
 
@@ -141,7 +141,7 @@ def delivered(connection: Connection, held: Consumer, batch: Batch, now: datetim
     """The frozen batch has arrived: go on behind it, and remember what it told."""
     well = {"last_delivered_at": now, "attempts": 0, "next_attempt_at": None, "last_error": None}
     moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch), **well)
-    _remember(connection, held, batch.told)
+    _remember(connection, held, batch.notified)
     return moved
 
 
@@ -206,10 +206,10 @@ def position_before(connection: Connection, moment: datetime) -> int:
     return min(first) - 1 if first else history.feed_end(connection)
 
 
-def memory(connection: Connection, consumer: Consumer) -> dict[int, Told]:
+def memory(connection: Connection, consumer: Consumer) -> dict[int, Notified]:
     """What the consumer was told of each model."""
     rows = connection.execute(sa.select(told).where(told.c.consumer_id == consumer.id))
-    return {row.model_id: Told(price=row.price, at=row.told_at) for row in rows}
+    return {row.model_id: Notified(price=row.price, at=row.told_at) for row in rows}
 
 
 _NO_BATCH = dict.fromkeys(("batch_id", "batch_end", "batch_rules", "batch_body", "batch_told", "batch_since"))
@@ -237,7 +237,7 @@ def _set(connection: Connection, held: Consumer, **values: Any) -> Consumer:  # 
     return require(connection, held.name)
 
 
-def _remember(connection: Connection, held: Consumer, remembered: Mapping[int, Told]) -> None:
+def _remember(connection: Connection, held: Consumer, remembered: Mapping[int, Notified]) -> None:
     for model, one in remembered.items():
         values = {"price": one.price, "told_at": one.at}
         this = sa.and_(told.c.consumer_id == held.id, told.c.model_id == model)
@@ -261,11 +261,13 @@ def _batch(row: Any) -> Batch:  # noqa: ANN401 - a row of consumers
         end=row.batch_end,
         rules=row.batch_rules,
         body=row.batch_body,
-        told={int(model): _told(*pair) for model, pair in row.batch_told["models"].items()},
+        notified={int(model): _notified(*pair) for model, pair in row.batch_told["models"].items()},
         failing=frozenset(row.batch_told["failing"]),
         since=row.batch_since,
     )
 
 
-def _told(price: Decimal | int | None, at: str | None) -> Told:
-    return Told(price=None if price is None else Decimal(price), at=None if at is None else datetime.fromisoformat(at))
+def _notified(price: Decimal | int | None, at: str | None) -> Notified:
+    return Notified(
+        price=None if price is None else Decimal(price), at=None if at is None else datetime.fromisoformat(at)
+    )

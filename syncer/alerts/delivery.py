@@ -28,7 +28,7 @@ from syncer.alerts.consumers import Batch, Consumer
 from syncer.alerts.event import as_json, event_of, feed_id
 from syncer.alerts.feed import import_runs, read_feed
 from syncer.alerts.message import DeliveryError, Message, Sink
-from syncer.alerts.rules import Item, Rule, Selection, Told, select
+from syncer.alerts.rules import Item, Notified, Rule, Selection, select
 from syncer.db.engine import reading, writing
 from syncer.errors import SyncerError, UsageError
 
@@ -90,7 +90,7 @@ def deliver(
     if idle is not None:
         return idle
     with writing(engine) as connection:
-        held = _claim(connection, subscription, clock(), owner)
+        held = _acquire(connection, subscription, clock(), owner)
     if held is None:
         return Delivered(subscription.name, idle="another syncer is delivering to it")
     try:
@@ -146,10 +146,10 @@ def _collects(consumer: Consumer, every: timedelta | None, now: datetime) -> str
     return f"collects until {due_at:%Y-%m-%d %H:%M}Z" if now < due_at else None
 
 
-def _claim(connection: Connection, subscription: Subscription, now: datetime, owner: str) -> Consumer | None:
+def _acquire(connection: Connection, subscription: Subscription, now: datetime, owner: str) -> Consumer | None:
     start = 0 if subscription.start == "beginning" else history.feed_end(connection)
     consumers.register(connection, subscription.name, position=start, now=now)
-    return consumers.claim(connection, subscription.name, owner=owner, now=now)
+    return consumers.acquire(connection, subscription.name, owner=owner, now=now)
 
 
 def _hand_over(
@@ -219,20 +219,20 @@ def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: 
     rule = subscription.rule
     with reading(engine, one_moment=True) as connection:
         items = list(read_feed(connection, after=held.position, limit=_NET_WINDOW if rule.net else _WINDOW))
-        told = consumers.memory(connection, held)
+        notified = consumers.memory(connection, held)
         imported = import_runs(connection) if rule.news_only else frozenset[int]()
         feed = feed_id(connection)
     if not items:
         return None
     one_run = not rule.net and subscription.digest is None
-    end, selection, parts = _fill(rule, items, told, imported, held.failing, feed, one_run=one_run)
+    end, selection, parts = _fill(rule, items, notified, imported, held.failing, feed, one_run=one_run)
     body = f"[{','.join(parts)}]"
     return Batch(
         id=_message_id(feed, held.name, selection.chosen, body) if parts else "",
         end=end,
         rules=rule.digest(),
         body=body,
-        told=selection.told,
+        notified=selection.notified,
         failing=selection.failing,
         since=now,
     )
@@ -241,7 +241,7 @@ def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: 
 def _fill(
     rule: Rule,
     items: Sequence[Item],
-    told: Mapping[int, Told],
+    notified: Mapping[int, Notified],
     imported: Collection[int],
     failing: Collection[str],
     feed: str,
@@ -253,7 +253,7 @@ def _fill(
     What is chosen of a shorter stretch may be more with `net`, so it is chosen anew until it fits.
     """
     while True:
-        selection = select(rule, items, told, imported_runs=imported, failing=failing)
+        selection = select(rule, items, notified, imported_runs=imported, failing=failing)
         parts = _fitting(selection.chosen, feed, one_run=one_run)
         if len(parts) == len(selection.chosen):
             return items[-1].id, selection, parts

@@ -73,7 +73,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         return blake2b(msgspec.json.encode(self, order="sorted"), digest_size=16).hexdigest()
 
 
-class Told(msgspec.Struct, frozen=True):
+class Notified(msgspec.Struct, frozen=True):
     """The price that a model's next move is measured from, and when the consumer was last told a price of it.
 
     `price` None is unknown. `at` None: it was told none, and `price` is the base.
@@ -86,24 +86,24 @@ class Told(msgspec.Struct, frozen=True):
 class Selection(msgspec.Struct, frozen=True):
     """The items to tell, in feed order, and the memory to keep once they are delivered.
 
-    `told` has the models whose entry changed. `failing` are the sources in a trouble that the consumer was told of,
+    `notified` has the models whose entry changed. `failing` are the sources in a trouble that the consumer was told of,
     all of them; it is a fold over the notices alone.
     """
 
     chosen: tuple[Item, ...]
-    told: Mapping[int, Told]
+    notified: Mapping[int, Notified]
     failing: frozenset[str] = frozenset()
 
 
 def select(
     rule: Rule,
     items: Sequence[Item],
-    told: Mapping[int, Told],
+    notified: Mapping[int, Notified],
     *,
     imported_runs: Collection[int] = (),
     failing: Collection[str] = (),
 ) -> Selection:
-    """What of `items`, in feed order, the consumer is told, given what it was told before (model id -> Told).
+    """What of `items`, in feed order, the consumer is told, given what it was told before (model id -> Notified).
 
     `imported_runs` are the ids of those runs, of the items', that were imports; `failing` is that of the selection
     before.
@@ -112,20 +112,20 @@ def select(
     silent = frozenset(item.id for item in items if rule.news_only and is_old(item, imported))
     undone = _undone(items, silent) if rule.net else frozenset()
     chosen: list[Item] = []
-    memory: dict[int, Told] = {}
+    memory: dict[int, Notified] = {}
     troubled = set(failing)
     for item in items:
         if isinstance(item, NoticeRow):
-            is_told = item.id not in silent and _tells_notice(rule, item, troubled)
-            _note_trouble(item, troubled, is_told=is_told)
+            is_notified = item.id not in silent and _tells_notice(rule, item, troubled)
+            _note_trouble(item, troubled, is_notified=is_notified)
         else:
-            before = memory.get(item.model_id) or told.get(item.model_id) or _first_sight(item)
-            is_told, memory[item.model_id] = _hear(
+            before = memory.get(item.model_id) or notified.get(item.model_id) or _first_sight(item)
+            is_notified, memory[item.model_id] = _hear(
                 rule, item, before, is_silent=item.id in silent, is_undone=item.model_id in undone
             )
-        if is_told:
+        if is_notified:
             chosen.append(item)
-    changed = {model: entry for model, entry in memory.items() if entry != told.get(model)}
+    changed = {model: entry for model, entry in memory.items() if entry != notified.get(model)}
     return Selection(tuple(chosen), changed, frozenset(troubled))
 
 
@@ -137,20 +137,20 @@ def is_old(item: Item, imported: Collection[int]) -> bool:
 # -- changes -----------------------------------------------------------------------------------------------------------
 
 
-def _first_sight(row: ChangeRow) -> Told:
-    return Told(row.price if row.kind is Kind.ADDED else row.old_price, None)
+def _first_sight(row: ChangeRow) -> Notified:
+    return Notified(row.price if row.kind is Kind.ADDED else row.old_price, None)
 
 
-def _hear(rule: Rule, row: ChangeRow, before: Told, *, is_silent: bool, is_undone: bool) -> tuple[bool, Told]:
+def _hear(rule: Rule, row: ChangeRow, before: Notified, *, is_silent: bool, is_undone: bool) -> tuple[bool, Notified]:
     """Whether the change is told, and what is remembered of its model after it."""
     if is_silent:
-        return False, Told(row.price, before.at) if row.kind in _STATES_A_PRICE else before
+        return False, Notified(row.price, before.at) if row.kind in _STATES_A_PRICE else before
     if is_undone:
         return False, before
     if row.kind is Kind.REPRICED:
-        before = Told(_start(rule, before.price, row.old_price), before.at)
-    is_told = _passes(rule, row) and (row.kind is not Kind.REPRICED or _is_worth_telling(rule, row, before))
-    return is_told, Told(row.price, row.observed_at) if is_told and row.kind in _STATES_A_PRICE else before
+        before = Notified(_start(rule, before.price, row.old_price), before.at)
+    is_notified = _passes(rule, row) and (row.kind is not Kind.REPRICED or _is_worth_telling(rule, row, before))
+    return is_notified, Notified(row.price, row.observed_at) if is_notified and row.kind in _STATES_A_PRICE else before
 
 
 def _passes(rule: Rule, row: ChangeRow) -> bool:
@@ -177,7 +177,7 @@ def _start(rule: Rule, price: Decimal | None, old: Decimal | None) -> Decimal | 
     return _FARTHEST[rule.direction](price, old)
 
 
-def _is_worth_telling(rule: Rule, row: ChangeRow, before: Told) -> bool:
+def _is_worth_telling(rule: Rule, row: ChangeRow, before: Notified) -> bool:
     if before.at is not None and row.observed_at < before.at + rule.quiet:
         return False
     return row.price != before.price and _reaches(rule, before.price, row.price)
@@ -231,9 +231,9 @@ def _tells_notice(rule: Rule, notice: NoticeRow, troubled: Collection[str]) -> b
     )
 
 
-def _note_trouble(notice: NoticeRow, troubled: set[str], *, is_told: bool) -> None:
+def _note_trouble(notice: NoticeRow, troubled: set[str], *, is_notified: bool) -> None:
     """Trouble that the consumer was not told of hides nothing from it."""
     if notice.kind == "recovered":
         troubled.discard(notice.source)
-    elif notice.kind in _TROUBLE and is_told:
+    elif notice.kind in _TROUBLE and is_notified:
         troubled.add(notice.source)

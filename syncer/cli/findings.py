@@ -8,7 +8,7 @@ import click
 
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
-from syncer.core.decide import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, Doubt
+from syncer.core.decide import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, FindingKind
 from syncer.core.rules import ABOUT_THE_RESPONSE
 from syncer.errors import UsageError
 
@@ -76,14 +76,14 @@ def approve_command(ctx: click.Context, source: str, *, removals: bool, repricin
     It fetches again and applies at most what `syncer held` shows; anything beyond that is held again. Exit codes are
     those of `syncer sync`.
     """
-    from syncer.cli.syncing import keeper, report_one
+    from syncer.cli.syncing import archiver, report_one
 
     app: App = ctx.obj
     app.start_logging()
     (configured,) = app.settings.select([source])
     engine = app.amender()
     _require_open(engine, source, kinds := _kinds(removals=removals, repricings=repricings))
-    ctx.exit(report_one(engine, configured, keeper(app), approving=kinds))
+    ctx.exit(report_one(engine, configured, archiver(app), approving=kinds))
 
 
 @click.command("reject")
@@ -132,12 +132,12 @@ def revert_command(app: App, run: int) -> None:
         print_line(f"  not reverted, it has changed since: {name}", out=sys.stdout)
 
 
-def _kinds(*, removals: bool, repricings: bool) -> Collection[Doubt]:
+def _kinds(*, removals: bool, repricings: bool) -> Collection[FindingKind]:
     chosen = (ABOUT_REMOVALS if removals else frozenset()) | (ABOUT_REPRICINGS if repricings else frozenset())
     return chosen or EVERYTHING
 
 
-def _require_open(engine: "Engine", source: str, kinds: Collection[Doubt]) -> None:
+def _require_open(engine: "Engine", source: str, kinds: Collection[FindingKind]) -> None:
     from syncer import history
     from syncer.db.engine import reading
 

@@ -13,7 +13,7 @@ from syncer.cli.app import App, now
 from syncer.cli.output import json_line, print_line, progress
 from syncer.cli.syncing import owner
 from syncer.errors import BadResponse
-from syncer.importing import Recorded, count_lines, import_look, read_recording
+from syncer.importing import Recorded, count_lines, import_observation, read_recording
 from syncer.settings import SourceSettings, unconfigured_trust
 from syncer.sync import Report
 
@@ -37,15 +37,15 @@ def import_command(app: App, file: Path, *, name: str, trust: str | None, as_jso
     source = next((source for source in app.settings.sources if source.name == name), None)
     configured = unconfigured_trust(name, os.environ) if source is None else source.trust
     tally = Tally()
-    look = _looker(app.writer(), source, name, trust=configured if trust is None else trust == "on")
+    poll = _poller(app.writer(), source, name, trust=configured if trust is None else trust == "on")
     try:
-        _import_all(file, look, tally)
+        _import_all(file, poll, tally)
     finally:  # what was imported before an error or Ctrl-C stays, so it is told
         tally.tell(name, as_json=as_json)
     sys.exit(1 if tally.failures else 0)
 
 
-Look = Callable[[Recorded], Report | None]
+Poll = Callable[[Recorded], Report | None]
 
 
 class Tally:
@@ -81,16 +81,16 @@ class Tally:
 _OUTCOMES = ("changed", "unchanged", "held", "failed", "already there")
 
 
-def _looker(engine: Engine, source: SourceSettings | None, name: str, *, trust: bool) -> Look:
-    return lambda recorded: import_look(engine, source, name, recorded, trust=trust, clock=now, owner=owner())
+def _poller(engine: Engine, source: SourceSettings | None, name: str, *, trust: bool) -> Poll:
+    return lambda recorded: import_observation(engine, source, name, recorded, trust=trust, clock=now, owner=owner())
 
 
-def _import_all(file: Path, look: Look, tally: Tally) -> None:
+def _import_all(file: Path, poll: Poll, tally: Tally) -> None:
     total = count_lines(file) if sys.stderr.isatty() else None  # only a progress bar asks how many there are
     with progress("importing", total=total, err=sys.stderr) as advance:
         for recorded in read_recording(file):
             try:
-                tally.add(look(recorded))
+                tally.add(poll(recorded))
             except BadResponse as error:
                 tally.fail(recorded.line, error)
             advance()

@@ -48,7 +48,7 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
     from syncer import daemon
     from syncer.admin import upkeep
     from syncer.cli.alerts import deliver_to
-    from syncer.cli.syncing import keeper, owner
+    from syncer.cli.syncing import archiver, owner
 
     app.start_logging(at_least=1)
     app.settings.select()
@@ -64,7 +64,7 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
             owner=f"{owner()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
             workers=workers,
             grace=grace,
-            keep=keeper(app),
+            archive=archiver(app),
             deliver=lambda settings, alert: _say(deliver_to(engine, settings, stopping, alert), problems),
             on_round=_heartbeat(app),
             on_beat=_watchdog(),
@@ -72,9 +72,8 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
             nightly=lambda: upkeep.prune(engine, before=now() - _KEPT_RUNS),
             stopping=stopping,
         )
-        systemd.notify(
-            os.environ, systemd.READY
-        )  # a database that is down is waited for, which is no reason to be killed
+        # a database that is down is waited for, which is no reason to be killed
+        systemd.notify(os.environ, systemd.READY)
         sys.exit(daemon.run(parts))
 
 

@@ -16,13 +16,13 @@ from sqlalchemy.engine import Engine
 from syncer.cli.app import DONE, FAILED, HELD, App, now, worst
 from syncer.cli.output import json_line, print_line, progress
 from syncer.cli.wording import change_line, summary
-from syncer.core.decide import Doubt
+from syncer.core.decide import FindingKind
 from syncer.core.model import Kind
 from syncer.db import store
 from syncer.db.engine import reading, writing
 from syncer.errors import SettingsError, SourceBusy, SyncerError
 from syncer.settings import SourceSettings, read_api_key
-from syncer.sync import Keep, Report, record_failure, sync_source
+from syncer.sync import Archive, Report, record_failure, sync_source
 
 log = logging.getLogger("syncer.cli")
 
@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
         return HELD if self.word == "held" else DONE
 
 
-Look = Callable[[SourceSettings], Outcome]
+Poll = Callable[[SourceSettings], Outcome]
 
 
 @click.command("sync")
@@ -83,12 +83,12 @@ def sync_command(
     app: App = ctx.obj
     app.start_logging()
     sources = app.settings.select(names)
-    keep = keeper(app, save_bodies)
+    archive = archiver(app, save_bodies)
     with progress("syncing", total=len(sources), err=sys.stderr) as advance:
         if dry_run:
             outcomes = _each(sources, partial(_preview, app.looker()), advance)
         else:
-            outcomes = _sync_each(app.writer(), sources, keep, advance, limit=None if as_json else _SHOWN)
+            outcomes = _sync_each(app.writer(), sources, archive, advance, limit=None if as_json else _SHOWN)
     for outcome in outcomes:
         (_print_json if as_json else _print_text)(outcome, quiet=quiet)
     raise_bugs((outcome.error for outcome in outcomes), "sources")
@@ -100,18 +100,20 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def keeper(app: App, directory: Path | None = None) -> Keep | None:
+def archiver(app: App, directory: Path | None = None) -> Archive | None:
     """How bodies are kept, if they are: in `directory`, else where the settings say."""
     if directory is None and app.settings.save_bodies is None:
         return None
-    from syncer.archive import keep_body
+    from syncer.archive import archive_body
 
-    return partial(keep_body, directory or Path(str(app.settings.save_bodies)))
+    return partial(archive_body, directory or Path(str(app.settings.save_bodies)))
 
 
-def report_one(engine: Engine, source: SourceSettings, keep: Keep | None, *, approving: Collection[Doubt]) -> int:
+def report_one(
+    engine: Engine, source: SourceSettings, archive: Archive | None, *, approving: Collection[FindingKind]
+) -> int:
     """Sync one source with a person's yes, print what came of it, and give the exit code."""
-    outcome = _sync(engine, keep, source, approving)
+    outcome = _sync(engine, archive, source, approving)
     _print_text(outcome, quiet=False)
     return outcome.exit_code
 
@@ -134,31 +136,31 @@ def raise_bugs(errors: Iterable[Exception | None], of: str) -> None:
 def _sync_each(
     engine: Engine,
     sources: Sequence[SourceSettings],
-    keep: Keep | None,
+    archive: Archive | None,
     advance: Callable[[], None],
     *,
     limit: int | None,
 ) -> list[Outcome]:
     try:
-        return _each(sources, partial(_sync, engine, keep, limit=limit), advance)
+        return _each(sources, partial(_sync, engine, archive, limit=limit), advance)
     except BaseException as stop:
         if len(sources) > 1:  # the threads that go on can wait for a slow provider longer than a person will
             with writing(engine) as connection:
-                store.give_up(connection, owner(), store.Failure(error=f"stopped ({stop!r})"), now=now())
+                store.release_all(connection, owner(), store.Failure(error=f"stopped ({stop!r})"), now=now())
         raise
 
 
-def _each(sources: Sequence[SourceSettings], look: Look, advance: Callable[[], None]) -> list[Outcome]:
+def _each(sources: Sequence[SourceSettings], poll: Poll, advance: Callable[[], None]) -> list[Outcome]:
     """Look at all of them, several at a time; what came of each, in the order of the configuration."""
     if len(sources) == 1:  # in this thread: a signal then ends the fetch itself
-        return [look(sources[0])]
+        return [poll(sources[0])]
     from queue import SimpleQueue
     from threading import Thread
 
     waiting = list(reversed(sources))
     done: SimpleQueue[Outcome] = SimpleQueue()
     for _ in sources[:_AT_ONCE]:  # daemons: the process may end while a provider keeps them waiting
-        Thread(target=_work, args=(waiting, look, done), name="syncer-source", daemon=True).start()
+        Thread(target=_work, args=(waiting, poll, done), name="syncer-source", daemon=True).start()
     outcomes = {}
     try:
         for _ in sources:
@@ -170,7 +172,7 @@ def _each(sources: Sequence[SourceSettings], look: Look, advance: Callable[[], N
     return [outcomes[source.name] for source in sources]
 
 
-def _work(waiting: list[SourceSettings], look: Look, done: Any) -> None:  # noqa: ANN401 - a SimpleQueue
+def _work(waiting: list[SourceSettings], poll: Poll, done: Any) -> None:  # noqa: ANN401 - a SimpleQueue
     """One thread's share. A bug in one source is raised when all the others have had their turn."""
     while True:
         try:
@@ -178,7 +180,7 @@ def _work(waiting: list[SourceSettings], look: Look, done: Any) -> None:  # noqa
         except IndexError:
             return
         try:
-            outcome = look(source)
+            outcome = poll(source)
         except Exception as bug:  # noqa: BLE001 - it is raised by `raise_bugs`
             outcome = Outcome(source.name, error=bug)
         done.put(outcome)
@@ -189,15 +191,15 @@ def _work(waiting: list[SourceSettings], look: Look, done: Any) -> None:  # noqa
 
 def _sync(
     engine: Engine,
-    keep: Keep | None,
+    archive: Archive | None,
     source: SourceSettings,
-    approving: Collection[Doubt] = (),
+    approving: Collection[FindingKind] = (),
     *,
     limit: int | None = _SHOWN,
 ) -> Outcome:
     try:
         key = _key(engine, source)
-        report = sync_source(engine, source, key=key, clock=now, owner=owner(), keep=keep, approving=approving)
+        report = sync_source(engine, source, key=key, clock=now, owner=owner(), archive=archive, approving=approving)
         events = _events(engine, report, limit) if report.counts else []
     except SyncerError as error:
         return Outcome(source.name, error=error, news=_is_news(engine, source.name, error))

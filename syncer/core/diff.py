@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from syncer.core.model import NOTHING, TRACKED, Change, Kind, Known, Listing, Snapshot
-from syncer.core.observation import Looks
+from syncer.core.model import NOTHING, TRACKED, Change, Kind, Listing, Snapshot, StoredModel
+from syncer.core.observation import PastObservations
 
 
 def not_present(listed: Collection[str], snapshot: Snapshot) -> frozenset[str]:
@@ -18,7 +18,7 @@ def not_present(listed: Collection[str], snapshot: Snapshot) -> frozenset[str]:
     return frozenset(listed).difference(snapshot.same, snapshot.listings, snapshot.unread)
 
 
-def appearances(known: Mapping[str, Known], snapshot: Snapshot, looks: Looks) -> Iterator[Change]:
+def appearances(known: Mapping[str, StoredModel], snapshot: Snapshot, past: PastObservations) -> Iterator[Change]:
     """What the response shows to be new or different: one change a model at most, in the response's order.
 
     `known` must hold every model that the snapshot had to read and the database has, listed or not. A listing whose
@@ -27,12 +27,12 @@ def appearances(known: Mapping[str, Known], snapshot: Snapshot, looks: Looks) ->
     at = snapshot.observed_at
     for name, listing in snapshot.listings.items():
         before = known.get(name)
-        change = _added(listing, at, looks) if before is None else _moved(before, listing, at, looks)
+        change = _added(listing, at, past) if before is None else _moved(before, listing, at, past)
         if change is not None:
             yield change
 
 
-def removal(before: Known, *, effective_at: datetime, looks: Looks) -> Change:
+def removal(before: StoredModel, *, effective_at: datetime, past: PastObservations) -> Change:
     """The change that takes a model out of the catalog; its state is the last known one, and it has no raw element."""
     return Change(
         kind=Kind.REMOVED,
@@ -41,7 +41,7 @@ def removal(before: Known, *, effective_at: datetime, looks: Looks) -> Change:
         old_price=before.listing.price,
         changed=NOTHING,
         effective_at=effective_at,
-        changed_after=before.last_seen_at or looks.last,
+        changed_after=before.last_seen_at or past.last,
     )
 
 
@@ -51,7 +51,7 @@ def difference(old: Listing, new: Listing) -> dict[str, tuple[Any, Any]]:
     return {field: (before, after) for field, before, after in pairs if before != after}
 
 
-def _added(listing: Listing, at: datetime, looks: Looks) -> Change:
+def _added(listing: Listing, at: datetime, past: PastObservations) -> Change:
     return Change(
         kind=Kind.ADDED,
         model_id=None,
@@ -59,11 +59,11 @@ def _added(listing: Listing, at: datetime, looks: Looks) -> Change:
         old_price=None,
         changed=NOTHING,
         effective_at=at,
-        changed_after=looks.absent_after(listing.name),
+        changed_after=past.absent_after(listing.name),
     )
 
 
-def _moved(before: Known, listing: Listing, at: datetime, looks: Looks) -> Change | None:
+def _moved(before: StoredModel, listing: Listing, at: datetime, past: PastObservations) -> Change | None:
     moved = difference(before.listing, listing)
     if before.listed and not moved:
         return None
@@ -74,19 +74,19 @@ def _moved(before: Known, listing: Listing, at: datetime, looks: Looks) -> Chang
         old_price=before.listing.price,
         changed=moved,
         effective_at=at,
-        changed_after=before.last_seen_at or looks.last if before.listed else _last_absent(before, looks),
+        changed_after=before.last_seen_at or past.last if before.listed else _last_absent(before, past),
     )
 
 
-def kind_of(before: Known, moved: Mapping[str, Any]) -> Kind:
+def kind_of(before: StoredModel, moved: Mapping[str, Any]) -> Kind:
     """What a move of a known model is called; the price decides."""
     if not before.listed:
         return Kind.RELISTED
     return Kind.REPRICED if "price" in moved else Kind.UPDATED
 
 
-def _last_absent(before: Known, looks: Looks) -> datetime | None:
+def _last_absent(before: StoredModel, past: PastObservations) -> datetime | None:
     """Never before the first look that missed it: a removal and its relisting must not overlap."""
-    proven = looks.absent_after(before.listing.name)
+    proven = past.absent_after(before.listing.name)
     candidates = [at for at in (proven, before.missing_since) if at is not None]
     return max(candidates, default=None)

@@ -106,7 +106,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return all(row.name is not None for row in self.rejected)
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class StoredModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the database believes of one model before this run.
 
     `listed` is False once it was removed. `last_seen_at` is None while the source's last good look showed the
@@ -117,7 +117,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     listing: Listing
     listed: bool = True
     missing_since: datetime | None = None
-    missing_looks: int = 0
+    missing_count: int = 0
     last_seen_at: datetime | None = None
 
 

@@ -17,7 +17,7 @@ LATE_AFTER = 3
 _NAMES_SHOWN = 20
 
 
-class Word(StrEnum):
+class NoticeKind(StrEnum):
     """The kinds of notice."""
 
     FAILED = "failed"
@@ -27,40 +27,42 @@ class Word(StrEnum):
     SETTLED = "settled"
 
 
-TROUBLE = frozenset({Word.FAILED, Word.STALE})
+TROUBLE = frozenset({NoticeKind.FAILED, NoticeKind.STALE})
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """One notice to be written; `data` is JSON-able and holds nothing secret."""
 
-    kind: Word
+    kind: NoticeKind
     data: Mapping[str, Any] = {}
     finding_id: int | None = None
 
 
-def after_look(
+def after_observation(
     *, in_trouble: bool, settled: Sequence[tuple[Finding, str]] = (), opened: Sequence[tuple[Finding, int, str]] = ()
 ) -> list[Notice]:
     """The notices of a good look: `settled` are findings with their final state, `opened` with their id and why."""
-    recovered = [Notice(kind=Word.RECOVERED)] if in_trouble else []
+    recovered = [Notice(kind=NoticeKind.RECOVERED)] if in_trouble else []
     return [*recovered, *(of_settled(finding, state) for finding, state in settled), *map(_of_opened, opened)]
 
 
 def of_failure(error: str, http_status: int | None) -> Notice:
     """A source that looked well until now has failed."""
-    return Notice(kind=Word.FAILED, data={"error": error, "http_status": http_status})
+    return Notice(kind=NoticeKind.FAILED, data={"error": error, "http_status": http_status})
 
 
 def of_staleness(last_good_look_at: datetime | None, interval: timedelta) -> Notice:
     """A source has had no good look for three intervals."""
     last = None if last_good_look_at is None else last_good_look_at.isoformat().replace("+00:00", "Z")
-    return Notice(kind=Word.STALE, data={"last_good_look_at": last, "interval_seconds": int(interval.total_seconds())})
+    return Notice(
+        kind=NoticeKind.STALE, data={"last_good_look_at": last, "interval_seconds": int(interval.total_seconds())}
+    )
 
 
 def of_settled(finding: Finding, state: str) -> Notice:
     """A finding is no longer open."""
     data = {"finding": finding.kind.value, "state": state, **_models(finding)}
-    return Notice(kind=Word.SETTLED, data=data, finding_id=finding.id)
+    return Notice(kind=NoticeKind.SETTLED, data=data, finding_id=finding.id)
 
 
 def is_late(now: datetime, known_since: datetime, interval: timedelta) -> bool:
@@ -71,7 +73,9 @@ def is_late(now: datetime, known_since: datetime, interval: timedelta) -> bool:
 def _of_opened(opened: tuple[Finding, int, str]) -> Notice:
     finding, finding_id, why = opened
     return Notice(
-        kind=Word.HELD, data={"finding": finding.kind.value, "why": why, **_models(finding)}, finding_id=finding_id
+        kind=NoticeKind.HELD,
+        data={"finding": finding.kind.value, "why": why, **_models(finding)},
+        finding_id=finding_id,
     )
 
 

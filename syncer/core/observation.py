@@ -25,7 +25,7 @@ def observed_at(clock: datetime, last: datetime | None) -> datetime:
     return last + _TICK
 
 
-class Looks(msgspec.Struct, frozen=True, kw_only=True):
+class PastObservations(msgspec.Struct, frozen=True, kw_only=True):
     """What earlier runs of the source saw, as far as a change's window needs it.
 
     `last` is the last good look, None before the first. `absent` is the last look that proved the absence of all that

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from syncer.core.model import TRACKED, Change, Known, Snapshot
+from syncer.core.model import TRACKED, Change, Snapshot, StoredModel
 
 
-class Doubt(StrEnum):
+class FindingKind(StrEnum):
     """The kinds of finding."""
 
     REMOVALS = "removals"
@@ -30,11 +30,11 @@ class Doubt(StrEnum):
     REVERTED = "reverted"
 
 
-ABOUT_REMOVALS = frozenset({Doubt.REMOVALS, Doubt.REQUIRED})
-ABOUT_REPRICINGS = frozenset({Doubt.UNIT_CHANGE, Doubt.PRICES_GONE, Doubt.IMPLAUSIBLE_PRICE})
-ABOUT_THE_RESPONSE = frozenset({Doubt.SHAPE, Doubt.REJECTED_ROWS})
+ABOUT_REMOVALS = frozenset({FindingKind.REMOVALS, FindingKind.REQUIRED})
+ABOUT_REPRICINGS = frozenset({FindingKind.UNIT_CHANGE, FindingKind.PRICES_GONE, FindingKind.IMPLAUSIBLE_PRICE})
+ABOUT_THE_RESPONSE = frozenset({FindingKind.SHAPE, FindingKind.REJECTED_ROWS})
 """Doubts about a response as a whole: they withhold no model."""
-EVERYTHING = frozenset(Doubt)
+EVERYTHING = frozenset(FindingKind)
 
 Evidence = Mapping[str, Mapping[str, Any] | None]
 """Each model of a finding -> what is withheld of it: fields and their values, or None for its absence.
@@ -69,7 +69,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something doubtful. `opened_at` is the first look that showed it; `id` is None until it is stored."""
 
-    kind: Doubt
+    kind: FindingKind
     evidence: Evidence
     opened_at: datetime
     id: int | None = None
@@ -113,7 +113,7 @@ def too_many_rejected(snapshot: Snapshot) -> bool:
     return rejected * 10 > rejected + snapshot.listed
 
 
-def lost_fields(snapshot: Snapshot, known: Iterable[Known]) -> frozenset[str]:
+def lost_fields(snapshot: Snapshot, known: Iterable[StoredModel]) -> frozenset[str]:
     """Tracked fields that listed models of the response are known to have, and that none of its elements has."""
     absent = set(TRACKED) - snapshot.fields
     had = [model.listing for model in known if absent and model.listed and model.listing.name in snapshot.listings]
@@ -145,27 +145,27 @@ def _exact(setting: float) -> Decimal:
 # -- in words ----------------------------------------------------------------------------------------------------------
 
 
-def sentence(kind: Doubt, evidence: Evidence, prices: Mapping[str, Decimal | None]) -> str:  # noqa: PLR0911 - one line a kind
+def sentence(kind: FindingKind, evidence: Evidence, prices: Mapping[str, Decimal | None]) -> str:  # noqa: PLR0911 - one line a kind
     """What a finding doubts, in words; `prices` are the believed prices of its models."""
     count = len(evidence)
     match kind:
-        case Doubt.REMOVALS:
+        case FindingKind.REMOVALS:
             return f"{_models(count)} missing from one response"
-        case Doubt.REQUIRED:
+        case FindingKind.REQUIRED:
             return f"required and missing: {', '.join(sorted(evidence))}"
-        case Doubt.UNIT_CHANGE:
+        case FindingKind.UNIT_CHANGE:
             name = next(iter(evidence))
             factor = unit_factor(prices.get(name), (evidence[name] or {}).get("price"))
             return f"the prices of {_models(count)} look {_multiplied(factor)}"
-        case Doubt.PRICES_GONE:
+        case FindingKind.PRICES_GONE:
             return f"the prices of {_models(count)} are gone"
-        case Doubt.IMPLAUSIBLE_PRICE:
+        case FindingKind.IMPLAUSIBLE_PRICE:
             return f"{_models(count)} moved in price beyond the limit of one step"
-        case Doubt.SHAPE:
+        case FindingKind.SHAPE:
             return f"no listed model has the field {', '.join(sorted(evidence))} any more"
-        case Doubt.REJECTED_ROWS:
+        case FindingKind.REJECTED_ROWS:
             return "more than 10 % of the listed models cannot be read"
-        case Doubt.REVERTED:
+        case FindingKind.REVERTED:
             return f"upstream repeats what was reverted: {_models(count)}"
 
 

@@ -9,7 +9,7 @@ from syncer.errors import DatabaseError, SourceBusy, SyncerError
 log = logging.getLogger("syncer.daemon")
 
 
-class Beside:
+class BackgroundTasks:
     """So many threads. What goes wrong in one is logged, a bug with its traceback, and ends nothing else."""
 
     def __init__(self, threads: int) -> None:

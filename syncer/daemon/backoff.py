@@ -9,7 +9,7 @@ log = logging.getLogger("syncer.daemon")
 _LONGEST_PAUSE = 15  # beats between two looks
 
 
-class Outage:
+class DatabaseBackoff:
     """Whether there is one, and when the database is looked for again: after 1, 3, 7 and then every 15 beats."""
 
     def __init__(self) -> None:

@@ -14,15 +14,15 @@ import msgspec
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.daemon.background import Beside
-from syncer.daemon.backoff import Outage
+from syncer.daemon.background import BackgroundTasks
+from syncer.daemon.backoff import DatabaseBackoff
 from syncer.daemon.schedule import next_tick
 from syncer.db import notices, store, ticks
 from syncer.db.engine import ensure_schema, reading, writing
-from syncer.db.store import Claim
+from syncer.db.store import Lease
 from syncer.errors import DatabaseError, SettingsError, SourceBusy, SyncerError
 from syncer.settings import AlertSettings, Secret, Settings, SourceSettings
-from syncer.sync import Keep, closed_all_the_same, origin, sync_claimed
+from syncer.sync import Archive, origin, record_failure_of, sync_leased
 
 log = logging.getLogger("syncer.daemon")
 
@@ -30,7 +30,7 @@ Clock = Callable[[], datetime]
 _BEAT = 1.0  # seconds
 _LAST_WORD = 5.0  # seconds for closing what is given up
 _STEP = 0.1
-_BESIDE = 16  # threads for deliveries and other work beside the runs
+_BACKGROUND_THREADS = 16  # threads for deliveries and other work beside the runs
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     workers: int = 8
     grace: timedelta = timedelta(seconds=30)
-    keep: Keep | None = None
+    archive: Archive | None = None
     deliver: Callable[[Settings, AlertSettings], object] | None = None
     on_round: Callable[[bool], object] | None = None
     on_beat: Callable[[], object] | None = None
@@ -92,26 +92,26 @@ class Daemon:
         self.hurry = threading.Event()
         """Set by the second signal: what runs is given up at once."""
         self._beating = threading.Lock()
-        self._outage = Outage()
+        self._backoff = DatabaseBackoff()
         self._is_open = False
         self._more_is_due = False
         self._pool = ThreadPoolExecutor(parts.workers, thread_name_prefix="sync")
         self._runs: dict[Future[bool], str] = {}
-        self._beside = Beside(_BESIDE)
+        self._background = BackgroundTasks(_BACKGROUND_THREADS)
         self._went_well: dict[str, bool] = {}  # of the runs that ended since the last minute
         self._latest: dict[str, bool] = {}  # of each source that ever ran here
         self._last_night = parts.clock().date()
         self._scheduler = BackgroundScheduler(timezone=UTC)
         logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a beat that takes longer is no news
         always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        self._scheduler.add_job(self.beat, "interval", seconds=_BEAT, **always)
+        self._scheduler.add_job(self.run_due, "interval", seconds=_BEAT, **always)
         self._scheduler.add_job(self.each_minute, "interval", minutes=1, **always)
 
     def __enter__(self) -> Self:
         try:
             self._open()
         except (DatabaseError, SourceBusy) as error:
-            self._outage.note_down(error)
+            self._backoff.note_down(error)
         self._scheduler.start()
         return self
 
@@ -120,7 +120,7 @@ class Daemon:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._beside.close()
+        self._background.close()
 
     @property
     def busy(self) -> int:
@@ -129,20 +129,20 @@ class Daemon:
 
     # -- the beat ------------------------------------------------------------------------------------------------------
 
-    def beat(self) -> None:
+    def run_due(self) -> None:
         """Take what is due, as far as there are workers for it, and let each consumer have its news."""
         if not self._beating.acquire(blocking=False):
             return
         try:
             if self.parts.on_beat is not None:
                 self.parts.on_beat()
-            if not self._outage.skips_beat() and not self.parts.stopping.is_set():
+            if not self._backoff.skips_beat() and not self.parts.stopping.is_set():
                 self._open()
                 self._take_due()
-                self._outage.note_up()
+                self._backoff.note_up()
                 self._deliver()
         except (DatabaseError, SourceBusy) as error:
-            self._outage.note_down(error)
+            self._backoff.note_down(error)
         finally:
             self._beating.release()
 
@@ -188,37 +188,43 @@ class Daemon:
             if one.tick is not None and next_tick(source, one.tick) <= now:
                 why = f"the ticks from {one.tick:%Y-%m-%dT%H:%M:%SZ} on were passed over: no daemon was there, or free"
                 ticks.skip(connection, one.source_id, now=now, why=why)
-            claim = self._claim(connection, source, one, secret, now)
-        if claim is not None:
-            future = self._pool.submit(self._sync, source, claim, secret, problem)
+            lease = self._acquire(connection, source, one, secret, now)
+        if lease is not None:
+            future = self._pool.submit(self._sync, source, lease, secret, problem)
             self._runs[future] = source.name
             future.add_done_callback(self._go_on)
 
-    def _claim(
+    def _acquire(
         self, connection: Connection, source: SourceSettings, one: ticks.Due, secret: str | None, now: datetime
-    ) -> Claim | None:
+    ) -> Lease | None:
         """The source, together with its tick; a tick whose source is still in other hands is recorded as skipped."""
         try:
-            return store.claim(
-                connection, origin(source), kind="sync", owner=self.parts.owner, now=now, lease=source.lease, key=secret
+            return store.acquire(
+                connection,
+                origin(source),
+                kind="sync",
+                owner=self.parts.owner,
+                now=now,
+                lease_for=source.lease,
+                key=secret,
             )
         except SourceBusy as busy:
             ticks.skip(connection, one.source_id, now=now, why=f"the tick was passed over: {busy}")
             log.warning("%s: skipped: %s", source.name, busy)
             return None
 
-    def _sync(self, source: SourceSettings, claim: Claim, secret: str | None, problem: SettingsError | None) -> bool:
+    def _sync(self, source: SourceSettings, lease: Lease, secret: str | None, problem: SettingsError | None) -> bool:
         """One run in a worker; was it a good look?"""
         engine, clock = self.parts.engine, self.parts.clock
         try:
             if problem is not None:
-                closed_all_the_same(engine, claim, problem, None, clock)
-            report = sync_claimed(engine, source, claim, key=secret, clock=clock, keep=self.parts.keep)
+                record_failure_of(engine, lease, problem, None, clock)
+            report = sync_leased(engine, source, lease, key=secret, clock=clock, archive=self.parts.archive)
         except SyncerError as error:
             log.warning("%s: failed: %s", source.name, error)
             return False
         except Exception:
-            log.exception("%s: a bug in syncer ended run %s", source.name, claim.run_id)
+            log.exception("%s: a bug in syncer ended run %s", source.name, lease.run_id)
             return False
         log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": report.listed})
         return True
@@ -226,7 +232,7 @@ class Daemon:
     def _go_on(self, _ended: Future[bool]) -> None:
         """A worker is free: where more was due than there were workers, do not wait for the next beat."""
         if self._more_is_due:
-            self.beat()
+            self.run_due()
 
     def _note_ended(self) -> None:
         for future in [future for future in self._runs if future.done()]:
@@ -236,16 +242,16 @@ class Daemon:
 
     def each_minute(self) -> None:
         """Say which sources are late, in case their own runs do not come, and how the last runs went."""
-        self._beside.do("staleness", self.note_stale)
+        self._background.do("staleness", self.note_stale)
         today = self.parts.clock().date()
         if self.parts.nightly is not None and today != self._last_night:
             self._last_night = today
-            self._beside.do("nightly upkeep", self.parts.nightly)
+            self._background.do("nightly upkeep", self.parts.nightly)
         ended, self._went_well = self._went_well, {}
         if ended and self.parts.on_round is not None:
             configured = {source.name for source in self.settings.sources}
             self._latest = {name: well for name, well in (self._latest | ended).items() if name in configured}
-            self._beside.do("round", partial(self.parts.on_round, all(self._latest.values())))
+            self._background.do("round", partial(self.parts.on_round, all(self._latest.values())))
 
     def note_stale(self) -> None:
         """Say of each source that is late that it is, once."""
@@ -256,7 +262,7 @@ class Daemon:
         settings = self.settings  # another thread may put others in force
         if self.parts.deliver is not None:
             for alert in settings.alerts:
-                self._beside.do(f"delivery to {alert.name}", partial(self.parts.deliver, settings, alert))
+                self._background.do(f"delivery to {alert.name}", partial(self.parts.deliver, settings, alert))
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
@@ -281,19 +287,19 @@ class Daemon:
     def _is_idle(self) -> bool:
         if self._beating.locked():  # asked first: the beat under way may still start something, a later one may not
             return False
-        return self.busy == 0 and self._beside.is_idle
+        return self.busy == 0 and self._background.is_idle
 
     def _give_up(self) -> None:
         try:
             with writing(self.parts.engine) as connection:
                 failure = store.Failure(error="the daemon was stopped")
-                store.give_up(connection, self.parts.owner, failure, now=self.parts.clock())
+                store.release_all(connection, self.parts.owner, failure, now=self.parts.clock())
         except SyncerError as error:
             log.warning("the runs could not be closed, later ones will find them: %s", error)
 
     def ask_reload(self) -> None:
         """SIGHUP: read the configuration again, beside the runs."""
-        self._beside.do("configuration", self.reload)
+        self._background.do("configuration", self.reload)
 
     def reload(self) -> None:
         """Read the configuration again; a bad one is refused."""

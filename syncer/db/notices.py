@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core.notices import TROUBLE, Notice, Word, is_late, of_staleness
+from syncer.core.notices import TROUBLE, Notice, NoticeKind, is_late, of_staleness
 from syncer.db import store, writes
 from syncer.db.engine import reading, writing
 from syncer.db.tables import notices, sources
@@ -56,7 +56,7 @@ def _is_silently_late(connection: Connection, source: Any, now: datetime, interv
 
 def in_trouble(connection: Connection, source: int) -> bool:
     """Whether the last thing said of the source's health is that it is bad."""
-    health_kinds = [*TROUBLE, Word.RECOVERED]
+    health_kinds = [*TROUBLE, NoticeKind.RECOVERED]
     query = (
         sa.select(notices.c.kind)
         .where(notices.c.source_id == source, notices.c.kind.in_(health_kinds))

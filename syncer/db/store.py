@@ -17,9 +17,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.decide import Doubt, Finding
-from syncer.core.model import TRACKED, Kind, Known, Listing
-from syncer.core.observation import Looks
+from syncer.core.decide import Finding, FindingKind
+from syncer.core.model import TRACKED, Kind, Listing, StoredModel
+from syncer.core.observation import PastObservations
 from syncer.db import bulk
 from syncer.db.tables import changes, findings, models, rejected_rows, runs, sources
 from syncer.errors import Fenced, SourceBusy
@@ -28,7 +28,7 @@ LONGEST_LEASE = timedelta(hours=1)
 """No syncer takes a longer one: a lease that ends later was written by a clock that was wrong, and is taken over."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class SourceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What the settings say of a source and the database keeps beside its history."""
 
     name: str
@@ -37,7 +37,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     price_units: Mapping[str, Sequence[Any]] | None = None
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A source that is ours while the lease lasts, an open run, and what was stored when we took it."""
 
     source_id: int
@@ -62,13 +62,13 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     pending: AbstractSet[str] = frozenset()
 
 
-class Closing(msgspec.Struct, frozen=True, kw_only=True):
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended, and what the source remembers of it. `remember` is (etag, body digest, stored_with) or None."""
 
     outcome: str
     observed_at: datetime
     finished_at: datetime
-    is_look: bool = True
+    is_observation: bool = True
     http_status: int | None = None
     listed: int | None = None
     rejected: int = 0
@@ -90,18 +90,25 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 # -- the lease ---------------------------------------------------------------------------------------------------------
 
 
-def claim(
-    connection: Connection, origin: Origin, *, kind: str, owner: str, now: datetime, lease: timedelta, key: str | None
-) -> Claim:
+def acquire(
+    connection: Connection,
+    origin: SourceRecord,
+    *,
+    kind: str,
+    owner: str,
+    now: datetime,
+    lease_for: timedelta,
+    key: str | None,
+) -> Lease:
     """Take the source's lease and open a run; raises SourceBusy where somebody else has it."""
     register(connection, origin, now)
     taken = connection.execute(
         sa.update(sources)
-        .where(sources.c.name == origin.name, is_free(sources.c.lease_until, now))
+        .where(sources.c.name == origin.name, is_available(sources.c.lease_until, now))
         .values(
             lease_token=sources.c.lease_token + 1,
             lease_owner=owner,
-            lease_until=now + lease,
+            lease_until=now + lease_for,
             url=origin.url,
             currency=origin.currency,
             price_units=origin.price_units,
@@ -123,17 +130,17 @@ def claim(
     credential = _fingerprint(source.salt, key)
     run = runs.insert().values(source_id=source.id, kind=kind, started_at=now, outcome="running", credential=credential)
     run_id: int = connection.execute(run.returning(runs.c.id)).scalar_one()
-    return _claim(connection, source, run_id, credential)
+    return _lease_of(connection, source, run_id, credential)
 
 
-def last_claim(connection: Connection, name: str, key: str | None) -> Claim | None:
+def peek_lease(connection: Connection, name: str, key: str | None) -> Lease | None:
     """What a claim would find, without making one (its run is 0): for looking only. None for a source never synced."""
     source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
-    return None if source is None else _claim(connection, source, 0, _fingerprint(source.salt, key))
+    return None if source is None else _lease_of(connection, source, 0, _fingerprint(source.salt, key))
 
 
-def _claim(connection: Connection, source: Any, run_id: int, credential: str | None) -> Claim:  # noqa: ANN401 - a row
-    return Claim(
+def _lease_of(connection: Connection, source: Any, run_id: int, credential: str | None) -> Lease:  # noqa: ANN401 - a row
+    return Lease(
         source_id=source.id,
         run_id=run_id,
         token=source.lease_token,
@@ -148,7 +155,7 @@ def _claim(connection: Connection, source: Any, run_id: int, credential: str | N
     )
 
 
-def is_free(until: sa.Column[datetime], now: datetime) -> sa.ColumnElement[bool]:
+def is_available(until: sa.Column[datetime], now: datetime) -> sa.ColumnElement[bool]:
     """Whether a lease that ends at `until` is anybody's: none, over, or from a clock that was wrong."""
     return sa.or_(until.is_(None), until <= now, until > now + LONGEST_LEASE)
 
@@ -159,61 +166,63 @@ def lock(connection: Connection, name: str) -> Any:  # noqa: ANN401 - a row
     return connection.execute(sa.select(sources).where(sources.c.name == name)).first()
 
 
-def fence(connection: Connection, held: Claim) -> None:
+def check_fencing_token(connection: Connection, lease: Lease) -> None:
     """The first statement of a writing transaction: ours still, or Fenced. It asks the token only, never the clock."""
     ours = connection.execute(
         sa.update(sources)
-        .where(sources.c.id == held.source_id, sources.c.lease_token == held.token)
+        .where(sources.c.id == lease.source_id, sources.c.lease_token == lease.token)
         .values(lease_owner=sources.c.lease_owner)
     )
     if ours.rowcount == 0:
         raise Fenced("the lease ran out and another syncer took the source over: nothing of this run was written")
 
 
-def close(connection: Connection, held: Claim, closing: Closing) -> None:
+def close(connection: Connection, lease: Lease, result: RunResult) -> None:
     """Close the run and release the lease; the last statements of the writing transaction."""
-    etag, body_digest, stored_with = closing.remember or (None, None, None)
+    etag, body_digest, stored_with = result.remember or (None, None, None)
     connection.execute(
         sa.update(runs)
-        .where(runs.c.id == held.run_id)
+        .where(runs.c.id == lease.run_id)
         .values(
-            outcome=closing.outcome,
-            observed_at=closing.observed_at,
-            finished_at=closing.finished_at,
-            http_status=closing.http_status,
-            listed=closing.listed,
-            rejected=closing.rejected,
-            withheld=closing.withheld,
-            body_digest=closing.body_digest,
-            error=closing.error,
-            **{kind.value: count for kind, count in closing.counts.items()},
+            outcome=result.outcome,
+            observed_at=result.observed_at,
+            finished_at=result.finished_at,
+            http_status=result.http_status,
+            listed=result.listed,
+            rejected=result.rejected,
+            withheld=result.withheld,
+            body_digest=result.body_digest,
+            error=result.error,
+            **{kind.value: count for kind, count in result.counts.items()},
         )
     )
-    look: dict[str, Any] = {
+    observed: dict[str, Any] = {
         "etag": etag,
         "body_digest": body_digest,
         "stored_with": stored_with,
-        "last_good_look_at": closing.observed_at,
+        "last_good_look_at": result.observed_at,
     }
     connection.execute(
         sa.update(sources)
-        .where(sources.c.id == held.source_id)
+        .where(sources.c.id == lease.source_id)
         .values(
-            lease_owner=None, lease_until=None, **(look if closing.is_look else {"etag": None, "body_digest": None})
+            lease_owner=None,
+            lease_until=None,
+            **(observed if result.is_observation else {"etag": None, "body_digest": None}),
         )
     )
 
 
-def close_failed(connection: Connection, held: Claim, failure: Failure, *, now: datetime) -> bool:
+def close_failed(connection: Connection, lease: Lease, failure: Failure, *, now: datetime) -> bool:
     """Close the run as failed if it is still open and release the lease if it is still ours; was it still open?"""
     connection.execute(  # the source first, as in a claim: the other way round the two would deadlock
         sa.update(sources)
-        .where(sources.c.id == held.source_id, sources.c.lease_token == held.token)
+        .where(sources.c.id == lease.source_id, sources.c.lease_token == lease.token)
         .values(lease_owner=None, lease_until=None)
     )
     closed = connection.execute(
         sa.update(runs)
-        .where(runs.c.id == held.run_id, runs.c.outcome == "running")
+        .where(runs.c.id == lease.run_id, runs.c.outcome == "running")
         .values(
             outcome="failed",
             finished_at=now,
@@ -225,7 +234,7 @@ def close_failed(connection: Connection, held: Claim, failure: Failure, *, now: 
     return closed.rowcount > 0
 
 
-def give_up(connection: Connection, owner: str, failure: Failure, *, now: datetime) -> None:
+def release_all(connection: Connection, owner: str, failure: Failure, *, now: datetime) -> None:
     """Close all open runs of `owner` as failed and take its leases away: a thread of it that goes on is then fenced."""
     given_up = connection.execute(
         sa.update(sources)
@@ -240,17 +249,17 @@ def give_up(connection: Connection, owner: str, failure: Failure, *, now: dateti
     )
 
 
-def closing(connection: Connection, run_id: int) -> Closing | None:
+def stored_result(connection: Connection, run_id: int) -> RunResult | None:
     """How a run was closed, as far as its row tells; None if no catalog was read, or a failover lost the very run."""
     run = connection.execute(sa.select(runs).where(runs.c.id == run_id)).first()
     if run is None or run.observed_at is None:
         return None
     same = ("outcome", "observed_at", "finished_at", "http_status", "listed", "rejected", "withheld", "body_digest")
     counts = {kind: getattr(run, kind.value) for kind in Kind}
-    return Closing(**{name: getattr(run, name) for name in (*same, "error")}, counts=counts)
+    return RunResult(**{name: getattr(run, name) for name in (*same, "error")}, counts=counts)
 
 
-def register(connection: Connection, origin: Origin, now: datetime) -> None:
+def register(connection: Connection, origin: SourceRecord, now: datetime) -> None:
     """The source's row, made at its first claim. Two first claims at once must not collide, hence ON CONFLICT."""
     if connection.execute(sa.select(sources.c.id).where(sources.c.name == origin.name)).first():
         return
@@ -284,9 +293,9 @@ def _last_observed_at(connection: Connection, source_id: int) -> datetime | None
     return connection.execute(query).scalar()
 
 
-def _last_credential(connection: Connection, source_id: int, look: datetime | None) -> str | None:
-    query = sa.select(runs.c.credential).where(runs.c.source_id == source_id, runs.c.observed_at == look)
-    return None if look is None else connection.execute(query).scalar()
+def _last_credential(connection: Connection, source_id: int, observed: datetime | None) -> str | None:
+    query = sa.select(runs.c.credential).where(runs.c.source_id == source_id, runs.c.observed_at == observed)
+    return None if observed is None else connection.execute(query).scalar()
 
 
 # -- what is known -----------------------------------------------------------------------------------------------------
@@ -314,38 +323,38 @@ def catalog(connection: Connection, source: int) -> Catalog:
     return Catalog(by_digest=by_digest, listed=unread.union(by_digest.values()), priced=priced, pending=pending)
 
 
-def known(connection: Connection, source: int, names: Iterable[str]) -> dict[str, Known]:
+def known(connection: Connection, source: int, names: Iterable[str]) -> dict[str, StoredModel]:
     """The whole last known state of each named model that the source ever listed."""
     query = sa.select(models).where(
         models.c.source_id == source, models.c.name.in_(sa.bindparam("names", expanding=True))
     )
-    found: dict[str, Known] = {}
+    found: dict[str, StoredModel] = {}
     for some in bulk.pieces(names):
         found.update((row.name, _known(row)) for row in connection.execute(query, {"names": some}))
     return found
 
 
-def _known(row: Any) -> Known:  # noqa: ANN401 - a row of models
-    return Known(
+def _known(row: Any) -> StoredModel:  # noqa: ANN401 - a row of models
+    return StoredModel(
         id=row.id,
         listing=Listing(
             name=row.name, extra=row.extra, digest=row.digest, **{field: getattr(row, field) for field in TRACKED}
         ),
         listed=row.removed_at is None,
         missing_since=row.missing_since,
-        missing_looks=row.missing_looks,
+        missing_count=row.missing_looks,
         last_seen_at=row.last_seen_at,
     )
 
 
-def looks(connection: Connection, source: int, last: datetime | None) -> Looks:
+def past_observations(connection: Connection, source: int, last: datetime | None) -> PastObservations:
     """What the source's earlier looks prove, `last` being the latest good one."""
     if last is None:
-        return Looks(last=None, absent=None)
+        return PastObservations(last=None, absent=None)
     good = sa.select(runs.c.id, runs.c.observed_at, runs.c.rejected).where(runs.c.source_id == source)
     latest = connection.execute(good.where(runs.c.observed_at == last)).one()
     if not latest.rejected:
-        return Looks(last=last, absent=last)
+        return PastObservations(last=last, absent=last)
     whole = good.where(runs.c.rejected == 0, runs.c.observed_at.is_not(None), runs.c.kind != "revert")
     before = connection.execute(whole.order_by(runs.c.observed_at.desc()).limit(1)).first()
     names = connection.execute(
@@ -354,7 +363,7 @@ def looks(connection: Connection, source: int, last: datetime | None) -> Looks:
         )
     ).scalars()
     doubtful = frozenset(names)
-    return Looks(
+    return PastObservations(
         last=last,
         absent=before.observed_at if before else None,
         doubtful=None if None in doubtful else frozenset(name for name in doubtful if name is not None),
@@ -363,19 +372,19 @@ def looks(connection: Connection, source: int, last: datetime | None) -> Looks:
 
 def findings_in_force(connection: Connection, source: int) -> tuple[Finding, ...]:
     """The open findings, and those settled ones that every look since has upheld."""
-    last_look = (
+    last_observation = (
         sa.select(sa.func.max(runs.c.id))
         .where(runs.c.source_id == source, runs.c.observed_at.is_not(None), runs.c.kind != "revert")
         .scalar_subquery()
     )
-    upheld = sa.and_(findings.c.state.in_(["approved", "rejected"]), findings.c.last_run_id >= last_look)
+    upheld = sa.and_(findings.c.state.in_(["approved", "rejected"]), findings.c.last_run_id >= last_observation)
     query = (
         sa.select(findings)
         .where(findings.c.source_id == source, sa.or_(findings.c.state == "open", upheld))
         .order_by(findings.c.id)
     )
     return tuple(
-        Finding(id=row.id, kind=Doubt(row.kind), evidence=row.evidence, opened_at=row.opened_at, state=row.state)
+        Finding(id=row.id, kind=FindingKind(row.kind), evidence=row.evidence, opened_at=row.opened_at, state=row.state)
         for row in connection.execute(query)
     )
 
@@ -398,12 +407,12 @@ def already_imported(connection: Connection, name: str, at: datetime, body_diges
     return connection.execute(query.limit(1)).first() is not None
 
 
-def stored_origin(connection: Connection, name: str) -> Origin | None:
+def stored_origin(connection: Connection, name: str) -> SourceRecord | None:
     """The source as it is stored, None if it is not known."""
     row = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
     if row is None:
         return None
-    return Origin(name=row.name, url=row.url, currency=row.currency, price_units=row.price_units)
+    return SourceRecord(name=row.name, url=row.url, currency=row.currency, price_units=row.price_units)
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -418,13 +427,13 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     is_latest: bool
 
 
-def origin_of_run(connection: Connection, run_id: int) -> Origin | None:
+def origin_of_run(connection: Connection, run_id: int) -> SourceRecord | None:
     """The source of a run as it is stored, None if there is no such run."""
     query = sa.select(sources).join(runs, runs.c.source_id == sources.c.id).where(runs.c.id == run_id)
     row = connection.execute(query).first()
     if row is None:
         return None
-    return Origin(name=row.name, url=row.url, currency=row.currency, price_units=row.price_units)
+    return SourceRecord(name=row.name, url=row.url, currency=row.currency, price_units=row.price_units)
 
 
 def written_by(connection: Connection, run_id: int) -> list[Written]:

@@ -13,16 +13,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.decide import Decision, Doubt, Finding, Mark
-from syncer.core.model import TRACKED, Change, Kind, Known, Listing, Rejected
+from syncer.core.decide import Decision, Finding, FindingKind, Mark
+from syncer.core.model import TRACKED, Change, Kind, Listing, Rejected, StoredModel
 from syncer.db import bulk, store
-from syncer.db.store import Claim, findings_in_force, insert_into
+from syncer.db.store import Lease, findings_in_force, insert_into
 from syncer.db.tables import changes, feed, findings, models, rejected_rows
 
 
-def write_changes(connection: Connection, held: Claim, believed: Sequence[Change], at: datetime) -> Counter[Kind]:
+def write_changes(connection: Connection, lease: Lease, believed: Sequence[Change], at: datetime) -> Counter[Kind]:
     """Bring `models` up to date and append to `changes`; how many of each kind."""
-    ids = _insert_models(connection, held, [change for change in believed if change.kind is Kind.ADDED], at)
+    ids = _insert_models(connection, lease, [change for change in believed if change.kind is Kind.ADDED], at)
     moved = (change for change in believed if change.kind not in {Kind.ADDED, Kind.REMOVED})
     bulk.update(
         connection,
@@ -39,12 +39,12 @@ def write_changes(connection: Connection, held: Claim, believed: Sequence[Change
     )
     if believed:
         first = next_feed_ids(connection, len(believed))
-        bulk.insert(connection, changes, _CHANGE, _history(believed, held, first, iter(ids), at))
+        bulk.insert(connection, changes, _CHANGE, _history(believed, lease, first, iter(ids), at))
     return Counter(change.kind for change in believed)
 
 
 def write_marks(
-    connection: Connection, known: Mapping[str, Known], marks: Mapping[str, Mark], refreshed: Iterable[Listing]
+    connection: Connection, known: Mapping[str, StoredModel], marks: Mapping[str, Mark], refreshed: Iterable[Listing]
 ) -> None:
     """What a look did not plainly show, and new bytes that say nothing new."""
     bulk.update(connection, models, _MARK, ((*_mark(mark), known[name].id) for name, mark in marks.items()))
@@ -56,20 +56,20 @@ def write_marks(
     )
 
 
-def write_rejected(connection: Connection, held: Claim, rejected: Sequence[Rejected]) -> None:
+def write_rejected(connection: Connection, lease: Lease, rejected: Sequence[Rejected]) -> None:
     """Keep each unreadable element once, with how often it was seen."""
     if not rejected:
         return
     seen = Counter(row.digest for row in rejected)
     rows = [
         {
-            "source_id": held.source_id,
+            "source_id": lease.source_id,
             "digest": row.digest,
             "name": row.name,
             "reason": row.reason,
             "raw": row.raw,
-            "first_run_id": held.run_id,
-            "last_run_id": held.run_id,
+            "first_run_id": lease.run_id,
+            "last_run_id": lease.run_id,
             "count": seen[row.digest],
         }
         for row in {row.digest: row for row in rejected}.values()
@@ -86,46 +86,48 @@ def write_rejected(connection: Connection, held: Claim, rejected: Sequence[Rejec
     connection.execute(upsert, rows)
 
 
-def write_findings(connection: Connection, held: Claim, decision: Decision) -> list[int]:
+def write_findings(connection: Connection, lease: Lease, decision: Decision) -> list[int]:
     """Open, uphold and settle findings as decided; the ids of the opened ones, in order."""
-    opened = [open_finding(connection, held, finding) for finding in decision.opened]
-    for finding_id in decision.upheld:
-        _set_finding(connection, finding_id, last_run_id=held.run_id)
+    opened = [open_finding(connection, lease, finding) for finding in decision.opened]
+    for finding_id in decision.still_open:
+        _set_finding(connection, finding_id, last_run_id=lease.run_id)
     for finding_id, state in decision.settled.items():
-        _set_finding(connection, finding_id, last_run_id=held.run_id, state=state, settled_run_id=held.run_id)
+        _set_finding(connection, finding_id, last_run_id=lease.run_id, state=state, settled_run_id=lease.run_id)
     for finding_id, evidence in decision.trimmed.items():
         _set_finding(connection, finding_id, evidence=evidence)
     return opened
 
 
-def open_finding(connection: Connection, held: Claim, finding: Finding) -> int:
+def open_finding(connection: Connection, lease: Lease, finding: Finding) -> int:
     """Store a new finding of this run; its id."""
     row = findings.insert().values(
-        source_id=held.source_id,
+        source_id=lease.source_id,
         kind=finding.kind.value,
-        opened_run_id=held.run_id,
+        opened_run_id=lease.run_id,
         opened_at=finding.opened_at,
         evidence=finding.evidence,
-        last_run_id=held.run_id,
+        last_run_id=lease.run_id,
         state=finding.state,
-        settled_run_id=None if finding.state == "open" else held.run_id,
+        settled_run_id=None if finding.state == "open" else lease.run_id,
     )
     finding_id: int = connection.execute(row.returning(findings.c.id)).scalar_one()
     return finding_id
 
 
-def take_back_no(connection: Connection, held: Claim, revert_id: int, names: Collection[str]) -> None:
+def take_back_no(connection: Connection, lease: Lease, revert_id: int, names: Collection[str]) -> None:
     """The no that a revert left speaks no longer for `names`; with the last of its models it is withdrawn."""
-    of_revert = sa.and_(findings.c.opened_run_id == revert_id, findings.c.kind == Doubt.REVERTED.value)
+    of_revert = sa.and_(findings.c.opened_run_id == revert_id, findings.c.kind == FindingKind.REVERTED.value)
     for finding in connection.execute(sa.select(findings).where(of_revert)).all():
         left = {name: withheld for name, withheld in finding.evidence.items() if name not in names}
         if left:
             _set_finding(connection, finding.id, evidence=left)
         else:
-            _set_finding(connection, finding.id, last_run_id=held.run_id, state="withdrawn", settled_run_id=held.run_id)
+            _set_finding(
+                connection, finding.id, last_run_id=lease.run_id, state="withdrawn", settled_run_id=lease.run_id
+            )
 
 
-def reject(connection: Connection, name: str, kinds: Collection[Doubt]) -> tuple[int, list[Finding]]:
+def reject(connection: Connection, name: str, kinds: Collection[FindingKind]) -> tuple[int, list[Finding]]:
     """A person's no to the open findings of a source: its id, and those findings. Waits for a sync that is writing."""
     source: int = store.lock(connection, name).id
     rejected = [
@@ -159,16 +161,16 @@ def _state(change: Change) -> tuple[Any, ...]:
 
 
 def _mark(mark: Mark) -> tuple[Any, ...]:
-    return (mark.missing_since, mark.missing_looks, mark.last_seen_at)
+    return (mark.missing_since, mark.missing_count, mark.last_seen_at)
 
 
-def _insert_models(connection: Connection, held: Claim, added: Sequence[Change], at: datetime) -> Sequence[int]:
+def _insert_models(connection: Connection, lease: Lease, added: Sequence[Change], at: datetime) -> Sequence[int]:
     """Insert the models of these changes; their ids, in order."""
     if not added:
         return ()
     ids = _model_ids(connection, len(added))
     rows = (
-        (model_id, held.source_id, change.listing.name, at, *_state(change), *_mark(Mark()))
+        (model_id, lease.source_id, change.listing.name, at, *_state(change), *_mark(Mark()))
         for model_id, change in zip(ids, added, strict=True)
     )
     bulk.insert(connection, models, _MODEL, rows)
@@ -194,14 +196,14 @@ def next_feed_ids(connection: Connection, count: int) -> int:
 
 
 def _history(
-    believed: Sequence[Change], held: Claim, first_id: int, new_ids: Iterator[int], at: datetime
+    believed: Sequence[Change], lease: Lease, first_id: int, new_ids: Iterator[int], at: datetime
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of `changes`, in feed order; `new_ids` are those of the models that were added, in the same order."""
     for feed_id, change in enumerate(believed, first_id):
         yield (
             feed_id,
-            held.source_id,
-            held.run_id,
+            lease.source_id,
+            lease.run_id,
             next(new_ids) if change.model_id is None else change.model_id,
             change.kind.value,
             at,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.decide import Doubt, sentence
+from syncer.core.decide import FindingKind, sentence
 from syncer.db.tables import findings, models, sources
 from syncer.history.resolve import source_id
 
@@ -24,7 +24,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     source: str
-    kind: Doubt
+    kind: FindingKind
     opened_at: datetime
     evidence: Mapping[str, Mapping[str, Any] | None]
     prices: Mapping[str, Decimal | None]
@@ -51,7 +51,7 @@ def held(connection: "Asked", *, source: str | None = None) -> list[Held]:
         Held(
             id=row.id,
             source=row.name,
-            kind=Doubt(row.kind),
+            kind=FindingKind(row.kind),
             opened_at=row.opened_at,
             evidence=row.evidence,
             prices=_prices(connection, row.source_id, list(row.evidence)),

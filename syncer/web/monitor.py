@@ -36,7 +36,7 @@ from syncer.core.model import Kind
 from syncer.db import engine as db
 from syncer.errors import DatabaseError, SyncerError, UsageError
 from syncer.history import watch
-from syncer.http_client import run_until
+from syncer.http_client import run_with_deadline
 from syncer.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Monitor:
             finally:
                 self._asking.release()
 
-        error, _ = run_until(ends_at, ask, lambda: None, name="syncer-monitor")
+        error, _ = run_with_deadline(ends_at, ask, lambda: None, name="syncer-monitor")
         if error is not None:
             raise error
         if not answers:

@@ -28,7 +28,7 @@ from syncer.db import engine as db
 from syncer.db import notices, store, writes
 from syncer.db.schema import metadata
 from syncer.errors import DatabaseError, Fenced, SourceBusy, SyncerError, UnknownSource, UsageError
-from syncer.importing import Recorded, import_look
+from syncer.importing import Recorded, import_observation
 from syncer.revert import revert_run
 from syncer.settings import SourceSettings
 from syncer.sync import sync_source
@@ -289,7 +289,7 @@ def test_imports_stay(database_url: str) -> None:
         def imported() -> list[object]:
             clock = START + timedelta(days=100)
             return [
-                import_look(engine, None, "old", one, trust=False, clock=lambda: clock, owner="test")
+                import_observation(engine, None, "old", one, trust=False, clock=lambda: clock, owner="test")
                 for one in recorded
             ]
 
@@ -321,12 +321,12 @@ def test_a_rename_that_is_refused(database_url: str, upstream: Upstream) -> None
             rename_source(story.engine, "shoop", "x", now=story.now)
         with pytest.raises(UsageError, match="'other' already"):
             rename_source(story.engine, "shop", "other", now=story.now)
-        held = claim(story.engine, "shop", story.now)
+        lease = acquire(story.engine, "shop", story.now)
         for ask in (lambda: rename_source(story.engine, "shop", "x", now=story.now), retire(story.engine, story.now)):
             with pytest.raises(SourceBusy, match="is being synced by test"):
                 ask()
         with db.writing(story.engine) as connection:
-            store.fence(connection, held)
+            store.check_fencing_token(connection, lease)
         assert rows(story.engine, "SELECT name FROM sources ORDER BY name") == [("other",), ("shop",)]
 
 
@@ -335,21 +335,21 @@ def retire(engine: Engine, now: datetime) -> Callable[[], object]:
     return lambda: retire_source(engine, "shop", now=now)
 
 
-def claim(engine: Engine, name: str, now: datetime) -> store.Claim:
+def acquire(engine: Engine, name: str, now: datetime) -> store.Lease:
     """A syncer takes the source for ten minutes."""
-    origin, lease = store.Origin(name=name, url="http://x.example"), timedelta(minutes=10)
+    origin, lease = store.SourceRecord(name=name, url="http://x.example"), timedelta(minutes=10)
     with db.writing(engine) as connection:
-        return store.claim(connection, origin, kind="sync", owner="test", now=now, lease=lease, key=None)
+        return store.acquire(connection, origin, kind="sync", owner="test", now=now, lease_for=lease, key=None)
 
 
 def test_a_late_syncer_is_fenced_off(database_url: str, upstream: Upstream) -> None:
     """Law 7: whoever held the source before a rename, past its lease, writes nothing after it."""
     with Story(database_url, upstream) as story:
         story.on("01-01", A="1")
-        held = claim(story.engine, "shop", instant("01-02"))
+        lease = acquire(story.engine, "shop", instant("01-02"))
         rename_source(story.engine, "shop", "store", now=instant("01-03"))
         with db.writing(story.engine) as connection, pytest.raises(Fenced):
-            store.fence(connection, held)
+            store.check_fencing_token(connection, lease)
 
 
 def test_a_rename_in_trouble(database_url: str, upstream: Upstream) -> None:
@@ -492,7 +492,7 @@ def test_a_copy_of_a_database_at_work(fresh: Fresh, upstream: Upstream, old: str
     """A lease does not travel: the run that was open is abandoned in the copy, and its source can be synced at once."""
     with opened(fresh(old)) as source, opened(fresh(new), ready=False) as target:
         look(source, upstream, START, A="1")
-        claim(source, "shop", LATER)
+        acquire(source, "shop", LATER)
         copy_database(source, target, now=LATER)
         assert rows(source, "SELECT outcome FROM runs ORDER BY id") == [("changed",), ("running",)]
         assert rows(target, "SELECT outcome FROM runs ORDER BY id") == [("changed",), ("abandoned",)]

@@ -15,7 +15,7 @@ from syncer.alerts.feed import read_feed
 from syncer.alerts.sample import sample
 from syncer.alerts.sinks import file
 from syncer.core.model import Kind
-from syncer.core.notices import Word
+from syncer.core.notices import NoticeKind
 from syncer.db import notices
 from syncer.db.engine import reading
 from tests.alerts.feeding import Target, round_at, subscription
@@ -78,7 +78,7 @@ def test_each_event_is_what_the_schema_says(
 def test_the_schema_is_one_and_names_every_kind() -> None:
     """The schema is a valid JSON Schema, and its types are the kinds of changes and of notices there are."""
     validator_for(SCHEMA).check_schema(SCHEMA)
-    kinds = [f"syncer.model.{kind.value}" for kind in Kind] + [f"syncer.source.{word.value}" for word in Word]
+    kinds = [f"syncer.model.{kind.value}" for kind in Kind] + [f"syncer.source.{word.value}" for word in NoticeKind]
     assert sorted(SCHEMA["properties"]["type"]["enum"]) == sorted(kinds)
 
 

@@ -81,11 +81,11 @@ def test_what_is_held_is_said_once_and_its_end_once(story: Story) -> None:
 
 def test_an_approval_settles(story: Story) -> None:
     """A person's yes is one `settled` with the state `approved`."""
-    from syncer.core.rules import Doubt
+    from syncer.core.rules import FindingKind
 
     gone = [model(f"m{number:02}") for number in range(40)]
     story.on("01-02", *gone, A="1", B="1").on("01-03", A="1", B="1")
-    story.again("01-04", approving=[Doubt.REMOVALS])
+    story.again("01-04", approving=[FindingKind.REMOVALS])
     with reading(story.engine) as connection:
         assert [one.data.get("state") for one in history.notices(connection)] == [None, "approved"]
 

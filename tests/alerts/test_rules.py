@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.alerts.rules import Item, Rule, Selection, Told, select
+from syncer.alerts.rules import Item, Notified, Rule, Selection, select
 from syncer.core.model import TRACKED, Kind
 from syncer.history.feed import ChangeRow
 from syncer.history.notices import NoticeRow
@@ -73,7 +73,7 @@ def notice(number: int, kind: str, source: str = "main", run_id: int | None = No
     )
 
 
-def told_prices(rule: Rule, rows: Sequence[Item], told: Mapping[int, Told] | None = None) -> list[str | None]:
+def told_prices(rule: Rule, rows: Sequence[Item], told: Mapping[int, Notified] | None = None) -> list[str | None]:
     """The prices of the changes that are told."""
     chosen = select(rule, rows, told or {}).chosen
     return [None if row.price is None else str(row.price) for row in chosen if isinstance(row, ChangeRow)]
@@ -264,24 +264,24 @@ def test_creeping_steps_are_told_when_they_add_up() -> None:
 def test_a_model_never_told_is_measured_from_its_price_at_the_consumers_first_position() -> None:
     """The old price of the first change seen is kept as the base, with no time of telling."""
     first = select(FIVE_PERCENT, moves("100", "104"), {})
-    assert first == Selection((), {7: Told(Decimal(100), None)})
-    second = select(FIVE_PERCENT, moves("104", "106", start=2), first.told)
-    assert second.told == {7: Told(Decimal(106), at(2))}
+    assert first == Selection((), {7: Notified(Decimal(100), None)})
+    second = select(FIVE_PERCENT, moves("104", "106", start=2), first.notified)
+    assert second.notified == {7: Notified(Decimal(106), at(2))}
 
 
 @pytest.mark.parametrize(
     ("kind", "entry"),
     [
-        ("added", Told(Decimal(100), at(1))),
-        ("relisted", Told(Decimal(100), at(1))),
-        ("repriced", Told(Decimal(100), at(1))),
-        ("removed", Told(Decimal(80), None)),
-        ("updated", Told(Decimal(80), None)),
+        ("added", Notified(Decimal(100), at(1))),
+        ("relisted", Notified(Decimal(100), at(1))),
+        ("repriced", Notified(Decimal(100), at(1))),
+        ("removed", Notified(Decimal(80), None)),
+        ("updated", Notified(Decimal(80), None)),
     ],
 )
-def test_a_told_change_that_states_a_price_is_remembered(kind: str, entry: Told) -> None:
+def test_a_told_change_that_states_a_price_is_remembered(kind: str, entry: Notified) -> None:
     """Telling that a model came, returned or moved tells its price; to go and other news leave the base alone."""
-    assert select(Rule(), [change(kind, "100", "80")], {}).told == {7: entry}
+    assert select(Rule(), [change(kind, "100", "80")], {}).notified == {7: entry}
 
 
 def test_other_news_of_a_model_does_not_hide_what_creeps() -> None:
@@ -298,9 +298,9 @@ def test_a_return_at_another_price_is_told_and_is_the_new_base() -> None:
 
 def test_only_entries_that_changed_are_handed_back() -> None:
     """Memory that stays as it was is not written again."""
-    told = {7: Told(Decimal(100), at(0)), 8: Told(Decimal(1), None)}
-    assert select(FIVE_PERCENT, moves("100", "102"), told).told == {}
-    assert select(Rule(), moves("100", "102"), told).told == {7: Told(Decimal(102), at(1))}
+    told = {7: Notified(Decimal(100), at(0)), 8: Notified(Decimal(1), None)}
+    assert select(FIVE_PERCENT, moves("100", "102"), told).notified == {}
+    assert select(Rule(), moves("100", "102"), told).notified == {7: Notified(Decimal(102), at(1))}
 
 
 @pytest.mark.parametrize(
@@ -315,10 +315,10 @@ def test_only_entries_that_changed_are_handed_back() -> None:
 )
 def test_what_a_filter_kept_back_counts_once_it_is_asked_for(first: Rule) -> None:
     """A filter moves no base: after the rule is widened, small moves add up from what was told before it."""
-    earlier = select(first, moves("100", "103"), {7: Told(Decimal(100), at(-9))})
+    earlier = select(first, moves("100", "103"), {7: Notified(Decimal(100), at(-9))})
     assert earlier == Selection((), {})
-    assert told_prices(FIVE_PERCENT, moves("103", "105", start=2), {7: Told(Decimal(100), at(-9))}) == ["105"]
-    assert select(first, moves("100", "103"), {}).told == {7: Told(Decimal(100), None)}
+    assert told_prices(FIVE_PERCENT, moves("103", "105", start=2), {7: Notified(Decimal(100), at(-9))}) == ["105"]
+    assert select(first, moves("100", "103"), {}).notified == {7: Notified(Decimal(100), None)}
 
 
 def test_a_model_whose_coming_was_not_asked_for_is_measured_from_its_first_price() -> None:
@@ -330,10 +330,10 @@ def test_a_model_whose_coming_was_not_asked_for_is_measured_from_its_first_price
 
 def test_what_came_back_to_the_told_price_is_nothing() -> None:
     """A move that was too small to tell and its way back are both silent; the memory stays."""
-    told = {7: Told(Decimal(100), at(0))}
+    told = {7: Notified(Decimal(100), at(0))}
     assert select(FIVE_PERCENT, moves("100", "104", "100"), told) == Selection((), {})
     widened = Rule(kinds=frozenset({"removed"}))
-    assert select(widened, moves("100", "104"), told).told == {}
+    assert select(widened, moves("100", "104"), told).notified == {}
     assert select(Rule(), moves("104", "100", start=2), told) == Selection((), {})
 
 
@@ -351,7 +351,7 @@ def test_each_model_has_its_own_memory() -> None:
 )
 def test_quiet_ends_at_its_very_moment(quiet: timedelta, is_told: bool) -> None:
     """Told at T, a move at T + quiet is told and one a microsecond before that is not."""
-    told = {7: Told(Decimal(100), at(0))}
+    told = {7: Notified(Decimal(100), at(0))}
     assert bool(select(Rule(quiet=quiet), moves("100", "200", start=2), told).chosen) is is_told
 
 
@@ -380,7 +380,7 @@ def test_quiet_silences_repricings_only() -> None:
 
 def test_a_base_that_was_never_told_silences_nothing() -> None:
     """Quiet counts from a telling, not from the first sight."""
-    assert told_prices(Rule(quiet=9 * HOUR), moves("100", "110"), {7: Told(Decimal(100), None)}) == ["110"]
+    assert told_prices(Rule(quiet=9 * HOUR), moves("100", "110"), {7: Notified(Decimal(100), None)}) == ["110"]
 
 
 # -- what is silent ----------------------------------------------------------------------------------------------------
@@ -389,23 +389,23 @@ def test_a_base_that_was_never_told_silences_nothing() -> None:
 def test_a_baseline_is_silent_and_is_the_base() -> None:
     """What a source listed in its first good run is no news, and small moves add up from it."""
     baseline = change("added", "100", changed_after=None)
-    assert select(FIVE_PERCENT, [baseline], {}) == Selection((), {7: Told(Decimal(100), None)})
+    assert select(FIVE_PERCENT, [baseline], {}) == Selection((), {7: Notified(Decimal(100), None)})
     assert told_prices(FIVE_PERCENT, [baseline, *moves("100", "104", "105", start=2)]) == ["105"]
 
 
 def test_an_import_is_silent_and_moves_the_base() -> None:
     """What an imported run brought is no news: neither its changes nor its notices; the next move counts from it."""
-    told = {7: Told(Decimal(100), at(-9))}
+    told = {7: Notified(Decimal(100), at(-9))}
     rows: list[Item] = [*moves("100", "200"), change("updated", "200", id=2), notice(3, "held", run_id=3)]
     silent = select(FIVE_PERCENT, rows, told, imported_runs=[1, 2, 3])
-    assert silent == Selection((), {7: Told(Decimal(200), at(-9))})
-    assert told_prices(FIVE_PERCENT, moves("200", "205", "210", start=4), silent.told) == ["210"]
+    assert silent == Selection((), {7: Notified(Decimal(200), at(-9))})
+    assert told_prices(FIVE_PERCENT, moves("200", "205", "210", start=4), silent.notified) == ["210"]
 
 
 def test_an_imported_removal_states_no_price() -> None:
     """A silent change that states no price leaves the base alone."""
     rows = [*moves("100", "103"), change("removed", "103", "103", id=2)]
-    assert select(FIVE_PERCENT, rows, {}, imported_runs=[2]).told == {7: Told(Decimal(100), None)}
+    assert select(FIVE_PERCENT, rows, {}, imported_runs=[2]).notified == {7: Notified(Decimal(100), None)}
 
 
 def test_a_consumer_that_starts_at_the_beginning_is_told_both() -> None:
@@ -465,11 +465,11 @@ def test_net_looks_at_each_model_apart_and_at_no_notice() -> None:
 
 def test_net_keeps_the_memory_as_it_was() -> None:
     """What was undone is not told, so that the told price stays; a first sight is kept as the base."""
-    assert select(NET, moves("100", "200", "100"), {7: Told(Decimal(90), at(0))}).told == {}
-    assert select(NET, moves("100", "200", "100"), {}).told == {7: Told(Decimal(100), None)}
+    assert select(NET, moves("100", "200", "100"), {7: Notified(Decimal(90), at(0))}).notified == {}
+    assert select(NET, moves("100", "200", "100"), {}).notified == {7: Notified(Decimal(100), None)}
     up = Rule(net=True, direction="up", min_percent=Decimal(5))
     undone = select(up, moves("100", "50", "100"), {})
-    assert told_prices(up, moves("100", "101", start=3), undone.told) == []
+    assert told_prices(up, moves("100", "101", start=3), undone.notified) == []
 
 
 def test_net_begins_with_the_first_news() -> None:
@@ -618,12 +618,12 @@ def test_it_does_not_matter_where_a_feed_is_cut(
     items = with_notices(rows, troubles)
     whole = select(rule, items, {}, imported_runs=imported)
     chosen: tuple[Item, ...] = ()
-    told: dict[int, Told] = {}
+    told: dict[int, Notified] = {}
     failing: frozenset[str] = frozenset()
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(items)], strict=True):
         part = select(rule, items[begin:end], told, imported_runs=imported, failing=failing)
-        chosen, told, failing = chosen + part.chosen, told | dict(part.told), part.failing
-    assert (chosen, told, failing) == (whole.chosen, whole.told, whole.failing)
+        chosen, told, failing = chosen + part.chosen, told | dict(part.notified), part.failing
+    assert (chosen, told, failing) == (whole.chosen, whole.notified, whole.failing)
 
 
 @given(
@@ -633,10 +633,10 @@ def test_it_does_not_matter_where_a_feed_is_cut(
 def test_no_move_beyond_the_threshold_is_ever_lost(percent: Decimal, steps: list[tuple[int, str, str | None]]) -> None:
     """After each item a model's price is within the threshold of what was told: the item that brought it there was."""
     rule = Rule(min_percent=percent)
-    told: dict[int, Told] = {}
+    told: dict[int, Notified] = {}
     for row in feed_of(steps)[0]:
         selection = select(rule, [row], told)
-        told |= selection.told
+        told |= selection.notified
         last = told[row.model_id].price
         assert not is_far(last, row.price, percent) or row.changed_after is None
         assert (last == row.price) or not selection.chosen
@@ -649,11 +649,11 @@ def test_no_rise_or_fall_that_was_asked_for_is_ever_lost(
     """With a direction, a price is never a threshold beyond the farthest one since the last told, the other way."""
     rule = Rule(direction=direction, min_percent=Decimal(5), kinds=frozenset({"repriced"}))
     farthest = min if direction == "up" else max
-    told: dict[int, Told] = {}
+    told: dict[int, Notified] = {}
     since: dict[int, list[Decimal | None]] = {}
     for row in feed_of(steps)[0]:
         selection = select(rule, [row], told)
-        told |= selection.told
+        told |= selection.notified
         prices = since.setdefault(row.model_id, [])
         if selection.chosen:
             prices.clear()
@@ -680,10 +680,10 @@ def test_the_memory_is_what_a_naive_simulation_says(rule: Rule, steps: list[tupl
     selection = select(rule, rows, {}, imported_runs=imported)
     expected = {model: naive(rule, [row for row in rows if row.model_id == model], imported) for model in (1, 2, 3)}
     assert {row.id for row in selection.chosen} == {number for heard, _ in expected.values() for number in heard}
-    assert dict(selection.told) == {model: entry for model, (_, entry) in expected.items() if entry is not None}
+    assert dict(selection.notified) == {model: entry for model, (_, entry) in expected.items() if entry is not None}
 
 
-def naive(rule: Rule, rows: Sequence[ChangeRow], imported: Sequence[int]) -> tuple[list[int], Told | None]:
+def naive(rule: Rule, rows: Sequence[ChangeRow], imported: Sequence[int]) -> tuple[list[int], Notified | None]:
     """The ids of one model's told changes and what is remembered in the end, the slow and plain way."""
     heard: list[int] = []
     base: str | Decimal | None = "nothing yet"
@@ -704,7 +704,7 @@ def naive(rule: Rule, rows: Sequence[ChangeRow], imported: Sequence[int]) -> tup
         heard.append(row.id)
         if row.kind not in {"removed", "updated"}:
             base, last = row.price, row.observed_at
-    return heard, None if isinstance(base, str) else Told(base, last)
+    return heard, None if isinstance(base, str) else Notified(base, last)
 
 
 def is_far(old: Decimal | None, new: Decimal | None, percent: Decimal) -> bool:

@@ -70,7 +70,7 @@ def _daemon() -> Iterator[tuple[Callable[[int], None], Callable[[], Figure]]]:
             present[0] = START + HOUR * hour
             upstream.serve([model(f"maker/model-{number}", 1 + _price(number, hour)) for number in range(MODELS)])
             upstream.requests.clear()
-            daemon.beat()
+            daemon.run_due()
             daemon.each_minute()
             _wait(lambda: daemon.busy == 0)
 

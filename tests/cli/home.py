@@ -123,10 +123,10 @@ class Home:
 
     def take(self, source: str) -> None:
         """Another syncer, other:1, takes this source's lease for a minute."""
-        origin, minute = store.Origin(name=source, url=self.upstream.url), timedelta(minutes=1)
+        origin, minute = store.SourceRecord(name=source, url=self.upstream.url), timedelta(minutes=1)
         with self.engine() as engine, db.writing(engine) as connection:
             now = datetime.now(UTC)
-            store.claim(connection, origin, kind="sync", owner="other:1", now=now, lease=minute, key=None)
+            store.acquire(connection, origin, kind="sync", owner="other:1", now=now, lease_for=minute, key=None)
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query, in plain SQL."""

@@ -24,7 +24,7 @@ from syncer import exports, history
 from syncer.db import engine as db
 from syncer.db.tables import changes, feed, models, runs, sources
 from syncer.errors import UsageError
-from syncer.importing import Recorded, import_look
+from syncer.importing import Recorded, import_observation
 from tests.cli.home import Home
 from tests.cli.test_process import wait_for
 from tests.upstream import Upstream, catalog_body, model
@@ -36,7 +36,7 @@ def look(home: Home, at: datetime, *rows: dict[str, Any], name: str = "shop") ->
     """One look at these models, of that time."""
     recorded = Recorded(line=1, observed_at=at, body=catalog_body(list(rows)))
     with home.engine() as engine:
-        import_look(engine, None, name, recorded, trust=False, clock=lambda: at, owner="test")
+        import_observation(engine, None, name, recorded, trust=False, clock=lambda: at, owner="test")
 
 
 def live(home: Home, first: datetime, count: int, name: str = "shop") -> None:

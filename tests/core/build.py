@@ -1,13 +1,13 @@
-"""Small values to decide about: what is known, what a response says, and what the two make `Seen`."""
+"""Small values to decide about: what is known, what a response says, and what the two make `DecisionInput`."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from syncer.core.decide import Finding, Seen
-from syncer.core.model import TRACKED, Known, Listing, Rejected, Snapshot
-from syncer.core.observation import Looks
+from syncer.core.decide import DecisionInput, Finding
+from syncer.core.model import TRACKED, Listing, Rejected, Snapshot, StoredModel
+from syncer.core.observation import PastObservations
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 """The time of the look at hand."""
@@ -28,13 +28,13 @@ def listing(name: str, price: object = 1, **fields: Any) -> Listing:
     return Listing(name=name, price=kept, **{"fields": keys, "raw": raw, "digest": raw.encode(), **fields})
 
 
-def known(name: str, price: object = 1, **more: Any) -> Known:
-    """A believed model; `more` are marks of Known, and tracked fields."""
-    marks = {key: more.pop(key) for key in ("listed", "missing_since", "missing_looks", "last_seen_at") if key in more}
-    return Known(id=abs(hash(name)), listing=listing(name, price, **more), **marks)
+def known(name: str, price: object = 1, **more: Any) -> StoredModel:
+    """A believed model; `more` are marks of StoredModel, and tracked fields."""
+    marks = {key: more.pop(key) for key in ("listed", "missing_since", "missing_count", "last_seen_at") if key in more}
+    return StoredModel(id=abs(hash(name)), listing=listing(name, price, **more), **marks)
 
 
-def many(count: int, price: object = 1, *, start: int = 0) -> list[Known]:
+def many(count: int, price: object = 1, *, start: int = 0) -> list[StoredModel]:
     """Models m00, m01, ... of one price."""
     return [known(f"m{number:02}", price) for number in range(start, start + count)]
 
@@ -45,10 +45,13 @@ def rejected(name: str | None) -> Rejected:
 
 
 def response(
-    *listings: Listing | Known, same: Iterable[Known] = (), unread: Iterable[str | None] = (), at: datetime = NOW
+    *listings: Listing | StoredModel,
+    same: Iterable[StoredModel] = (),
+    unread: Iterable[str | None] = (),
+    at: datetime = NOW,
 ) -> Snapshot:
-    """A response that lists these; a Known stands for its listing in new bytes, `same` for the stored bytes."""
-    rows = [row.listing if isinstance(row, Known) else row for row in listings]
+    """A response that lists these; a StoredModel stands for its listing in new bytes, `same` for the stored bytes."""
+    rows = [row.listing if isinstance(row, StoredModel) else row for row in listings]
     return Snapshot(
         observed_at=at,
         listings={row.name: row for row in rows},
@@ -59,22 +62,22 @@ def response(
 
 
 def seen(
-    models: Iterable[Known],
+    models: Iterable[StoredModel],
     snapshot: Snapshot,
     *,
     findings: Iterable[Finding] = (),
     new_credential: bool = False,
-    looks: Looks | None = None,
-) -> Seen:
+    past: PastObservations | None = None,
+) -> DecisionInput:
     """All that a decision rests on, after a whole look at LAST."""
-    by_name: Mapping[str, Known] = {model.listing.name: model for model in models}
+    by_name: Mapping[str, StoredModel] = {model.listing.name: model for model in models}
     listed = frozenset(name for name, model in by_name.items() if model.listed)
-    return Seen(
+    return DecisionInput(
         snapshot=snapshot,
         known=by_name,
         listed=listed,
         priced=sum((by_name[name].listing.price or 0) > 0 for name in listed),
-        looks=looks or Looks(last=LAST, absent=LAST),
+        past=past or PastObservations(last=LAST, absent=LAST),
         findings=tuple(findings),
         new_credential=new_credential,
     )

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from syncer.core import decide
-from syncer.core.decide import ABOUT_REMOVALS, EVERYTHING, Decision, Doubt, Finding, Mark, Policy
-from syncer.core.model import TRACKED, Kind, Known, Listing
-from syncer.core.observation import Looks
+from syncer.core.decide import ABOUT_REMOVALS, EVERYTHING, Decision, Finding, FindingKind, Mark, Policy
+from syncer.core.model import TRACKED, Kind, Listing, StoredModel
+from syncer.core.observation import PastObservations
 from syncer.core.rules import unit_factor
 from tests.core.build import LAST, NOW, ago, known, listing, many, response, seen
 
@@ -20,7 +20,7 @@ OPENED = ago(days=1)
 BEFORE_OPENED = ago(days=2)
 
 
-def finding(kind: Doubt, evidence: dict[str, Any], state: str = "open") -> Finding:
+def finding(kind: FindingKind, evidence: dict[str, Any], state: str = "open") -> Finding:
     """A finding that an earlier look opened."""
     return Finding(id=7, kind=kind, evidence=evidence, opened_at=OPENED, state=state)
 
@@ -30,14 +30,14 @@ def price(value: object) -> dict[str, Decimal | None]:
     return {"price": None if value is None else Decimal(str(value))}
 
 
-def held(name: str, believed: object = 1, **more: Any) -> Known:
+def held(name: str, believed: object = 1, **more: Any) -> StoredModel:
     """A model in a finding: the look before OPENED was the last to show what is believed."""
     return known(name, believed, **{"last_seen_at": BEFORE_OPENED, **more})
 
 
-def missing(name: str, believed: object = 1, *, since: datetime = OPENED, looks: int = 1) -> Known:
+def missing(name: str, believed: object = 1, *, since: datetime = OPENED, looks: int = 1) -> StoredModel:
     """A model that earlier looks missed."""
-    return known(name, believed, missing_since=since, missing_looks=looks, last_seen_at=since - timedelta(hours=1))
+    return known(name, believed, missing_since=since, missing_count=looks, last_seen_at=since - timedelta(hours=1))
 
 
 def moved(decision: Decision) -> dict[str, Kind]:
@@ -45,15 +45,15 @@ def moved(decision: Decision) -> dict[str, Kind]:
     return {change.listing.name: change.kind for change in decision.believed}
 
 
-def doubted(decision: Decision) -> dict[Doubt, set[str]]:
+def doubted(decision: Decision) -> dict[FindingKind, set[str]]:
     """What this look found doubtful, by kind."""
-    kinds: dict[Doubt, set[str]] = {}
+    kinds: dict[FindingKind, set[str]] = {}
     for opened in decision.opened:
         kinds.setdefault(opened.kind, set()).update(opened.evidence)
     return kinds
 
 
-def names(models: Iterable[Known]) -> set[str]:
+def names(models: Iterable[StoredModel]) -> set[str]:
     """Their names."""
     return {model.listing.name for model in models}
 
@@ -98,7 +98,7 @@ def test_removal_limit(count: int, total: int, *, withheld: bool) -> None:
     """More than 10 and more than 10 %, or more than half of at least 4, or an empty list, are withheld and hold."""
     decision = lose(count, total, AT_ONCE)
     assert (decision.outcome == "held") is withheld
-    assert doubted(decision) == ({Doubt.REMOVALS: names(many(count))} if withheld else {})
+    assert doubted(decision) == ({FindingKind.REMOVALS: names(many(count))} if withheld else {})
     assert moved(decision) == ({} if withheld else dict.fromkeys(names(many(count)), Kind.REMOVED))
 
 
@@ -124,17 +124,17 @@ def test_everything_else_of_a_held_run_applies() -> None:
 def test_limits_count_only_models_in_no_finding() -> None:
     """Ten that go while 58 others are held are ten; eleven are a new finding of their own."""
     catalog = [missing(f"m{number:02}") for number in range(58)] + many(70, start=58)
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(catalog[:58])))
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(catalog[:58])))
     ten = decide.decide(seen(catalog, response(same=catalog[68:]), findings=[before]), POLICY)
-    assert (ten.upheld, doubted(ten)) == ((7,), {})
+    assert (ten.still_open, doubted(ten)) == ((7,), {})
     eleven = decide.decide(seen(catalog, response(same=catalog[69:]), findings=[before]), POLICY)
-    assert (eleven.upheld, doubted(eleven)) == ((7,), {Doubt.REMOVALS: names(catalog[58:69])})
+    assert (eleven.still_open, doubted(eleven)) == ((7,), {FindingKind.REMOVALS: names(catalog[58:69])})
 
 
 # -- removals: confirmation --------------------------------------------------------------------------------------------
 
 
-def absent(model: Known, policy: Policy = POLICY, *, new_credential: bool = False) -> Decision:
+def absent(model: StoredModel, policy: Policy = POLICY, *, new_credential: bool = False) -> Decision:
     """A look that misses one model of ten."""
     rest = many(9)
     return decide.decide(seen([*rest, model], response(same=rest), new_credential=new_credential), policy)
@@ -144,7 +144,7 @@ def test_one_look_confirms_no_removal() -> None:
     """The first miss only marks the model; the view shows it, and the next look must be read."""
     decision = absent(known("m"))
     assert moved(decision) == {}
-    assert decision.marks == {"m": Mark(missing_since=NOW, missing_looks=1, last_seen_at=LAST)}
+    assert decision.marks == {"m": Mark(missing_since=NOW, missing_count=1, last_seen_at=LAST)}
     assert (decision.outcome, decision.pending) == ("unchanged", True)
 
 
@@ -190,7 +190,7 @@ def test_a_look_that_proves_no_absence_neither_counts_nor_resets() -> None:
     model, rest = missing("m", looks=1), many(9)
     decision = decide.decide(seen([model, *rest], response(same=rest, unread=[None])), AT_ONCE)
     assert moved(decision) == {}
-    assert decision.marks["m"] == Mark(missing_since=OPENED, missing_looks=1, last_seen_at=model.last_seen_at)
+    assert decision.marks["m"] == Mark(missing_since=OPENED, missing_count=1, last_seen_at=model.last_seen_at)
 
 
 def test_a_look_that_holds_a_missing_model_unreadably_resets() -> None:
@@ -211,7 +211,7 @@ def test_a_look_that_holds_a_missing_model_unreadably_resets() -> None:
     ],
     ids=["the same key", "another key", "another key each time, second look", "then the same key"],
 )
-def test_another_key_confirms_no_absence_by_itself(model: Known, *, new_credential: bool, removed: bool) -> None:
+def test_another_key_confirms_no_absence_by_itself(model: StoredModel, *, new_credential: bool, removed: bool) -> None:
     """Where one look is enough, the first under another key is not, but any second one is (tokens change daily)."""
     assert ("m" in moved(absent(model, AT_ONCE, new_credential=new_credential))) is removed
 
@@ -227,15 +227,15 @@ def test_another_key_adds_no_look_to_two() -> None:
 def test_a_model_in_a_finding_is_never_confirmed() -> None:
     """No other rule speaks for a model in an open finding: its absence is not confirmed, however long it lasts."""
     gone, rest = [missing(f"m{number:02}", looks=99) for number in range(6)], many(4, start=6)
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
     decision = decide.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
-    assert (moved(decision), decision.outcome, decision.upheld, decision.doubts) == ({}, "held", (7,), ())
+    assert (moved(decision), decision.outcome, decision.still_open, decision.doubts) == ({}, "held", (7,), ())
 
 
 def test_taken_back_removals_leave_no_change() -> None:
     """A finding that upstream takes back is withdrawn, and leaves no change rows."""
     gone = [missing(f"m{number:02}") for number in range(6)]
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
     decision = decide.decide(seen(gone, response(same=gone), findings=[before]), POLICY)
     assert (decision.settled, decision.believed, decision.outcome) == ({7: "withdrawn"}, (), "unchanged")
 
@@ -243,9 +243,9 @@ def test_taken_back_removals_leave_no_change() -> None:
 def test_approved_removals_are_effective_since_their_first_miss() -> None:
     """Approval believes the absence since the look that first showed it; what is back by then stays."""
     gone, rest = [missing(f"m{number:02}") for number in range(6)], many(4, start=6)
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
     snapshot = response(same=[gone[0], *rest])
-    decision = decide.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, {Doubt.REMOVALS})
+    decision = decide.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, {FindingKind.REMOVALS})
     assert moved(decision) == dict.fromkeys(names(gone[1:]), Kind.REMOVED)
     assert {change.effective_at for change in decision.believed} == {OPENED}
     assert (decision.settled, decision.outcome) == ({7: "approved"}, "changed")
@@ -254,37 +254,37 @@ def test_approved_removals_are_effective_since_their_first_miss() -> None:
 def test_approval_is_a_ceiling_for_removals() -> None:
     """What went missing only after the finding was shown is not removed by its approval."""
     gone, rest = [missing(f"m{number:02}") for number in range(6)], many(4, start=6)
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
     decision = decide.decide(seen([*gone, *rest], response(same=rest[1:]), findings=[before]), POLICY, EVERYTHING)
     assert "m06" not in moved(decision)
-    assert decision.marks["m06"].missing_looks == 1
+    assert decision.marks["m06"].missing_count == 1
 
 
 def test_approval_of_an_absence_that_this_look_cannot_prove_waits() -> None:
     """Law 3: under a row without a readable name, even an approved removal stays held, since its first look."""
     gone, rest = [missing(f"m{number:02}") for number in range(6)], many(14, start=6)
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)))
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
     snapshot = response(same=rest, unread=[None])
     decision = decide.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, EVERYTHING)
     assert moved(decision) == {}
-    assert [(opened.kind, opened.opened_at) for opened in decision.opened] == [(Doubt.REMOVALS, OPENED)]
+    assert [(opened.kind, opened.opened_at) for opened in decision.opened] == [(FindingKind.REMOVALS, OPENED)]
 
 
 def test_rejected_removals_stay_quiet_and_listed() -> None:
     """After a no the models stay listed and nobody is asked, while upstream goes on leaving them out."""
     gone, rest = [missing(f"m{number:02}", looks=9) for number in range(6)], many(4, start=6)
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)), "rejected")
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)), "rejected")
     decision = decide.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
-    assert (moved(decision), decision.outcome, decision.upheld, decision.pending) == ({}, "unchanged", (7,), True)
+    assert (moved(decision), decision.outcome, decision.still_open, decision.pending) == ({}, "unchanged", (7,), True)
 
 
 def test_a_rejection_lapses_model_by_model() -> None:
     """A model that came back is let go of a rejected finding: the next time it goes, it is asked about anew."""
     gone, rest = [missing(f"m{number:02}", looks=9) for number in range(6)], many(4, start=6)
-    before = finding(Doubt.REMOVALS, dict.fromkeys(names(gone)), "rejected")
+    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)), "rejected")
     decision = decide.decide(seen([*gone, *rest], response(same=[gone[0], *rest]), findings=[before]), POLICY)
     assert decision.trimmed == {7: dict.fromkeys(names(gone[1:]))}
-    back = finding(Doubt.REMOVALS, dict.fromkeys(names(gone[1:])), "rejected")
+    back = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone[1:])), "rejected")
     again = decide.decide(seen([known("m00"), *gone[1:], *rest], response(same=rest), findings=[back]), AT_ONCE)
     assert moved(again) == {"m00": Kind.REMOVED}
 
@@ -295,11 +295,11 @@ NEEDED = Policy(required=("needed",))
 
 
 @pytest.mark.parametrize("before", [[known("needed")], []], ids=["known", "never seen"])
-def test_a_required_model_must_be_present(before: list[Known]) -> None:
+def test_a_required_model_must_be_present(before: list[StoredModel]) -> None:
     """A required name that a response lacks holds the run at once, whether it was ever listed or not."""
     rest = many(9)
     decision = decide.decide(seen([*before, *rest], response(same=rest)), NEEDED)
-    assert (decision.outcome, doubted(decision)) == ("held", {Doubt.REQUIRED: {"needed"}})
+    assert (decision.outcome, doubted(decision)) == ("held", {FindingKind.REQUIRED: {"needed"}})
     assert decision.reasons == ("required and missing: needed",)
 
 
@@ -315,7 +315,7 @@ def test_an_unreadable_required_model_is_present() -> None:
 def test_a_required_model_is_removed_by_approval_only() -> None:
     """It stays listed however long it is missing; an approval removes it, and then nobody is asked again."""
     model, rest = missing("needed", looks=9), many(9)
-    before = finding(Doubt.REQUIRED, {"needed": None})
+    before = finding(FindingKind.REQUIRED, {"needed": None})
     waiting = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED)
     assert (moved(waiting), waiting.outcome) == ({}, "held")
     approved = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED, ABOUT_REMOVALS)
@@ -327,18 +327,18 @@ def test_a_required_model_is_removed_by_approval_only() -> None:
 def test_a_yes_to_a_model_that_was_never_there_is_not_asked_again() -> None:
     """Approving the absence of a name that was never listed settles it, in that look and in the next ones."""
     rest = many(9)
-    before = finding(Doubt.REQUIRED, {"needed": None})
+    before = finding(FindingKind.REQUIRED, {"needed": None})
     now = decide.decide(seen(rest, response(same=rest), findings=[before]), NEEDED, EVERYTHING)
     assert (now.outcome, now.settled, now.opened) == ("unchanged", {7: "approved"}, ())
-    settled = finding(Doubt.REQUIRED, {"needed": None}, "approved")
+    settled = finding(FindingKind.REQUIRED, {"needed": None}, "approved")
     then = decide.decide(seen(rest, response(same=rest), findings=[settled]), NEEDED)
-    assert (then.outcome, then.upheld) == ("unchanged", (7,))
+    assert (then.outcome, then.still_open) == ("unchanged", (7,))
 
 
 def test_a_name_that_is_required_no_more_is_judged_like_any_other() -> None:
     """Taking a name out of the setting withdraws its finding; its absence is then confirmed by the common rule."""
     model, rest = missing("needed", looks=1), many(9)
-    before = finding(Doubt.REQUIRED, {"needed": None})
+    before = finding(FindingKind.REQUIRED, {"needed": None})
     decision = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), POLICY)
     assert (decision.settled, moved(decision)) == ({7: "withdrawn"}, {"needed": Kind.REMOVED})
 
@@ -346,7 +346,7 @@ def test_a_name_that_is_required_no_more_is_judged_like_any_other() -> None:
 # -- units -------------------------------------------------------------------------------------------------------------
 
 
-def reprice(models: Iterable[Known], factor: object) -> list[Listing]:
+def reprice(models: Iterable[StoredModel], factor: object) -> list[Listing]:
     """The listings of these models with each price moved by one factor."""
     return [listing(model.listing.name, (model.listing.price or Decimal(0)) * Decimal(str(factor))) for model in models]
 
@@ -359,7 +359,7 @@ def test_a_unit_mistake_is_one_finding(factor: object) -> None:
     """Five models moved by one power of ten, 60, 3600, 1024 or an inverse are withheld together, as one question."""
     catalog = many(5, "0.6")
     decision = decide.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
-    assert (moved(decision), doubted(decision)) == ({}, {Doubt.UNIT_CHANGE: names(catalog)})
+    assert (moved(decision), doubted(decision)) == ({}, {FindingKind.UNIT_CHANGE: names(catalog)})
     assert len(decision.reasons) == 1
 
 
@@ -388,7 +388,7 @@ def test_a_unit_mistake_takes_five_and_the_majority(alike: int, otherwise: int, 
     """At least 5 models, and more than half of those repriced; the others are ordinary repricings."""
     by_ten, by_two = many(alike), many(otherwise, start=alike)
     decision = decide.decide(seen([*by_ten, *by_two], response(*reprice(by_ten, 10), *reprice(by_two, 2))), POLICY)
-    assert doubted(decision) == ({Doubt.UNIT_CHANGE: names(by_ten)} if withheld else {})
+    assert doubted(decision) == ({FindingKind.UNIT_CHANGE: names(by_ten)} if withheld else {})
     assert moved(decision).keys() == names(by_two) | (set() if withheld else names(by_ten))
 
 
@@ -419,14 +419,14 @@ def test_a_withheld_price_keeps_the_whole_listing() -> None:
     assert decision.marks == dict.fromkeys(names(catalog), Mark(last_seen_at=LAST))
 
 
-UNIT = finding(Doubt.UNIT_CHANGE, {f"m{number:02}": price(1000) for number in range(5)})
+UNIT = finding(FindingKind.UNIT_CHANGE, {f"m{number:02}": price(1000) for number in range(5)})
 FIVE = [held(f"m{number:02}") for number in range(5)]
 
 
 def test_an_open_unit_change_waits_for_an_answer() -> None:
     """Without an answer the finding stays, and no look makes a second one of it."""
     decision = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[UNIT]), POLICY)
-    assert (decision.believed, decision.upheld, decision.opened, decision.outcome) == ((), (7,), (), "held")
+    assert (decision.believed, decision.still_open, decision.opened, decision.outcome) == ((), (7,), (), "held")
     assert decision.marks["m00"] == Mark(last_seen_at=BEFORE_OPENED)
 
 
@@ -467,14 +467,14 @@ def test_a_taken_back_price_leaves_no_change() -> None:
         seen(FIVE, response(*FIVE[:2], *reprice(FIVE[2:], 1000)), findings=[UNIT]),
         POLICY,
     )
-    assert (some.believed, some.withheld, some.upheld) == ((), 3, (7,))
+    assert (some.believed, some.withheld, some.still_open) == ((), 3, (7,))
     none = decide.decide(seen(FIVE, response(same=FIVE), findings=[UNIT]), POLICY)
     assert (none.believed, none.settled, none.outcome) == ((), {7: "withdrawn"}, "unchanged")
 
 
 def test_a_held_model_that_goes_missing_stays_while_others_uphold_its_finding() -> None:
     """No removal rule speaks for a model of an open finding; when the rest is settled its absence is judged."""
-    gone = held("m00", missing_since=ago(hours=20), missing_looks=9)
+    gone = held("m00", missing_since=ago(hours=20), missing_count=9)
     catalog = [gone, *FIVE[1:], *many(9, start=50)]
     others = many(9, start=50)
     waiting = decide.decide(seen(catalog, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY)
@@ -495,14 +495,14 @@ def test_a_finding_of_which_nothing_is_listed_any_more_is_withdrawn() -> None:
     others = many(20, start=50)
     decision = decide.decide(seen([*FIVE, *others], response(same=others), findings=[UNIT]), POLICY)
     assert decision.settled == {7: "withdrawn"}
-    assert decision.marks["m00"].missing_looks == 1
+    assert decision.marks["m00"].missing_count == 1
 
 
 def test_rejected_prices_stay_quiet_while_upstream_repeats_them() -> None:
     """After a no the old prices stand without a question; another price is judged on its own merits."""
-    no = finding(Doubt.UNIT_CHANGE, dict(UNIT.evidence), "rejected")
+    no = finding(FindingKind.UNIT_CHANGE, dict(UNIT.evidence), "rejected")
     same = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[no]), POLICY)
-    assert (same.believed, same.outcome, same.upheld, same.trimmed) == ((), "unchanged", (7,), {})
+    assert (same.believed, same.outcome, same.still_open, same.trimmed) == ((), "unchanged", (7,), {})
     now = [listing("m00", 2), *reprice(FIVE[1:], 1000)]
     other = decide.decide(seen(FIVE, response(*now), findings=[no]), POLICY)
     assert moved(other) == {"m00": Kind.REPRICED}
@@ -511,9 +511,9 @@ def test_rejected_prices_stay_quiet_while_upstream_repeats_them() -> None:
 
 def test_a_rejected_price_of_a_vanished_model_lapses() -> None:
     """A no to a price does not keep a model that upstream no longer lists at all."""
-    no, rest = finding(Doubt.IMPLAUSIBLE_PRICE, {"m": price(1000)}, "rejected"), many(9)
+    no, rest = finding(FindingKind.IMPLAUSIBLE_PRICE, {"m": price(1000)}, "rejected"), many(9)
     decision = decide.decide(seen([missing("m", looks=1), *rest], response(same=rest), findings=[no]), POLICY)
-    assert (moved(decision), decision.upheld) == ({"m": Kind.REMOVED}, ())
+    assert (moved(decision), decision.still_open) == ({"m": Kind.REMOVED}, ())
 
 
 # -- one implausible price ---------------------------------------------------------------------------------------------
@@ -537,7 +537,7 @@ def test_a_rejected_price_of_a_vanished_model_lapses() -> None:
 def test_the_limit_of_one_step(old: object, new: object, *, withheld: bool) -> None:
     """Beyond a factor of 100, up or down, one price waits; from or to 0, unknown or a negative it passes."""
     decision = decide.decide(seen([known("m", old)], response(listing("m", new))), POLICY)
-    assert doubted(decision) == ({Doubt.IMPLAUSIBLE_PRICE: {"m"}} if withheld else {})
+    assert doubted(decision) == ({FindingKind.IMPLAUSIBLE_PRICE: {"m"}} if withheld else {})
     assert moved(decision) == ({} if withheld else {"m": Kind.REPRICED})
 
 
@@ -548,7 +548,7 @@ def test_the_limit_of_one_step_is_a_setting() -> None:
     assert decide.decide(view, Policy(price_factor_limit=2.9)).outcome == "held"
 
 
-SINGLE = finding(Doubt.IMPLAUSIBLE_PRICE, {"m": price(500)})
+SINGLE = finding(FindingKind.IMPLAUSIBLE_PRICE, {"m": price(500)})
 
 
 def test_an_implausible_price_seen_again_is_believed() -> None:
@@ -562,7 +562,7 @@ def test_an_implausible_price_seen_again_is_believed() -> None:
 def test_a_third_implausible_price_is_judged_afresh() -> None:
     """Another value withdraws the doubt about the first; it waits if it is implausible too, else it is believed."""
     far = decide.decide(seen([held("m")], response(listing("m", 900)), findings=[SINGLE]), POLICY)
-    assert (far.settled, doubted(far)) == ({7: "withdrawn"}, {Doubt.IMPLAUSIBLE_PRICE: {"m"}})
+    assert (far.settled, doubted(far)) == ({7: "withdrawn"}, {FindingKind.IMPLAUSIBLE_PRICE: {"m"}})
     near = decide.decide(seen([held("m")], response(listing("m", 2)), findings=[SINGLE]), POLICY)
     (change,) = near.believed
     assert (near.settled, change.changed_after, change.effective_at) == ({7: "withdrawn"}, BEFORE_OPENED, NOW)
@@ -574,7 +574,7 @@ def test_an_unreadable_look_is_not_the_second_one() -> None:
     for unread in (["m"], [None]):
         snapshot = response(same=rest, unread=unread)
         decision = decide.decide(seen([held("m"), *rest], snapshot, findings=[SINGLE]), POLICY)
-        assert (decision.believed, decision.upheld, decision.settled) == ((), (7,), {})
+        assert (decision.believed, decision.still_open, decision.settled) == ((), (7,), {})
 
 
 def test_a_relisting_at_an_implausible_price_waits_too() -> None:
@@ -582,7 +582,7 @@ def test_a_relisting_at_an_implausible_price_waits_too() -> None:
     gone = known("m", 1, listed=False, missing_since=ago(days=5), last_seen_at=ago(days=6))
     rest = many(4)
     first = decide.decide(seen([gone, *rest], response(listing("m", 500), same=rest)), POLICY)
-    assert (moved(first), doubted(first)) == ({}, {Doubt.IMPLAUSIBLE_PRICE: {"m"}})
+    assert (moved(first), doubted(first)) == ({}, {FindingKind.IMPLAUSIBLE_PRICE: {"m"}})
     again = decide.decide(seen([gone, *rest], response(listing("m", 500), same=rest), findings=[SINGLE]), POLICY)
     (change,) = again.believed
     assert (change.kind, change.changed_after, change.effective_at) == (Kind.RELISTED, ago(days=5), OPENED)
@@ -602,7 +602,7 @@ def test_prices_gone(count: int, total: int, to: object, *, withheld: bool) -> N
     catalog = many(total)
     gone = [listing(model.listing.name, to) for model in catalog[:count]]
     decision = decide.decide(seen(catalog, response(*gone, same=catalog[count:])), POLICY)
-    assert doubted(decision) == ({Doubt.PRICES_GONE: names(catalog[:count])} if withheld else {})
+    assert doubted(decision) == ({FindingKind.PRICES_GONE: names(catalog[:count])} if withheld else {})
     assert len(decision.believed) == (0 if withheld else count)
 
 
@@ -620,7 +620,7 @@ def test_only_positive_prices_can_go() -> None:
 # -- shape -------------------------------------------------------------------------------------------------------------
 
 
-def without(model: Known, *fields: str, **more: Any) -> Listing:
+def without(model: StoredModel, *fields: str, **more: Any) -> Listing:
     """The model's listing, from an element that lacks these keys."""
     keys = frozenset(TRACKED) - set(fields)
     values = {"alias": model.listing.alias, **dict.fromkeys(fields), **more}
@@ -632,7 +632,7 @@ def test_a_field_that_is_in_no_row_is_not_read() -> None:
     catalog = [known("a", 5, alias="A"), known("b", 6, alias="B")]
     now = [without(catalog[0], "price"), without(catalog[1], "price", alias="B2")]
     decision = decide.decide(seen(catalog, response(*now)), POLICY)
-    assert (moved(decision), doubted(decision)) == ({"b": Kind.UPDATED}, {Doubt.SHAPE: {"price"}})
+    assert (moved(decision), doubted(decision)) == ({"b": Kind.UPDATED}, {FindingKind.SHAPE: {"price"}})
     (change,) = decision.believed
     assert (change.listing.price, change.listing.alias, change.listing.digest) == (Decimal(6), "B2", b"")
     assert decision.doubts == ("no listed model has the field price any more",)
@@ -655,16 +655,16 @@ def test_a_field_that_no_known_listing_has_cannot_be_lost() -> None:
 
 def lost(*fields: str, state: str = "open") -> Finding:
     """A finding about lost fields."""
-    return finding(Doubt.SHAPE, dict.fromkeys(fields), state)
+    return finding(FindingKind.SHAPE, dict.fromkeys(fields), state)
 
 
 def test_a_lost_field_is_asked_about_once() -> None:
     """An open question stands without a second one; another field lost later is a new finding of that field."""
     model = held("a", 5, alias="A")
     same = decide.decide(seen([model], response(without(model, "price")), findings=[lost("price")]), POLICY)
-    assert (same.opened, same.upheld, same.outcome) == ((), (7,), "held")
+    assert (same.opened, same.still_open, same.outcome) == ((), (7,), "held")
     more = decide.decide(seen([model], response(without(model, "price", "alias")), findings=[lost("price")]), POLICY)
-    assert (doubted(more), more.upheld) == ({Doubt.SHAPE: {"alias"}}, (7,))
+    assert (doubted(more), more.still_open) == ({FindingKind.SHAPE: {"alias"}}, (7,))
 
 
 def test_a_field_that_is_back_withdraws_the_question() -> None:
@@ -699,20 +699,20 @@ def test_a_no_to_a_lost_field_keeps_its_values_quietly() -> None:
     model = held("a", 5)
     no = lost("price", state="rejected")
     decision = decide.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY)
-    assert (decision.believed, decision.outcome, decision.upheld, decision.pending) == ((), "unchanged", (7,), True)
+    assert (decision.believed, decision.outcome, decision.still_open, decision.pending) == ((), "unchanged", (7,), True)
     yes_to_others = decide.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY, EVERYTHING)
     assert yes_to_others.believed == ()
 
 
 @pytest.mark.parametrize("others", [[], [known("other", 5)]], ids=["alone", "beside a listed one"])
-def test_a_model_that_returns_without_a_lost_field_has_no_known_value(others: list[Known]) -> None:
+def test_a_model_that_returns_without_a_lost_field_has_no_known_value(others: list[StoredModel]) -> None:
     """Values are kept for models that stayed listed; what was removed returns with what upstream says: unknown."""
     back = known("back", 5, listed=False, missing_since=OPENED)
     now = response(*(without(model, "price") for model in [back, *others]))
     decision = decide.decide(seen([back, *others], now), POLICY)
     (change,) = decision.believed
     assert (change.kind, change.listing.price) == (Kind.RELISTED, None)
-    assert doubted(decision) == ({Doubt.SHAPE: {"price"}} if others else {})
+    assert doubted(decision) == ({FindingKind.SHAPE: {"price"}} if others else {})
 
 
 def test_a_lost_field_does_not_settle_a_doubt_about_it() -> None:
@@ -720,7 +720,7 @@ def test_a_lost_field_does_not_settle_a_doubt_about_it() -> None:
     catalog = [held("m", 1), known("other", 1)]
     now = response(*(without(model, "price") for model in catalog))
     decision = decide.decide(seen(catalog, now, findings=[SINGLE]), POLICY)
-    assert (decision.settled, decision.upheld, decision.believed) == ({}, (7,), ())
+    assert (decision.settled, decision.still_open, decision.believed) == ({}, (7,), ())
 
 
 # -- rejected rows -----------------------------------------------------------------------------------------------------
@@ -731,7 +731,7 @@ def test_many_unreadable_rows_hold_the_run(rejected: int, legible: int, *, holds
     """More than a tenth of rejected rows hold the run, while all that can be read applies."""
     snapshot = response(*many(legible), unread=[f"x{number}" for number in range(rejected)])
     decision = decide.decide(seen([], snapshot), POLICY)
-    assert (Doubt.REJECTED_ROWS in doubted(decision)) is holds
+    assert (FindingKind.REJECTED_ROWS in doubted(decision)) is holds
     assert (decision.outcome == "held") is holds
     assert len(decision.believed) == legible
 
@@ -739,22 +739,22 @@ def test_many_unreadable_rows_hold_the_run(rejected: int, legible: int, *, holds
 @pytest.mark.parametrize("state", ["open", "approved", "rejected"])
 def test_unreadable_rows_are_asked_about_once(state: str) -> None:
     """The question is not repeated while the rows stay unreadable, and an answer, yes or no, silences it."""
-    before = finding(Doubt.REJECTED_ROWS, {}, state)
+    before = finding(FindingKind.REJECTED_ROWS, {}, state)
     decision = decide.decide(seen([], response(listing("a"), unread=["x"]), findings=[before]), POLICY)
-    assert (decision.opened, decision.upheld) == ((), (7,))
+    assert (decision.opened, decision.still_open) == ((), (7,))
     assert decision.outcome == ("held" if state == "open" else "changed")
 
 
 def test_readable_again() -> None:
     """When the rows can be read again the question is withdrawn."""
-    before = finding(Doubt.REJECTED_ROWS, {})
+    before = finding(FindingKind.REJECTED_ROWS, {})
     decision = decide.decide(seen([], response(listing("a")), findings=[before]), POLICY)
     assert (decision.settled, decision.outcome) == ({7: "withdrawn"}, "changed")
 
 
 def test_a_yes_to_unreadable_rows_settles_the_question() -> None:
     """An approval of unreadable rows ends the hold in the same look."""
-    before = finding(Doubt.REJECTED_ROWS, {})
+    before = finding(FindingKind.REJECTED_ROWS, {})
     view = seen([], response(listing("a"), unread=["x"]), findings=[before])
     decision = decide.decide(view, POLICY, EVERYTHING)
     assert (decision.settled, decision.opened, decision.outcome) == ({7: "approved"}, (), "changed")
@@ -765,12 +765,12 @@ def test_a_yes_to_unreadable_rows_settles_the_question() -> None:
 
 def test_what_was_reverted_is_not_simply_believed_again() -> None:
     """Values that a revert withdrew stay out while upstream repeats them; another value is believed."""
-    models = [held("m", 1), held("gone", 1, missing_since=OPENED, missing_looks=5), known("new", 1, listed=False)]
-    reverted = finding(Doubt.REVERTED, {"m": price(2), "gone": None, "new": price(1)}, "rejected")
+    models = [held("m", 1), held("gone", 1, missing_since=OPENED, missing_count=5), known("new", 1, listed=False)]
+    reverted = finding(FindingKind.REVERTED, {"m": price(2), "gone": None, "new": price(1)}, "rejected")
     rest = many(9)
     snapshot = response(listing("m", 2), listing("new", 1), same=rest)
     same = decide.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
-    assert (same.believed, same.outcome, same.upheld) == ((), "unchanged", (7,))
+    assert (same.believed, same.outcome, same.still_open) == ((), "unchanged", (7,))
     snapshot = response(listing("m", 3), listing("new", 1), listing("gone", 1), same=rest)
     other = decide.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
     assert (moved(other), other.trimmed) == ({"m": Kind.REPRICED}, {7: {"new": price(1)}})
@@ -793,20 +793,20 @@ def test_without_rules_everything_is_believed_at_once() -> None:
     [
         (UNIT, 5),
         (lost("price"), 5),
-        (finding(Doubt.REJECTED_ROWS, {}), 5),
-        (finding(Doubt.REMOVALS, {"other": None}), 6),
-        (finding(Doubt.UNIT_CHANGE, dict(UNIT.evidence), "rejected"), 5),
+        (finding(FindingKind.REJECTED_ROWS, {}), 5),
+        (finding(FindingKind.REMOVALS, {"other": None}), 6),
+        (finding(FindingKind.UNIT_CHANGE, dict(UNIT.evidence), "rejected"), 5),
     ],
     ids=["unit change", "shape", "rejected rows", "removals", "rejected before"],
 )
 def test_without_rules_open_findings_are_settled(before: Finding, believed: int) -> None:
     """Trust off settles what was open and believes what upstream says now, third values included."""
-    catalog = [*FIVE, *([held("other")] if before.kind is Doubt.REMOVALS else [])]
+    catalog = [*FIVE, *([held("other")] if before.kind is FindingKind.REMOVALS else [])]
     for factor in (77, 1000):
         decision = decide.decide(seen(catalog, response(*reprice(FIVE, factor)), findings=[before]), None)
         assert len(decision.believed) == believed
         assert decision.settled.keys() == ({7} if before.state == "open" else set())
-        assert (decision.opened, decision.upheld, decision.pending) == ((), (), False)
+        assert (decision.opened, decision.still_open, decision.pending) == ((), (), False)
 
 
 # -- what holds of every decision --------------------------------------------------------------------------------------
@@ -830,14 +830,14 @@ def test_an_unread_model_keeps_its_state_and_is_marked() -> None:
 
 def test_a_first_look_is_believed_whole() -> None:
     """Law 6: the baseline is believed as it is, with no lower end to its windows."""
-    view = seen([], response(*many(50)), looks=Looks(last=None, absent=None))
+    view = seen([], response(*many(50)), past=PastObservations(last=None, absent=None))
     decision = decide.decide(view, POLICY)
     assert (len(decision.believed), decision.outcome) == (50, "changed")
     assert {change.changed_after for change in decision.believed} == {None}
 
 
 @pytest.mark.parametrize("approving", [(), EVERYTHING])
-def test_one_look_may_meet_every_rule(approving: Collection[Doubt]) -> None:
+def test_one_look_may_meet_every_rule(approving: Collection[FindingKind]) -> None:
     """Rules share one look without speaking twice of a model, and each goes its own way."""
     lot = {name: [known(f"{name}{number:02}", 4) for number in range(count)] for name, count in COUNTS.items()}
     catalog = [model for group in lot.values() for model in group]
@@ -850,11 +850,11 @@ def test_one_look_may_meet_every_rule(approving: Collection[Doubt]) -> None:
     )
     decision = decide.decide(seen(catalog, snapshot), Policy(required=("lost00",)), approving)
     assert doubted(decision) == {
-        Doubt.REQUIRED: {"lost00"},
-        Doubt.REMOVALS: names(lot["lost"]) - {"lost00"},
-        Doubt.UNIT_CHANGE: names(lot["unit"]),
-        Doubt.PRICES_GONE: names(lot["free"]),
-        Doubt.IMPLAUSIBLE_PRICE: {"far00"},
+        FindingKind.REQUIRED: {"lost00"},
+        FindingKind.REMOVALS: names(lot["lost"]) - {"lost00"},
+        FindingKind.UNIT_CHANGE: names(lot["unit"]),
+        FindingKind.PRICES_GONE: names(lot["free"]),
+        FindingKind.IMPLAUSIBLE_PRICE: {"far00"},
     }
     assert moved(decision) == dict.fromkeys(names(lot["dearer"]), Kind.REPRICED)
     assert decision.withheld == sum(COUNTS.values()) - COUNTS["plain"] - COUNTS["dearer"]

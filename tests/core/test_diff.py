@@ -7,22 +7,22 @@ import msgspec
 import pytest
 
 from syncer.core import diff
-from syncer.core.model import Change, Kind, Known, Listing, Snapshot
-from syncer.core.observation import Looks
+from syncer.core.model import Change, Kind, Listing, Snapshot, StoredModel
+from syncer.core.observation import PastObservations
 from tests.core.build import LAST, NOW, ago, known, listing, response
 
-WHOLE = Looks(last=LAST, absent=LAST)
+WHOLE = PastObservations(last=LAST, absent=LAST)
 
 
-def appear(before: Known | None, now: Listing, looks: Looks = WHOLE) -> Change | None:
+def appear(before: StoredModel | None, now: Listing, past: PastObservations = WHOLE) -> Change | None:
     """The change that one response shows of one model."""
     models = {} if before is None else {now.name: before}
-    return next(diff.appearances(models, response(now), looks), None)
+    return next(diff.appearances(models, response(now), past), None)
 
 
-def appeared(before: Known | None, now: Listing, looks: Looks = WHOLE) -> Change:
+def appeared(before: StoredModel | None, now: Listing, past: PastObservations = WHOLE) -> Change:
     """The same, where there must be one."""
-    change = appear(before, now, looks)
+    change = appear(before, now, past)
     assert change is not None
     return change
 
@@ -46,7 +46,7 @@ def window(change: Change) -> tuple[datetime | None, datetime]:
     ],
 )
 def test_one_kind_a_change(
-    before: Known | None, now: Listing, kind: Kind, moved: set[str], old_price: int | None
+    before: StoredModel | None, now: Listing, kind: Kind, moved: set[str], old_price: int | None
 ) -> None:
     """If the price moved the kind is repriced, whatever else moved; a model back after a removal is relisted."""
     change = appeared(before, now)
@@ -64,7 +64,7 @@ def test_one_kind_a_change(
     ],
     ids=["0.20 is 0.2", "-0 is 0", "unknown is unknown", "only untracked bytes moved"],
 )
-def test_equal_values_are_no_change(before: Known, now: Listing) -> None:
+def test_equal_values_are_no_change(before: StoredModel, now: Listing) -> None:
     """Law 4: prices compare as numbers; and what is not tracked is never a change."""
     assert appear(before, now) is None
 
@@ -87,7 +87,7 @@ def test_a_move_behind_unreadable_looks_has_a_wider_window() -> None:
 
 def test_the_baseline_has_no_lower_end() -> None:
     """Law 6: what the first good look lists may have been there for ever."""
-    assert window(appeared(None, listing("m"), Looks(last=None, absent=None))) == (None, NOW)
+    assert window(appeared(None, listing("m"), PastObservations(last=None, absent=None))) == (None, NOW)
 
 
 @pytest.mark.parametrize(
@@ -97,22 +97,22 @@ def test_the_baseline_has_no_lower_end() -> None:
 )
 def test_an_addition_happened_after_it_was_proven_absent(doubtful: frozenset[str] | None, after: datetime) -> None:
     """Law 6: a new model's window begins at the last look that proves that it was not listed."""
-    looks = Looks(last=LAST, absent=ago(days=3), doubtful=doubtful)
-    assert window(appeared(None, listing("m"), looks)) == (after, NOW)
+    past = PastObservations(last=LAST, absent=ago(days=3), doubtful=doubtful)
+    assert window(appeared(None, listing("m"), past)) == (after, NOW)
 
 
 def test_a_relisting_never_reaches_back_before_its_removal() -> None:
     """Law 6: a removal and the relisting after it do not overlap, even when the looks between prove nothing."""
     gone = known("m", 1, listed=False, missing_since=ago(days=1), last_seen_at=ago(days=2))
     assert window(appeared(gone, listing("m"))) == (LAST, NOW)
-    nothing_proven = Looks(last=LAST, absent=ago(days=3), doubtful=None)
+    nothing_proven = PastObservations(last=LAST, absent=ago(days=3), doubtful=None)
     assert window(appeared(gone, listing("m"), nothing_proven)) == (ago(days=1), NOW)
 
 
 def test_a_removal_is_effective_at_its_first_miss() -> None:
     """Law 6: a removal holds from the first look that missed the model, after the last that really showed it."""
-    before = known("m", 3, missing_since=ago(hours=8), missing_looks=1, last_seen_at=ago(hours=9))
-    change = diff.removal(before, effective_at=ago(hours=8), looks=WHOLE)
+    before = known("m", 3, missing_since=ago(hours=8), missing_count=1, last_seen_at=ago(hours=9))
+    change = diff.removal(before, effective_at=ago(hours=8), past=WHOLE)
     assert window(change) == (ago(hours=9), ago(hours=8))
     assert (change.kind, change.changed, change.old_price, change.listing.price) == (
         Kind.REMOVED,

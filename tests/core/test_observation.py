@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncer.core.observation import Looks, observed_at
+from syncer.core.observation import PastObservations, observed_at
 from syncer.errors import ClockError
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -44,9 +44,9 @@ def test_a_clock_further_behind_fails_and_names_both_times() -> None:
 )
 def test_the_last_look_that_proved_an_absence(doubtful: frozenset[str] | None, proven: datetime) -> None:
     """Law 6: a look that may have held a model unreadably is not one that showed it absent."""
-    assert Looks(last=NOON, absent=EARLIER, doubtful=doubtful).absent_after("m") == proven
+    assert PastObservations(last=NOON, absent=EARLIER, doubtful=doubtful).absent_after("m") == proven
 
 
 def test_before_the_first_look_nothing_is_proven() -> None:
     """Law 6: what the first good look lists is the baseline: no earlier look showed it absent."""
-    assert Looks(last=None, absent=None).absent_after("m") is None
+    assert PastObservations(last=None, absent=None).absent_after("m") is None

@@ -426,11 +426,13 @@ def test_a_bug_in_one_sync_is_logged_and_the_schedule_goes_on(
 ) -> None:
     """A defect that only one source meets leaves its traceback in the log and a failed run; the others go on."""
 
-    def keep(source: str, _at: datetime, _body: object) -> None:
+    def archive(source: str, _at: datetime, _body: object) -> None:
         if source == "unlucky":
             raise ZeroDivisionError
 
-    with working(sqlite_url, settings_of(sqlite_url, upstream.serve(MODELS), "shop", "unlucky"), keep=keep, workers=1):
+    with working(
+        sqlite_url, settings_of(sqlite_url, upstream.serve(MODELS), "shop", "unlucky"), archive=archive, workers=1
+    ):
         wait_for(lambda: len(good(sqlite_url, "shop")) >= 2, what="good looks")
         wait_for(lambda: len(rows_of(sqlite_url, name="unlucky", outcome="failed")) >= 2, what="failed runs")
     assert "a bug in syncer ended run" in caplog.text

@@ -30,7 +30,7 @@ CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 HELD = 3
 
 PHASES: dict[str, tuple[str, int | None, list[str]]] = {
-    "claim": ("syncer.db.store:claim", None, []),
+    "claim": ("syncer.db.store:acquire", None, []),
     "before the fetch": ("syncer.fetch:fetch", None, ["failed"]),
     "parse": ("syncer.core.parse:snapshot", None, ["failed"]),
     "decide": ("syncer.core.decide:decide", None, ["failed"]),

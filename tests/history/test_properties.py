@@ -21,7 +21,7 @@ from syncer.db.engine import ensure_schema, open_engine, reading
 from syncer.db.tables import changes, models, sources
 from syncer.db.types import Price, UtcDateTime
 from syncer.history import Usage
-from syncer.importing import Recorded, import_look
+from syncer.importing import Recorded, import_observation
 from syncer.settings import SourceSettings
 from tests.history.conftest import day
 from tests.upstream import catalog_body, model
@@ -66,7 +66,7 @@ def live(engine: Engine, past: Sequence[Mapping[str, State]], *, trust: bool = F
     for at, catalog in snapshots:
         rows = [model(key, **_wire(state)) for key, state in catalog.items()]
         look = Recorded(line=1, observed_at=at, body=catalog_body(rows))
-        import_look(engine, configured, name, look, trust=trust, clock=lambda: day(99), owner="test")
+        import_observation(engine, configured, name, look, trust=trust, clock=lambda: day(99), owner="test")
     return name, snapshots
 
 

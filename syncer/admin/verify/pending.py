@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer.admin.verify.rules import Rule, Verdict, all_of
-from syncer.core.notices import Word
-from syncer.core.rules import Doubt
+from syncer.core.notices import NoticeKind
+from syncer.core.rules import FindingKind
 from syncer.db.tables import findings, models, notices, rejected_rows, runs, sources
 
 # -- sources -----------------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ FINDINGS = all_of(
         law="contract",
         table=findings,
         what="has a kind or a state that there is not",
-        broken=findings.c.kind.not_in([doubt.value for doubt in Doubt])
+        broken=findings.c.kind.not_in([doubt.value for doubt in FindingKind])
         | findings.c.state.not_in(["open", "approved", "rejected", "withdrawn"]),
     ),
     Rule(
@@ -127,7 +127,7 @@ NOTICES = all_of(
         law="contract",
         table=notices,
         what="has a kind that there is not",
-        broken=notices.c.kind.not_in([word.value for word in Word]),
+        broken=notices.c.kind.not_in([word.value for word in NoticeKind]),
     ),
 )
 

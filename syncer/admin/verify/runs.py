@@ -44,7 +44,7 @@ _GOOD = ("changed", "unchanged", "held")
 _ENDED_BADLY = ("failed", "abandoned")
 _OUTCOMES = (*_GOOD, *_ENDED_BADLY, "skipped", "running")
 _later = runs.alias("later")
-_look = (
+_observation = (
     sa.select(
         runs.c.id,
         runs.c.observed_at,
@@ -59,8 +59,8 @@ RUNS = all_of(
         law="law 5",
         table=runs,
         what="observed_at is not after that of the run before",
-        rows=runs.join(_look, _look.c.id == runs.c.id),
-        broken=_look.c.observed_at <= _look.c.last,
+        rows=runs.join(_observation, _observation.c.id == runs.c.id),
+        broken=_observation.c.observed_at <= _observation.c.last,
     ),
     Rule(
         law="law 7",

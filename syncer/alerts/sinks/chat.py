@@ -70,7 +70,7 @@ def make(url: Secret, environ: Mapping[str, str], *, deadline: timedelta = DEADL
             raise DeliveryError(f"{where} did not answer within {deadline.total_seconds():g} s; check that it is up")
         if ended.code == 2:
             raise DeliveryError(f"{where} cannot be told: Apprise does not understand its URL; correct it")
-        said = http_client.printable(http_client.blotted(ended.stderr, _hidden(url.reveal())))[-_SHOWN:]
+        said = http_client.escape(http_client.redact(ended.stderr, _hidden(url.reveal())))[-_SHOWN:]
         raise DeliveryError(f"{where} was not told; check its URL and that it is up" + (f" ({said})" if said else ""))
 
     return send
@@ -155,7 +155,7 @@ def _marked(line: _Line) -> str:
 
 def _defused(text: str, longest: int = _LONGEST_NAME) -> str:
     """Text of others as it may stand in a chat: bounded, on one line, no mention, no tag, no markup."""
-    shown = http_client.printable(re.sub(r"\s+", " ", text)).translate(_LOOKALIKES)
+    shown = http_client.escape(re.sub(r"\s+", " ", text)).translate(_LOOKALIKES)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 

@@ -36,7 +36,7 @@ def make(argv: Sequence[str], environ: Mapping[str, str], *, deadline: timedelta
     """A sink that runs `argv` once a message, in this environment and no other."""
 
     def send(message: Message) -> None:
-        where = f"the command {http_client.printable(argv[0])} of {message.consumer!r}"
+        where = f"the command {http_client.escape(argv[0])} of {message.consumer!r}"
         try:
             ended = run(argv, environ, json_lines(message), deadline)
         except (OSError, ValueError) as error:  # ValueError: a NUL, a surrogate
@@ -121,7 +121,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 def _said(ended: Ended) -> str:
     if not ended.stderr:
         return "; it said nothing on stderr"
-    shown = http_client.printable(ended.stderr[-_SHOWN:])
+    shown = http_client.escape(ended.stderr[-_SHOWN:])
     return f" (it says: {'...' if len(ended.stderr) > _SHOWN else ''}{shown})"
 
 

@@ -26,7 +26,7 @@ def make(path: Path, *, deadline: timedelta = DEADLINE) -> Sink:
     """A sink that appends to `path`, which it makes if need be; its folder must exist."""
 
     def send(message: Message) -> None:
-        where = f"the file {http_client.printable(str(path))} of {message.consumer!r}"
+        where = f"the file {http_client.escape(str(path))} of {message.consumer!r}"
         try:
             with _opened(path) as descriptor:
                 _require_regular(descriptor, where)

@@ -35,13 +35,13 @@ def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
         where = f"the Redis stream of {message.consumer!r}"
         ends_at = time.monotonic() + deadline.total_seconds()
         client = _client(url.reveal(), deadline.total_seconds())
-        error, late = http_client.run_until(
+        error, late = http_client.run_with_deadline(
             ends_at, lambda: _add(client, stream, message), client.connection_pool.disconnect, name="syncer-redis"
         )
         if late:
             raise DeliveryError(f"{where} did not answer within {deadline.total_seconds():g} s; check that it is up")
         if isinstance(error, (redis.RedisError, OSError, ValueError)):
-            reason = http_client.printable(http_client.blotted(str(error), _hidden(url.reveal()))[:_SHOWN])
+            reason = http_client.escape(http_client.redact(str(error), _hidden(url.reveal()))[:_SHOWN])
             raise DeliveryError(f"{where} took nothing: {reason}; check that it is up, its user and its memory")
         if error is not None:
             raise error

@@ -50,11 +50,11 @@ def make(
         seconds = deadline.total_seconds()
         headers = _headers(message, secrets, clock())
         answers: list[_Answer] = []
-        line = http_client.Line()
-        error, late = http_client.run_until(
+        line = http_client.OpenConnection()
+        error, late = http_client.run_with_deadline(
             time.monotonic() + seconds,
             lambda: _post(url.reveal(), message.body, headers, line, answers, timeout=seconds + 1),
-            line.cut,
+            line.abort,
             name="syncer-webhook",
         )
         where = f"the webhook of {message.consumer!r}"
@@ -92,7 +92,13 @@ def _headers(message: Message, secrets: Iterable[Secret], now: datetime) -> dict
 
 
 def _post(
-    url: str, body: bytes, headers: dict[str, str], line: http_client.Line, answers: list[_Answer], *, timeout: float
+    url: str,
+    body: bytes,
+    headers: dict[str, str],
+    line: http_client.OpenConnection,
+    answers: list[_Answer],
+    *,
+    timeout: float,
 ) -> None:
     """Put what comes back into `answers` as soon as the status is known: a body that never ends changes nothing."""
     try:
@@ -158,7 +164,7 @@ def _unsent(error: BaseException, where: str, hidden: Sequence[str]) -> BaseExce
 
     if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)):
         return error
-    reason = http_client.printable(http_client.blotted(str(error), hidden)[:_EXCERPT_SHOWN]) or type(error).__name__
+    reason = http_client.escape(http_client.redact(str(error), hidden)[:_EXCERPT_SHOWN]) or type(error).__name__
     cause: BaseException | None = error
     while cause and not isinstance(cause, ssl.SSLCertVerificationError):
         cause = cause.__cause__ or cause.__context__
@@ -171,8 +177,8 @@ def _unsent(error: BaseException, where: str, hidden: Sequence[str]) -> BaseExce
 
 
 def _excerpt(said: bytes, hidden: Sequence[str]) -> str:
-    text = http_client.blotted(said.decode("utf-8", "replace"), hidden).strip()
-    return http_client.printable(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
+    text = http_client.redact(said.decode("utf-8", "replace"), hidden).strip()
+    return http_client.escape(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
 
 
 def _hidden(url: str, secrets: Iterable[Secret]) -> list[str]:
