@@ -331,7 +331,8 @@ class Syncer:
         from syncer.alerts import consumers
 
         with self._writing_about(consumer) as connection:
-            return consumers.reposition(connection, consumer, consumers.position_before(connection, since))
+            consumers.reposition(connection, consumer, consumers.position_before(connection, since))
+            return consumers.require(connection, consumer)
 
     def skip(self, consumer: str) -> "Consumer":
         """Put a consumer to the end of the feed: what it has not been told, it never will be."""
@@ -339,7 +340,8 @@ class Syncer:
         from syncer.alerts import consumers
 
         with self._writing_about(consumer) as connection:
-            return consumers.reposition(connection, consumer, history.feed_end(connection))
+            consumers.reposition(connection, consumer, history.feed_end(connection))
+            return consumers.require(connection, consumer)
 
     def pause(self, consumer: str) -> "Consumer":
         """Tell a consumer nothing until it is resumed; it keeps its position."""
