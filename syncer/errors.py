@@ -12,23 +12,35 @@
     |   `-- BadResponse       a response that is no catalog (HTML, another shape, status failed)
     |-- ClockError            this machine's clock is behind what was observed        exit 1
     |-- DatabaseError         the database cannot be reached or written               exit 1
-    `-- SourceBusy            somebody else is syncing this source                    exit 75
-        `-- Fenced            we were too slow: our lease was taken over, nothing was written
+    |-- SourceBusy            somebody else is syncing this source                    exit 75
+    |   `-- Fenced            we were too slow: our lease was taken over, nothing was written
+    `-- SeveralErrors         more than one of the above, of several sources          the worst of theirs
 
 Anything else that escapes is a bug in syncer and keeps its traceback.
 """
+
+from collections.abc import Collection, Sequence
+
+DONE, FAILED, USAGE, HELD, BUSY = 0, 1, 2, 3, 75
+"""Exit codes."""
+_WORST_FIRST = (FAILED, USAGE, HELD, BUSY, DONE)
+
+
+def worst(codes: Collection[int]) -> int:
+    """The exit code of what did several things, each of which ended with one of these codes."""
+    return next(code for code in _WORST_FIRST if code in codes)
 
 
 class SyncerError(Exception):
     """The root: `except SyncerError` catches all that syncer raises on purpose."""
 
-    exit_code = 1
+    exit_code = FAILED
 
 
 class UsageError(SyncerError):
     """A person asked for something that cannot be; the message says what to do instead."""
 
-    exit_code = 2
+    exit_code = USAGE
 
 
 class SettingsError(UsageError):
@@ -107,8 +119,17 @@ class DatabaseError(SyncerError):
 class SourceBusy(SyncerError):  # noqa: N818 - the field's word for it
     """Another syncer holds this source's lease. Not a failure: it is doing the work."""
 
-    exit_code = 75
+    exit_code = BUSY
 
 
 class Fenced(SourceBusy):
     """Our lease ran out and another syncer took the source over: nothing of ours was written (law 7)."""
+
+
+class SeveralErrors(SyncerError):  # noqa: N818 - it is several of them
+    """More than one of several sources or consumers failed; `errors` are theirs, in their order."""
+
+    def __init__(self, errors: Sequence[SyncerError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = tuple(errors)
+        self.exit_code = worst({error.exit_code for error in errors})

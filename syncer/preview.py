@@ -1,12 +1,14 @@
 """What a sync would do now: the same look and the same decision, and not one byte written."""
 
 from collections import Counter
+from typing import Any
 
 from sqlalchemy.engine import Connection, Engine
 
 from syncer import fetch
 from syncer.core import decide
 from syncer.core.decide import DecisionInput
+from syncer.core.model import TRACKED, Change
 from syncer.core.observation import PastObservations, observed_at
 from syncer.db import store
 from syncer.db.engine import reading
@@ -49,3 +51,30 @@ def _preview(
     counts = Counter(change.kind for change in decision.believed)
     result = result_of(observation, snapshot, decision, counts, finished_at=at)
     return report_of(source.name, "sync", None, result, decision, changes=decision.believed)
+
+
+def preview_event(change: Change, report: Report, source: SourceSettings) -> dict[str, Any]:
+    """What the event of a change would be, had the run been a real one: without an id, as the feed has none for it."""
+    from syncer.alerts.event import event
+    from syncer.history import ChangeRow
+
+    listing = change.listing
+    row = ChangeRow(
+        id=0,
+        source=source.name,
+        run_id=0,
+        model_id=change.model_id or 0,
+        kind=change.kind,
+        observed_at=report.observed_at,
+        effective_at=change.effective_at,
+        changed_after=change.changed_after,
+        name=listing.name,
+        **{field: getattr(listing, field) for field in TRACKED},
+        old_price=change.old_price,
+        changed={field: list(pair) for field, pair in change.changed.items()},
+        reverts_id=None,
+        currency=source.currency,
+        unit=source.price_units.get(listing.type or ""),
+    )
+    whole = event(row, feed="")
+    return {key: whole[key] for key in ("type", "subject", "time")} | {"data": whole["data"] | {"run_id": None}}

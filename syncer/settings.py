@@ -212,14 +212,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(by_name[name] for name in dict.fromkeys(names)) or self.sources
 
 
-def load(environ: Mapping[str, str], *, config: Path | None = None, cwd: Path) -> Settings:
+def load(
+    environ: Mapping[str, str],
+    *,
+    config: Path | None = None,
+    cwd: Path,
+    database: str | None = None,
+    table: Mapping[str, Any] | None = None,
+) -> Settings:
     """The settings of `config`, or of `cwd`/syncer.toml if that exists, with those of `environ` laid over them.
 
-    Raises SettingsError that names the setting and where it stands.
+    `database`, a URL or a path, wins over both; `table` stands for what a file would say: then none is read. Raises
+    SettingsError that names the setting and where it stands.
     """
-    path = _find(config, cwd)
-    table = _read_toml(path) if path else {}
+    path = None if table is not None else _find(config, cwd)
+    table = _read_toml(path) if path else table or {}
     place = str(path or FILE)
+    if database is not None:
+        environ = {**environ, "SYNCER_DATABASE_URL": database if "://" in database else f"sqlite:///{cwd / database}"}
     _refuse_unknown(
         table, ("database_url", "save_bodies", "heartbeat_url", "heartbeat_url_env", "sources", "alerts"), place
     )

@@ -55,7 +55,7 @@ def upgrade_command(app: App) -> None:
     """Bring the schema up to this syncer's; creates it in an empty database. Back up first."""
     from syncer.db import engine as db
 
-    engine = app.engine()
+    engine = app.service.engine()
     before = db.current(engine)
     db.refuse_newer(engine)
     db.upgrade(engine)
@@ -68,7 +68,7 @@ def current_command(app: App) -> None:
     """Print the schema's revision, and the one this syncer works with."""
     from syncer.db import engine as db
 
-    engine = app.engine(read_only=True)
+    engine = app.service.engine(read_only=True)
     found = db.current(engine)
     print_line(f"{db.location(engine)}: schema {found or '(none)'}, this syncer works with {db.HEAD}", out=sys.stdout)
 
@@ -80,7 +80,7 @@ def check_command(app: App) -> None:
     from syncer.admin.drift import drift
     from syncer.db import engine as db
 
-    engine = app.engine(read_only=True)
+    engine = app.service.engine(read_only=True)
     db.require_schema(engine)
     differences = drift(engine)
     for difference in differences:
@@ -101,7 +101,7 @@ def verify_command(app: App, *, as_json: bool) -> None:
     from syncer.admin.verify import verify
     from syncer.db import engine as db
 
-    engine = app.engine(read_only=True)
+    engine = app.service.engine(read_only=True)
     db.require_schema(engine)
     broken = False
     for verdict in verify(engine):
@@ -127,7 +127,7 @@ def copy_command(app: App, url: str) -> None:
     from syncer.cli.output import progress
     from syncer.db import engine as db
 
-    source = app.engine(read_only=True)
+    source = app.service.engine(read_only=True)
     db.require_schema(source)
     _refuse_password(url)
     target = db.open_engine(url)
@@ -168,7 +168,7 @@ def renew_feed_command(app: App) -> None:
     """
     from syncer.admin.upkeep import renew_feed
 
-    renewed = renew_feed(app.amender())
+    renewed = renew_feed(app.service.existing_database())
     print_line(f"feed {renewed.old} is now {renewed.new}; its last id is {renewed.last_id}", out=sys.stdout)
     for consumer in renewed.beyond:
         print_line(

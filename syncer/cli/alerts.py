@@ -1,28 +1,20 @@
 """`syncer alerts`: who is told what, how far they are, and what the other side says."""
 
-import os
-import random
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
-from functools import partial
-from threading import Event
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncer.cli.app import DONE, FAILED, App, Group, form, now, row_options, worst
+from syncer.cli.app import App, Group, form, now, row_options
 from syncer.cli.output import print_line, print_rows
-from syncer.cli.syncing import owner, raise_bugs
 from syncer.cli.times import MOMENT
-from syncer.errors import SyncerError, UsageError
+from syncer.core.words import count_of
+from syncer.errors import UsageError, worst
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
-
     from syncer.alerts.consumers import Consumer
-    from syncer.alerts.delivery import Delivered, Subscription
-    from syncer.settings import AlertSettings, Settings
+    from syncer.service import DeliveryOutcome
 
 
 @click.group("alerts", cls=Group)
@@ -88,28 +80,6 @@ def _trouble(consumer: "Consumer", end: int) -> str | None:
 # -- deliver -----------------------------------------------------------------------------------------------------------
 
 
-class Outcome(NamedTuple):
-    """What came of one consumer: what was done, or what went wrong instead."""
-
-    name: str
-    done: "Delivered | None" = None
-    error: Exception | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """This consumer's share of the exit code."""
-        if self.error is not None:
-            return self.error.exit_code if isinstance(self.error, SyncerError) else FAILED
-        return FAILED if self.done and (self.done.error or self.done.disabled) else DONE
-
-    @property
-    def problem(self) -> str | None:
-        """What went wrong in this very round."""
-        if self.error is not None:
-            return str(self.error) if isinstance(self.error, SyncerError) else repr(self.error)
-        return self.done.error if self.done else None
-
-
 @alerts_command.command("deliver")
 @click.option("--quiet", "-q", is_flag=True, help="Print only new problems (for cron mail).")
 @click.pass_context
@@ -122,85 +92,28 @@ def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
     Exit codes, the worst of all consumers: 0 done, 1 one could not be reached or is disabled,
     2 usage or configuration, 75 another syncer took one over.
     """
+    from syncer.service import raise_bugs
+
     app: App = ctx.obj
     app.start_logging()
-    _require_some(app)
-    engine = app.amender()
-    _note_stale_sources(app, engine)
-    outcomes = _deliver_all(engine, app.settings)
+    outcomes = app.service.deliver(check=False)
     for outcome in outcomes:
         _print_outcome(outcome, quiet=quiet)
-    raise_bugs((outcome.error for outcome in outcomes), "consumers")
+    raise_bugs(outcomes)
     ctx.exit(worst({outcome.exit_code for outcome in outcomes}))
 
 
-def _deliver_all(engine: "Engine", settings: "Settings") -> list[Outcome]:
-    """A thread for each: a dead one costs a deadline, and nobody else's time."""
-    stop = Event()
-    with ThreadPoolExecutor(len(settings.alerts), thread_name_prefix="syncer-alerts") as pool:
-        try:
-            return list(pool.map(partial(deliver_to, engine, settings, stop), settings.alerts))
-        except BaseException:
-            stop.set()  # by a signal: each thread ends with the message at hand
-            raise
-
-
-def deliver_to(engine: "Engine", settings: "Settings", stop: Event, alert: "AlertSettings") -> Outcome:
-    """Hand one consumer of these settings what it was not told, until `stop` is set; what came of it, errors too."""
-    from syncer.alerts.delivery import deliver
-
-    try:
-        subscription = _subscription(settings, alert)
-        done = deliver(engine, subscription, clock=now, owner=owner(), keep_going=lambda: not stop.is_set())
-    except Exception as error:  # noqa: BLE001 - a bug is raised by `raise_bugs`, when all have had their turn
-        return Outcome(alert.name, error=error)
-    return Outcome(alert.name, done)
-
-
-def _print_outcome(outcome: Outcome, *, quiet: bool) -> None:
+def _print_outcome(outcome: "DeliveryOutcome", *, quiet: bool) -> None:
     if outcome.problem is not None:
-        print_line(f"{outcome.name}: {outcome.problem}", out=sys.stderr)
+        print_line(f"{outcome.consumer}: {outcome.problem}", out=sys.stderr)
     done = outcome.done
     if done is None or quiet:
         return
     if done.messages:
-        told = f"{_count(done.events, 'event')} in {_count(done.messages, 'message')}"
-        print_line(f"{outcome.name}: {told}", out=sys.stdout)
+        told = f"{count_of(done.events, 'event')} in {count_of(done.messages, 'message')}"
+        print_line(f"{outcome.consumer}: {told}", out=sys.stdout)
     elif done.error is None:
-        print_line(f"{outcome.name}: {done.idle or 'nothing new'}", out=sys.stdout)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _subscription(settings: "Settings", alert: "AlertSettings") -> "Subscription":
-    from syncer.alerts.delivery import Subscription
-    from syncer.alerts.rules import Rule
-    from syncer.alerts.sinks import sink_for
-
-    rule = Rule(
-        kinds=frozenset(alert.kinds),
-        models=alert.models,
-        types=alert.types,
-        sources=alert.sources,
-        direction=alert.direction,
-        min_percent=alert.min_percent,
-        min_absolute=alert.min_absolute,
-        quiet=timedelta(minutes=alert.quiet_minutes),
-        net=alert.net,
-        news_only=alert.start == "end",
-    )
-    sink = sink_for(settings, alert, os.environ, clock=now)
-    return Subscription(name=alert.name, rule=rule, sink=sink, start=alert.start, digest=alert.digest)
-
-
-def _note_stale_sources(app: App, engine: "Engine") -> None:
-    """A source that nobody syncs any more says nothing by itself."""
-    from syncer.db import notices
-
-    for source in app.settings.sources:
-        notices.note_stale(engine, source.name, now=now(), interval=source.interval)
+        print_line(f"{outcome.consumer}: {done.idle or 'nothing new'}", out=sys.stdout)
 
 
 # -- test --------------------------------------------------------------------------------------------------------------
@@ -211,26 +124,8 @@ def _note_stale_sources(app: App, engine: "Engine") -> None:
 @click.pass_obj
 def test_command(app: App, name: str) -> None:
     """Send NAME a sample, clearly marked as one, and say what the other side answered."""
-    from syncer.alerts.sample import sample
-    from syncer.alerts.sinks import sink_for
-
-    alert = _alert(app, name)
-    sink_for(app.settings, alert, os.environ, clock=now)(sample(name, now(), random.getrandbits(64)))
-    print_line(f"{name}: {_taken(alert)}", out=sys.stdout)
-
-
-def _taken(alert: "AlertSettings") -> str:
-    """What it means for this kind of consumer that it took the sample."""
-    from syncer import settings
-
-    said = {
-        settings.Webhook: "the webhook answered 2xx, so it took the sample",
-        settings.Chat: "the chat took the sample",
-        settings.Command: "the command read the sample and exited with 0",
-        settings.File: "the sample stands at the end of the file",
-        settings.RedisStream: "Redis appended the sample to the stream",
-    }
-    return said[type(settings.sink_target(alert, os.environ))]
+    app.service.send_sample(name)
+    print_line(f"{name}: it took the sample", out=sys.stdout)
 
 
 # -- what a person does with one ---------------------------------------------------------------------------------------
@@ -242,14 +137,8 @@ def _taken(alert: "AlertSettings") -> str:
 @click.pass_obj
 def replay_command(app: App, name: str, since: datetime) -> None:
     """Put NAME back, so that it is told again what happened since T, with the same event ids."""
-    from syncer.alerts import consumers
-    from syncer.db.engine import writing
-
-    with writing(app.amender()) as connection:
-        _ensure(app, connection, name)
-        position = consumers.position_before(connection, since)
-        consumer = consumers.reposition(connection, name, position)
-    print_line(f"{name}: goes on behind feed id {position}{_but(consumer)}", out=sys.stdout)
+    consumer = app.service.replay(name, since=since)
+    print_line(f"{name}: goes on behind feed id {consumer.position}{_but(consumer)}", out=sys.stdout)
 
 
 @alerts_command.command("skip")
@@ -257,15 +146,9 @@ def replay_command(app: App, name: str, since: datetime) -> None:
 @click.pass_obj
 def skip_command(app: App, name: str) -> None:
     """Put NAME to the end of the feed: what it was not told, it will not be."""
-    from syncer import history
-    from syncer.alerts import consumers
-    from syncer.db.engine import writing
-
-    with writing(app.amender()) as connection:
-        _ensure(app, connection, name)
-        position = history.feed_end(connection)
-        consumer = consumers.reposition(connection, name, position)
-    print_line(f"{name}: goes on behind feed id {position}, the end of the feed{_but(consumer)}", out=sys.stdout)
+    consumer = app.service.skip(name)
+    end = f"feed id {consumer.position}, the end of the feed"
+    print_line(f"{name}: goes on behind {end}{_but(consumer)}", out=sys.stdout)
 
 
 @alerts_command.command("pause")
@@ -273,12 +156,7 @@ def skip_command(app: App, name: str) -> None:
 @click.pass_obj
 def pause_command(app: App, name: str) -> None:
     """Tell NAME nothing until it is resumed; it keeps its position."""
-    from syncer.alerts import consumers
-    from syncer.db.engine import writing
-
-    with writing(app.amender()) as connection:
-        _ensure(app, connection, name)
-        consumer = consumers.pause(connection, name, now=now())
+    consumer = app.service.pause(name)
     print_line(f"{name}: {consumer.state}, behind feed id {consumer.position}", out=sys.stdout)
 
 
@@ -287,12 +165,7 @@ def pause_command(app: App, name: str) -> None:
 @click.pass_obj
 def resume_command(app: App, name: str) -> None:
     """Go on with a NAME that was paused or disabled, from where it stands, at once."""
-    from syncer.alerts import consumers
-    from syncer.db.engine import writing
-
-    with writing(app.amender()) as connection:
-        _ensure(app, connection, name)
-        consumer = consumers.resume(connection, name, now=now())
+    consumer = app.service.resume(name)
     print_line(f"{name}: {consumer.state}, goes on behind feed id {consumer.position}", out=sys.stdout)
 
 
@@ -301,30 +174,3 @@ def _but(consumer: "Consumer") -> str:
 
     stopped = consumer.state in {consumers.PAUSED, consumers.DISABLED}
     return f", once it is resumed (it is {consumer.state})" if stopped else ""
-
-
-def _ensure(app: App, connection: "Connection", name: str) -> None:
-    """A configured consumer may be spoken of before its first delivery."""
-    from syncer import history
-    from syncer.alerts import consumers
-
-    for alert in app.settings.alerts:
-        if alert.name == name:
-            position = 0 if alert.start == "beginning" else history.feed_end(connection)
-            consumers.register(connection, name, position=position, now=now())
-
-
-def _require_some(app: App) -> None:
-    if not app.settings.alerts:
-        raise UsageError("no consumer is configured: write an [[alerts]] table with a name and a url into syncer.toml")
-
-
-def _alert(app: App, name: str) -> "AlertSettings":
-    from difflib import get_close_matches
-
-    _require_some(app)
-    by_name = {alert.name: alert for alert in app.settings.alerts}
-    if name not in by_name:
-        (nearest,) = get_close_matches(name, list(by_name), n=1, cutoff=0)
-        raise UsageError(f"there is no [[alerts]] table named {name!r}: did you mean {nearest}?")
-    return by_name[name]

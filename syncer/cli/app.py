@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy.engine import Connection
 
     from syncer.cli.output import Format
+    from syncer.service import Syncer
     from syncer.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-DONE, FAILED, MISCONFIGURED, HELD, BUSY = 0, 1, 2, 3, 75
-_WORST_FIRST = (FAILED, MISCONFIGURED, HELD, BUSY, DONE)
 
 
 class App:
@@ -30,7 +29,6 @@ class App:
         self._config = config
         self._log_format = cast("Literal['text', 'json']", log_format)
         self._verbose = verbose
-        self._engines: dict[bool, Engine] = {}
 
     @cached_property
     def settings(self) -> "Settings":
@@ -49,51 +47,18 @@ class App:
 
         logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr)
 
-    def writer(self) -> "Engine":
-        """The database for a command that syncs: created if it is empty, refused if it is older or newer."""
-        from syncer.db.engine import ensure_schema
+    @cached_property
+    def service(self) -> "Syncer":
+        """What the commands do, on these settings; its connections are closed when the command ends."""
+        from syncer.service import Syncer
 
-        engine = self.engine()
-        ensure_schema(engine)
-        return engine
+        service = Syncer(self.settings, environ=os.environ, clock=now)
+        click.get_current_context().call_on_close(service.close)
+        return service
 
-    def amender(self) -> "Engine":
-        """The database for a command that writes about what is there: it creates nothing."""
-        from syncer.db.engine import require_schema
-
-        engine = self.engine()
-        require_schema(engine)
-        return engine
-
-    def looker(self) -> "Engine | None":
-        """The database for a dry run, which may not even create it: None where there is none yet."""
-        from syncer.db import engine as db
-
-        engine = self.engine(read_only=True)
-        if db.current(engine) is None:
-            return None
-        db.require_schema(engine)
-        return engine
-
-    @contextmanager
-    def reader(self) -> "Iterator[Connection]":
-        """A connection for a command that only looks, at one moment; it creates nothing."""
-        from syncer.db.engine import reading, require_schema
-
-        engine = self.engine(read_only=True)
-        require_schema(engine)
-        with reading(engine, one_moment=True) as connection:
-            yield connection
-
-    def engine(self, *, read_only: bool = False) -> "Engine":
-        """The configured database, whatever its schema, for as long as the command runs."""
-        from syncer.db.engine import open_engine
-
-        if read_only not in self._engines:
-            engine = open_engine(self.settings.database_url, read_only=read_only)
-            click.get_current_context().call_on_close(engine.dispose)
-            self._engines[read_only] = engine
-        return self._engines[read_only]
+    def reader(self) -> "AbstractContextManager[Connection]":
+        """A connection for a command that only asks, at one moment; it creates nothing."""
+        return self.service.connect()
 
 
 class Group(click.Group):
@@ -109,11 +74,6 @@ class Group(click.Group):
 def now() -> datetime:
     """The one place where the wall clock is read."""
     return datetime.now(UTC)
-
-
-def worst(codes: Collection[int]) -> int:
-    """The exit code of a command that did several things, each with one of the codes above."""
-    return next(code for code in _WORST_FIRST if code in codes)
 
 
 def row_options(command: Command) -> Command:

@@ -26,7 +26,7 @@ def print_news(app: App, name: str, *, peek: bool) -> None:
     A new cursor starts at the end of the feed. As for other consumers, what a source listed at its first look and what
     was imported is no news.
     """
-    engine = app.amender()
+    engine = app.service.existing_database()
     _refuse_consumer(app, name)
     with reading(engine, one_moment=True) as connection:
         end = feed_end(connection)

@@ -11,9 +11,9 @@ from sqlalchemy.engine import Engine
 
 from syncer.cli.app import now
 from syncer.cli.output import print_line, print_rows
-from syncer.cli.syncing import owner
 from syncer.cli.wording import change_line, summary
 from syncer.errors import BadResponse, UsageError
+from syncer.service import process_name
 from syncer.settings import SourceSettings
 
 _KEY = "demo"
@@ -67,7 +67,7 @@ def _live_through(engine: Engine, source: SourceSettings, day: datetime) -> None
     from syncer.sync import sync_source
 
     try:
-        report = sync_source(engine, source, key=_KEY, clock=lambda: day, owner=owner())
+        report = sync_source(engine, source, key=_KEY, clock=lambda: day, owner=process_name())
     except BadResponse as error:  # one of the sample's days
         print_line(f"    failed: {error}", out=sys.stdout)
         return

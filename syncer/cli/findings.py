@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncer.cli.app import App, form, now, row_options
+from syncer.cli.app import App, form, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.core.decide import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, FindingKind
 from syncer.core.rules import ABOUT_THE_RESPONSE
-from syncer.errors import UsageError
+from syncer.core.words import count_of
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
     from syncer.history import Held
 
 _REMOVALS = click.option("--removals", is_flag=True, help="Only findings about models that went missing.")
@@ -76,14 +74,15 @@ def approve_command(ctx: click.Context, source: str, *, removals: bool, repricin
     It fetches again and applies at most what `syncer held` shows; anything beyond that is held again. Exit codes are
     those of `syncer sync`.
     """
-    from syncer.cli.syncing import archiver, report_one
+    from syncer.cli.syncing import print_outcome
+    from syncer.service import raise_bugs
 
     app: App = ctx.obj
     app.start_logging()
-    (configured,) = app.settings.select([source])
-    engine = app.amender()
-    _require_open(engine, source, kinds := _kinds(removals=removals, repricings=repricings))
-    ctx.exit(report_one(engine, configured, archiver(app), approving=kinds))
+    outcome = app.service.approve(source, _kinds(removals=removals, repricings=repricings), check=False)
+    print_outcome(outcome, quiet=False)
+    raise_bugs([outcome])
+    ctx.exit(outcome.exit_code)
 
 
 @click.command("reject")
@@ -97,19 +96,8 @@ def reject_command(app: App, source: str, *, removals: bool, repricings: bool) -
     The known state stays, and nobody is asked again while upstream says the same. When it says something else, that
     is judged anew.
     """
-    from syncer.core.notices import of_settled
-    from syncer.db import notices, writes
-    from syncer.db.engine import writing
-
-    engine = app.amender()
-    _require_open(engine, source, kinds := _kinds(removals=removals, repricings=repricings))
-    with writing(engine) as connection:
-        source_id, rejected = writes.reject(connection, source, kinds)
-        said = [of_settled(finding, "rejected") for finding in rejected]
-        notices.write(connection, source_id, None, said, now())
-    print_line(
-        f"{source}: {len(rejected)} rejected; the known state stays while upstream says the same", out=sys.stdout
-    )
+    rejected = app.service.reject(source, _kinds(removals=removals, repricings=repricings))
+    print_line(f"{source}: {rejected} rejected; the known state stays while upstream says the same", out=sys.stdout)
 
 
 @click.command("revert")
@@ -122,11 +110,8 @@ def revert_command(app: App, run: int) -> None:
     still says of the reverted values is not believed again while it stays the same. RUN is the run_id that
     `syncer changes` shows with --json.
     """
-    from syncer.cli.syncing import owner
-    from syncer.revert import revert_run
-
-    reverted = revert_run(app.amender(), run, clock=now, owner=owner())
-    count = "1 change" if len(reverted.models) == 1 else f"{len(reverted.models)} changes"
+    reverted = app.service.revert(run)
+    count = count_of(len(reverted.models), "change")
     print_line(f"{reverted.source}: run {run} reverted by run {reverted.run_id}: {count}", out=sys.stdout)
     for name in reverted.refused:
         print_line(f"  not reverted, it has changed since: {name}", out=sys.stdout)
@@ -135,12 +120,3 @@ def revert_command(app: App, run: int) -> None:
 def _kinds(*, removals: bool, repricings: bool) -> Collection[FindingKind]:
     chosen = (ABOUT_REMOVALS if removals else frozenset()) | (ABOUT_REPRICINGS if repricings else frozenset())
     return chosen or EVERYTHING
-
-
-def _require_open(engine: "Engine", source: str, kinds: Collection[FindingKind]) -> None:
-    from syncer import history
-    from syncer.db.engine import reading
-
-    with reading(engine) as connection:
-        if not any(finding.kind in kinds for finding in history.held(connection, source=source)):
-            raise UsageError(f"nothing of that kind is held for {source}: see `syncer held`")

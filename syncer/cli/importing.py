@@ -1,21 +1,16 @@
 """`syncer import`: recorded responses become history."""
 
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import click
-from sqlalchemy.engine import Engine
 
-from syncer.cli.app import App, now
+from syncer.cli.app import App
 from syncer.cli.output import json_line, print_line, progress
-from syncer.cli.syncing import owner
-from syncer.errors import BadResponse
-from syncer.importing import Recorded, count_lines, import_observation, read_recording
-from syncer.settings import SourceSettings, unconfigured_trust
-from syncer.sync import Report
+from syncer.core.words import count_of
+from syncer.importing import count_lines
+from syncer.service import Imported
 
 
 @click.command("import")
@@ -34,18 +29,19 @@ def import_command(app: App, file: Path, *, name: str, trust: str | None, as_jso
     already are passed over. A line not later than what the source has seen is refused; what came before it stays.
     """
     app.start_logging()
-    source = next((source for source in app.settings.sources if source.name == name), None)
-    configured = unconfigured_trust(name, os.environ) if source is None else source.trust
     tally = Tally()
-    poll = _poller(app.writer(), source, name, trust=configured if trust is None else trust == "on")
+    total = count_lines(file) if sys.stderr.isatty() else None  # only a progress bar asks how many there are
     try:
-        _import_all(file, poll, tally)
+        with progress("importing", total=total, err=sys.stderr) as advance:
+
+            def on_line(line: Imported) -> None:
+                tally.add(line)
+                advance()
+
+            app.service.import_history(file, name, trust=None if trust is None else trust == "on", on_line=on_line)
     finally:  # what was imported before an error or Ctrl-C stays, so it is told
         tally.tell(name, as_json=as_json)
     sys.exit(1 if tally.failures else 0)
-
-
-Poll = Callable[[Recorded], Report | None]
 
 
 class Tally:
@@ -56,15 +52,12 @@ class Tally:
         self.changes = 0
         self.failures: list[str] = []
 
-    def add(self, report: Report | None) -> None:
-        """Count a line; None is one that the source has seen already."""
-        self.lines["already there" if report is None else report.outcome] += 1
-        self.changes += sum(report.counts.values()) if report else 0
-
-    def fail(self, line: int, error: BadResponse) -> None:
-        """Count a line whose body is no catalog: it has left a failed run, and the next lines have their turn."""
-        self.lines["failed"] += 1
-        self.failures.append(f"line {line}: {error}")
+    def add(self, line: Imported) -> None:
+        """Count a line. One whose body is no catalog has left a failed run, and the next lines have their turn."""
+        self.lines[line.word] += 1
+        self.changes += sum(line.report.counts.values()) if line.report else 0
+        if line.error is not None:
+            self.failures.append(f"line {line.line}: {line.error}")
 
     def tell(self, name: str, *, as_json: bool) -> None:
         """Say it: failures on stderr, then the summary."""
@@ -75,22 +68,7 @@ class Tally:
             print_line(json_line({"source": name, "changes": self.changes, **counts}), out=sys.stdout)
             return
         looks = ", ".join(f"{self.lines[what]} {what}" for what in _OUTCOMES if self.lines[what]) or "nothing"
-        print_line(f"{name}: {looks}; {self.changes} changes", out=sys.stdout)
+        print_line(f"{name}: {looks}; {count_of(self.changes, 'change')}", out=sys.stdout)
 
 
 _OUTCOMES = ("changed", "unchanged", "held", "failed", "already there")
-
-
-def _poller(engine: Engine, source: SourceSettings | None, name: str, *, trust: bool) -> Poll:
-    return lambda recorded: import_observation(engine, source, name, recorded, trust=trust, clock=now, owner=owner())
-
-
-def _import_all(file: Path, poll: Poll, tally: Tally) -> None:
-    total = count_lines(file) if sys.stderr.isatty() else None  # only a progress bar asks how many there are
-    with progress("importing", total=total, err=sys.stderr) as advance:
-        for recorded in read_recording(file):
-            try:
-                tally.add(poll(recorded))
-            except BadResponse as error:
-                tally.fail(recorded.line, error)
-            advance()

@@ -14,6 +14,7 @@ from syncer import systemd
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_rows
 from syncer.cli.times import DURATION
+from syncer.core.words import count_of
 from syncer.errors import SyncerError
 from syncer.settings import read_api_key
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from syncer.cli.alerts import Outcome
+    from syncer.service import DeliveryOutcome
     from syncer.web.monitor import Served
 
 _KEPT_RUNS = timedelta(days=90)
@@ -47,12 +48,11 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
 
     from syncer import daemon
     from syncer.admin import upkeep
-    from syncer.cli.alerts import deliver_to
-    from syncer.cli.syncing import archiver, owner
+    from syncer.service import process_name
 
     app.start_logging(at_least=1)
     app.settings.select()
-    engine, stopping = app.engine(), Event()
+    engine, stopping = app.service.engine(), Event()
     problems: dict[str, str | None] = {}
     with ExitStack() as watched:
         served = watched.enter_context(_serve(engine, app, listen)) if listen else None
@@ -61,11 +61,11 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
             load=app.load_settings,
             read_key=lambda source: read_api_key(source, os.environ),
             clock=now,
-            owner=f"{owner()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
+            owner=f"{process_name()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
             workers=workers,
             grace=grace,
-            archive=archiver(app),
-            deliver=lambda settings, alert: _say(deliver_to(engine, settings, stopping, alert), problems),
+            archive=app.service.archive(),
+            deliver=lambda settings, alert: _say(app.service.deliver_to(alert, stopping, settings), problems),
             on_round=_heartbeat(app),
             on_beat=_watchdog(),
             on_reload=served.reconfigure if served else None,
@@ -108,15 +108,15 @@ def _heartbeat(app: App) -> "Callable[[bool], object] | None":
     return None if url is None else lambda well: beat(url, ok=well)
 
 
-def _say(outcome: "Outcome", problems: dict[str, str | None]) -> None:
+def _say(outcome: "DeliveryOutcome", problems: dict[str, str | None]) -> None:
     """One log line for what came of a delivery, if anything did; a problem that stays is named once."""
-    before, problems[outcome.name] = problems.get(outcome.name), outcome.problem
+    before, problems[outcome.consumer] = problems.get(outcome.consumer), outcome.problem
     if outcome.problem is not None:
         bug = None if isinstance(outcome.error, SyncerError) else outcome.error
         if outcome.problem != before:
-            log.warning("%s: %s", outcome.name, outcome.problem, exc_info=bug)
+            log.warning("%s: %s", outcome.consumer, outcome.problem, exc_info=bug)
     elif outcome.done is not None and outcome.done.messages:
-        log.info("%s: told %s events", outcome.name, outcome.done.events)
+        log.info("%s: told %s", outcome.consumer, count_of(outcome.done.events, "event"))
 
 
 @click.command("schedule")

@@ -36,7 +36,7 @@ def rename_command(app: App, old: str, new: str) -> None:
     from syncer.settings import unconfigured_trust
 
     unconfigured_trust(new, {})  # which refuses what no source may be called
-    engine = app.amender()
+    engine = app.service.existing_database()
     renamed = rename_source(engine, old, new, now=now())
     print_line(f"{renamed.old} is now called {renamed.new}", out=sys.stdout)
     configured = {source.name for source in app.settings.sources}
@@ -57,7 +57,7 @@ def retire_command(app: App, name: str) -> None:
     """
     from syncer.admin.upkeep import retire_source
 
-    retired = retire_source(app.amender(), name, now=now())
+    retired = retire_source(app.service.existing_database(), name, now=now())
     print_line(f"{name} is retired since {retired.retired_at:%Y-%m-%d %H:%M}Z; its history stays", out=sys.stdout)
     if retired.open_findings:
         held = f"findings of it that are still open: {retired.open_findings}"
@@ -81,7 +81,7 @@ def prune_command(app: App, older_than: timedelta, *, dry_run: bool, as_json: bo
     from syncer.admin.upkeep import prune
     from syncer.db.engine import require_schema
 
-    engine = app.engine(read_only=True) if dry_run else app.amender()
+    engine = app.service.engine(read_only=True) if dry_run else app.service.existing_database()
     require_schema(engine)
     for one in prune(engine, before=now() - older_than, dry_run=dry_run):
         print_line(_line(one, dry_run=dry_run, as_json=as_json), out=sys.stdout)

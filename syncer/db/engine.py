@@ -84,6 +84,16 @@ def reading(engine: Engine, *, one_moment: bool = False) -> Iterator[Connection]
         yield connection
 
 
+def translate_errors(engine: Engine) -> None:
+    """Make our errors of those of its connections that are used outside of a `reading` block."""
+
+    def translate(context: sa.engine.ExceptionContext) -> BaseException | None:
+        error = context.sqlalchemy_exception
+        return _our_error(engine, error) if isinstance(error, sa.exc.DBAPIError) and _is_outside(error) else None
+
+    event.listen(engine, "handle_error", translate, retval=True)
+
+
 def location(engine: Engine) -> str:
     """The database's URL as it may be shown: without a password (law 11)."""
     if engine.dialect.name == "sqlite" and _is_file(engine.url):

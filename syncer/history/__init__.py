@@ -5,7 +5,8 @@
     with history.connect("sqlite:///syncer.db") as connection:
         quote = history.price_at(connection, "deepseek-ai/DeepSeek-R1", at=noon)
 
-- Each function takes a SQLAlchemy Connection or ORM Session first and returns frozen values.
+- Each function takes a SQLAlchemy Connection or ORM Session first and returns frozen values; `as_dicts` makes them rows
+  for pandas, `as_json` JSON lines.
 - Times are aware and periods half-open, `[from, to)`; a naive time raises ValueError.
 - Prices are canonical Decimals, None is unknown, and all arithmetic on them is exact (law 4).
 - The past is ordered by `effective_at`, the feed by `id` (law 6).
@@ -15,6 +16,7 @@ from syncer.history.catalog import CatalogRow, Difference, ListedModel, Mover, c
 from syncer.history.costs import Cost, CostTotal, Unpriced, Usage, cost, cost_totals
 from syncer.history.feed import ChangeRow, RunRow, changes, feed_end, runs
 from syncer.history.findings import Held, held
+from syncer.history.forms import as_dicts, as_json
 from syncer.history.health import Churn, Flapping, Freshness, churn, flapping, freshness
 from syncer.history.notices import NoticeRow, notices
 from syncer.history.prices import (
@@ -52,6 +54,8 @@ __all__ = [
     "Unit",
     "Unpriced",
     "Usage",
+    "as_dicts",
+    "as_json",
     "availability",
     "catalog",
     "catalog_at",

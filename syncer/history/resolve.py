@@ -6,14 +6,13 @@
   about. Two models that answer to it raise AmbiguousModel: there is never a pick.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from syncer.db.tables import changes, models, sources
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
@@ -29,42 +28,48 @@ Unit = tuple[int, str]
 _CHUNK = 500  # rows held at a time by a question that streams
 
 
-@contextmanager
-def connect(url: str) -> Iterator[Connection]:
-    """A read-only connection to the database at `url`, for a notebook or a script.
+def connect(url: str) -> Connection:
+    """A read-only connection to the database at `url`, for a notebook or a script; close it, or use it in a `with`.
 
         with history.connect("sqlite:///syncer.db") as connection:
             history.price_at(connection, "deepseek-ai/DeepSeek-R1", at=datetime.now(UTC))
 
-    All questions of one block see the database at one moment, that of the first; it blocks no sync however long it
-    lasts. Raises DatabaseNotReady where there is no syncer database, SettingsError for a URL that is none,
-    DatabaseError where it cannot be reached.
+    All questions of one connection see the database at one moment, that of the first; `connection.rollback()` begins
+    another one. It blocks no sync however long it lasts. Raises DatabaseNotReady where there is no syncer database,
+    SettingsError for a URL that is none, DatabaseError where it cannot be reached, then or later.
     """
-    from syncer.db.engine import open_engine, reading, require_schema
+    from syncer.db.engine import open_engine, require_schema, translate_errors
 
     engine = open_engine(url, read_only=True)
     try:
         require_schema(engine)
-        if engine.dialect.name != "postgresql":
-            with reading(engine) as connection:
-                yield connection
-            return
-        one_moment = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with reading(one_moment) as connection:
-            # A writer that stops is ended by the server; a reader who thinks before the next row harms nobody.
-            connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
-            connection.commit()
-            yield connection
     finally:
-        engine.dispose()
+        engine.dispose()  # what is opened from here on belongs to the caller alone
+    translate_errors(engine)
+    if engine.dialect.name != "postgresql":
+        return _detached(engine)
+    connection = _detached(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True))
+    # A writer that stops is ended by the server; a reader who thinks before the next row harms nobody.
+    connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
+    connection.commit()
+    return connection
+
+
+def _detached(engine: Engine) -> Connection:
+    """A connection of no pool: to close it ends it."""
+    connection = engine.connect()
+    connection.detach()
+    return connection
 
 
 # -- times and rows ----------------------------------------------------------------------------------------------------
 
 
 def require_aware(**times: datetime | None) -> None:
-    """Raise ValueError for a time without a zone, by the name it was given under; None is no time."""
+    """Raise ValueError for a time without a zone, by the name it was given under, TypeError for no datetime at all."""
     for name, at in times.items():
+        if at is not None and not isinstance(at, datetime):
+            raise TypeError(f"{name} must be an aware datetime, such as datetime(2026, 11, 22, tzinfo=UTC), not {at!r}")
         if at is not None and at.utcoffset() is None:
             raise ValueError(f"{name} must be an aware datetime, and {at!r} has no zone: try tzinfo=UTC")
 

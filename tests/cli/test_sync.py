@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from syncer.cli.syncing import raise_bugs
 from syncer.errors import SettingsError
+from syncer.service import SyncOutcome, raise_bugs
 from tests.cli.home import Home, body_reply, serving
 from tests.upstream import Reply, Upstream, model
 
@@ -200,9 +200,10 @@ def test_a_bug_keeps_its_traceback_and_the_others_their_turn(home: Home, monkeyp
 
 def test_several_bugs_escape_together() -> None:
     """Of all that went wrong with several sources, the bugs are raised, in one group; what a person can mend is not."""
-    raise_bugs([None, SettingsError("no key")], "sources")
-    with pytest.raises(ExceptionGroup, match="several sources failed") as caught:
-        raise_bugs([TypeError("one"), None, SettingsError("no key"), KeyError("two")], "sources")
+    errors = [TypeError("one"), None, SettingsError("no key"), KeyError("two")]
+    raise_bugs([SyncOutcome("a"), SyncOutcome("b", error=SettingsError("no key"))])
+    with pytest.raises(ExceptionGroup, match="bugs in syncer") as caught:
+        raise_bugs([SyncOutcome("a", error=error) for error in errors])
     assert [type(bug) for bug in caught.value.exceptions] == [TypeError, KeyError]
 
 

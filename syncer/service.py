@@ -1,0 +1,612 @@
+"""All that syncer does for whoever asks: the command line, the daemon, the web face, a Python program (`syncer.open`).
+
+- Nothing here prints, parses arguments or reads the clock; what a person is told is made of what is returned.
+- Each source and each consumer has its turn: what went wrong with one is in its outcome, and keeps no other waiting.
+- Only `sync` and `import_history` create a database that is not there yet; nothing creates one for a question.
+"""
+
+import logging
+import os
+import random
+import re
+import socket
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+from sqlalchemy.engine import Connection, Engine
+
+from syncer.core.words import did_you_mean
+from syncer.db import engine as db
+from syncer.db.engine import reading, writing
+from syncer.errors import (
+    DONE,
+    FAILED,
+    HELD,
+    BadResponse,
+    SettingsError,
+    SeveralErrors,
+    SourceBusy,
+    SyncerError,
+    UsageError,
+)
+from syncer.settings import AlertSettings, Settings, SourceSettings, read_api_key
+
+if TYPE_CHECKING:
+    from syncer.alerts.consumers import Consumer
+    from syncer.alerts.delivery import Delivered, Subscription
+    from syncer.core.decide import FindingKind
+    from syncer.importing import Recorded
+    from syncer.revert import Reverted
+    from syncer.sync import Archive, Report
+
+Clock = Callable[[], datetime]
+
+log = logging.getLogger("syncer.service")
+
+_AT_ONCE = 8  # sources fetched at the same time: a slow one must not keep the others from their turn
+
+
+class SyncOutcome(NamedTuple):
+    """What came of one source: a report, or what went wrong instead.
+
+    `news` is False for what was said before: the same failure, or what was held already. `events` are the changes as
+    CloudEvents, in feed order.
+    """
+
+    source: str
+    report: "Report | None" = None
+    error: Exception | None = None
+    news: bool = True
+    events: Sequence[dict[str, Any]] = ()
+
+    @property
+    def word(self) -> str:
+        """The outcome in one word, as in `runs`; a source that somebody else has is `busy`."""
+        if self.report is not None:
+            return self.report.outcome
+        return "busy" if isinstance(self.error, SourceBusy) else "failed"
+
+    @property
+    def exit_code(self) -> int:
+        """This source's share of a command's exit code."""
+        if self.error is not None:
+            return _exit_code(self.error)
+        return HELD if self.word == "held" else DONE
+
+
+class DeliveryOutcome(NamedTuple):
+    """What came of one consumer: what was done, or what went wrong instead."""
+
+    consumer: str
+    done: "Delivered | None" = None
+    error: Exception | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """This consumer's share of a command's exit code."""
+        if self.error is not None:
+            return _exit_code(self.error)
+        return FAILED if self.done and (self.done.error or self.done.disabled) else DONE
+
+    @property
+    def problem(self) -> str | None:
+        """What went wrong in this very round."""
+        if self.error is not None:
+            return str(self.error) if isinstance(self.error, SyncerError) else repr(self.error)
+        return self.done.error if self.done else None
+
+
+class Imported(NamedTuple):
+    """What came of one line of a recording: a report, None if the source has seen it already, or why it failed."""
+
+    line: int
+    report: "Report | None" = None
+    error: BadResponse | None = None
+
+    @property
+    def word(self) -> str:
+        """The outcome in a word or two: as in `runs`, or `already there`."""
+        if self.error is not None:
+            return "failed"
+        return "already there" if self.report is None else self.report.outcome
+
+
+class Syncer:
+    """One configuration with its database, and all that can be done with them; `syncer.open(...)` makes one.
+
+    To be closed, or used in a `with` block. It may be shared by threads once it has been used; time is UTC.
+    """
+
+    def __init__(
+        self, settings: Settings, *, environ: Mapping[str, str], clock: Clock, owner: str | None = None
+    ) -> None:
+        self.settings = settings
+        self._environ, self._clock = environ, clock
+        self._owner = owner or process_name()
+        self._engines: dict[bool, Engine] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        for engine in self._engines.values():
+            engine.dispose()
+        self._engines.clear()
+
+    # -- the database --------------------------------------------------------------------------------------------------
+
+    def engine(self, *, read_only: bool = False) -> Engine:
+        """The configured database, whatever its schema."""
+        if read_only not in self._engines:
+            self._engines[read_only] = db.open_engine(self.settings.database_url, read_only=read_only)
+        return self._engines[read_only]
+
+    def created_database(self) -> Engine:
+        """The database for what syncs: created if it is empty, refused if it is older or newer."""
+        engine = self.engine()
+        db.ensure_schema(engine)
+        return engine
+
+    def existing_database(self, *, read_only: bool = False) -> Engine:
+        """The database for what writes, or asks, about what is there; raises DatabaseNotReady where there is none."""
+        engine = self.engine(read_only=read_only)
+        db.require_schema(engine)
+        return engine
+
+    def database_or_none(self) -> Engine | None:
+        """The database for a dry run, which may not even create it: None where there is none yet."""
+        return None if db.current(self.engine(read_only=True)) is None else self.existing_database(read_only=True)
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """A read-only connection for the questions of `syncer.history`, all at one moment; creates nothing.
+
+        with syncer.open() as s, s.connect() as connection:
+            history.price_at(connection, "deepseek-ai/DeepSeek-R1", at=noon)
+        """
+        return reading(self.existing_database(read_only=True), one_moment=True)
+
+    # -- sources -------------------------------------------------------------------------------------------------------
+
+    def sync(
+        self,
+        *names: str,
+        check: bool = True,
+        save_bodies: Path | None = None,
+        limit: int | None = None,
+        advance: Callable[[], object] = lambda: None,
+    ) -> list[SyncOutcome]:
+        """One run of each source called `names`, of all if there are none; the outcomes, in that order.
+
+        When all have had their turn, what went wrong is raised: one error as it is, several as SeveralErrors; with
+        `check=False` it is only in the outcomes (a bug is raised all the same). `limit` bounds the events of each
+        outcome; `save_bodies` is the directory in which responses are kept, if it is not that of the settings;
+        `advance` is called as each source is done.
+        """
+        sources = self.settings.select(names)
+        engine, archive = self.created_database(), self.archive(save_bodies)
+        try:
+            outcomes = _each(sources, partial(self._sync_one, engine, archive, limit=limit), advance)
+        except BaseException as stop:
+            if len(sources) > 1:  # the threads that go on can wait for a slow provider longer than a person will
+                from syncer.db import store
+
+                with writing(engine) as connection:
+                    failure = store.Failure(error=f"stopped ({stop!r})")
+                    store.release_all(connection, self._owner, failure, now=self._clock())
+            raise
+        return _checked(outcomes, check=check)
+
+    def preview(
+        self, *names: str, check: bool = True, advance: Callable[[], object] = lambda: None
+    ) -> list[SyncOutcome]:
+        """What `sync` would do now, fetched and decided in the same way, and not one byte written."""
+        sources = self.settings.select(names)
+        return _checked(_each(sources, partial(self._preview_one, self.database_or_none()), advance), check=check)
+
+    def approve(
+        self, source: str, kinds: "Collection[FindingKind] | None" = None, *, check: bool = True
+    ) -> SyncOutcome:
+        """Say yes, once, to what is held of `source`: it is fetched again, and at most what is held is applied.
+
+        Raises UsageError if nothing of these kinds is held, and what `sync` raises.
+        """
+        from syncer.core.decide import EVERYTHING
+
+        (configured,) = self.settings.select([source])
+        engine, approving = self.existing_database(), kinds or EVERYTHING
+        _require_open(engine, source, approving)
+        try:
+            outcome = self._sync_one(engine, self.archive(), configured, approving)
+        except Exception as bug:  # noqa: BLE001 - it is raised by `raise_bugs`
+            outcome = SyncOutcome(source, error=bug)
+        return _checked([outcome], check=check)[0]
+
+    def reject(self, source: str, kinds: "Collection[FindingKind] | None" = None) -> int:
+        """Say no to what is held of `source`, and how many findings that were: the known state stays.
+
+        Nobody is asked again while upstream says the same. Raises UsageError if nothing of these kinds is held.
+        """
+        from syncer.core.decide import EVERYTHING
+        from syncer.core.notices import of_settled
+        from syncer.db import notices, writes
+
+        engine = self.existing_database()
+        kinds = kinds or EVERYTHING
+        _require_open(engine, source, kinds)
+        with writing(engine) as connection:
+            source_id, rejected = writes.reject(connection, source, kinds)
+            settled = [of_settled(finding, "rejected") for finding in rejected]
+            notices.write(connection, source_id, None, settled, self._clock())
+        return len(rejected)
+
+    def revert(self, run: int) -> "Reverted":
+        """Take back what a run believed, by appending compensating changes; nothing is deleted.
+
+        Raises UsageError if there is no such run, or if nothing of it can be taken back.
+        """
+        from syncer.revert import revert_run
+
+        return revert_run(self.existing_database(), run, clock=self._clock, owner=self._owner)
+
+    def import_history(
+        self,
+        path: Path | str,
+        source: str = "default",
+        *,
+        trust: bool | None = None,
+        on_line: Callable[[Imported], object] = lambda _: None,
+    ) -> list[Imported]:
+        """Import recorded responses, each with its own time, as if syncer had polled then; what came of each line.
+
+        `path` is JSON lines as `save_bodies` keeps them; interrupted, it may be repeated. `source` needs no settings;
+        `trust` overrides them; `on_line` is called as each line is done. Raises UsageError for a line that is none, or
+        that is not later than what the source has seen: what came before it stays.
+        """
+        from syncer.importing import read_recording
+
+        poll = self._importer(source, trust)
+        lines = []
+        for recorded in read_recording(Path(path)):
+            lines.append(poll(recorded))
+            on_line(lines[-1])
+        return lines
+
+    def archive(self, directory: Path | None = None) -> "Archive | None":
+        """How the bodies of responses are kept, if they are: in `directory`, else where the settings say."""
+        folder = directory or self.settings.save_bodies
+        if folder is None:
+            return None
+        from syncer.archive import archive_body
+
+        return partial(archive_body, Path(folder))
+
+    # -- consumers -----------------------------------------------------------------------------------------------------
+
+    def deliver(self, *, check: bool = True) -> list[DeliveryOutcome]:
+        """Hand each consumer what it has not been told; the outcomes, in the order of the settings.
+
+        One that is down is tried again later and delays no other. What went wrong is raised as by `sync`; a message
+        that did not arrive is no error of ours: it is in the outcome, and will be tried again.
+        """
+        self._require_consumers()
+        engine = self.existing_database()
+        self._note_stale_sources(engine)
+        return _checked(self._deliver_all(), check=check)
+
+    def deliver_to(self, alert: AlertSettings, stop: Event, settings: Settings | None = None) -> DeliveryOutcome:
+        """Hand one consumer what it has not been told, until `stop` is set; what came of it, errors too.
+
+        `settings` are those in force where a daemon has read them again.
+        """
+        from syncer.alerts.delivery import deliver
+
+        try:
+            subscription = _subscription(settings or self.settings, alert, self._environ, self._clock)
+            done = deliver(
+                self.engine(), subscription, clock=self._clock, owner=self._owner, keep_going=lambda: not stop.is_set()
+            )
+        except Exception as error:  # noqa: BLE001 - a bug is raised when all have had their turn
+            return DeliveryOutcome(alert.name, error=error)
+        return DeliveryOutcome(alert.name, done)
+
+    def send_sample(self, consumer: str) -> None:
+        """Send a consumer a sample, clearly marked as one; raises DeliveryError where it does not take it."""
+        from syncer.alerts.sample import sample
+        from syncer.alerts.sinks import sink_for
+
+        sink = sink_for(self.settings, self._alert(consumer), self._environ, clock=self._clock)
+        sink(sample(consumer, self._clock(), random.getrandbits(64)))
+
+    def replay(self, consumer: str, *, since: datetime) -> "Consumer":
+        """Put a consumer back, so that it is told again what was observed since then, with the same event ids."""
+        from syncer.alerts import consumers
+
+        with self._writing_about(consumer) as connection:
+            consumers.reposition(connection, consumer, consumers.position_before(connection, since))
+            return consumers.require(connection, consumer)
+
+    def skip(self, consumer: str) -> "Consumer":
+        """Put a consumer to the end of the feed: what it has not been told, it never will be."""
+        from syncer import history
+        from syncer.alerts import consumers
+
+        with self._writing_about(consumer) as connection:
+            consumers.reposition(connection, consumer, history.feed_end(connection))
+            return consumers.require(connection, consumer)
+
+    def pause(self, consumer: str) -> "Consumer":
+        """Tell a consumer nothing until it is resumed; it keeps its position."""
+        from syncer.alerts import consumers
+
+        with self._writing_about(consumer) as connection:
+            return consumers.pause(connection, consumer, now=self._clock())
+
+    def resume(self, consumer: str) -> "Consumer":
+        """Go on, at once, with a consumer that was paused or disabled, from its position."""
+        from syncer.alerts import consumers
+
+        with self._writing_about(consumer) as connection:
+            return consumers.resume(connection, consumer, now=self._clock())
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _sync_one(
+        self,
+        engine: Engine,
+        archive: "Archive | None",
+        source: SourceSettings,
+        approving: "Collection[FindingKind]" = (),
+        *,
+        limit: int | None = None,
+    ) -> SyncOutcome:
+        from syncer.sync import sync_source
+
+        try:
+            report = sync_source(
+                engine,
+                source,
+                key=self._key(engine, source),
+                clock=self._clock,
+                owner=self._owner,
+                archive=archive,
+                approving=approving,
+            )
+            events = _events(engine, report, limit) if report.counts else []
+        except SyncerError as error:
+            return SyncOutcome(source.name, error=error, news=_is_news(engine, source.name, error))
+        log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": report.listed})
+        return SyncOutcome(source.name, report, news=bool(report.doubts), events=events)
+
+    def _key(self, engine: Engine, source: SourceSettings) -> str | None:
+        """The source's key; an attempt that fails for the lack of it leaves a run, too."""
+        try:
+            key = read_api_key(source, self._environ)
+        except SettingsError as error:
+            from syncer.sync import record_failure
+
+            record_failure(engine, source, error, clock=self._clock, owner=self._owner)
+            raise
+        return key.reveal() if key else None
+
+    def _preview_one(self, engine: Engine | None, source: SourceSettings) -> SyncOutcome:
+        from syncer.preview import preview_event, preview_source
+
+        try:
+            key = read_api_key(source, self._environ)
+            report = preview_source(engine, source, key=key.reveal() if key else None, clock=self._clock)
+        except SyncerError as error:
+            return SyncOutcome(source.name, error=error)
+        events = [preview_event(change, report, source) for change in report.changes]
+        return SyncOutcome(source.name, report, news=bool(report.doubts), events=events)
+
+    def _importer(self, source: str, trust: bool | None) -> "Callable[[Recorded], Imported]":  # noqa: FBT001 - on, off, or as set
+        from syncer.importing import import_observation
+        from syncer.settings import unconfigured_trust
+
+        known = next((known for known in self.settings.sources if known.name == source), None)
+        configured = unconfigured_trust(source, self._environ) if known is None else known.trust
+        trusted = configured if trust is None else trust
+        engine = self.created_database()
+
+        def poll(recorded: "Recorded") -> Imported:
+            try:
+                report = import_observation(
+                    engine, known, source, recorded, trust=trusted, clock=self._clock, owner=self._owner
+                )
+            except BadResponse as error:
+                return Imported(recorded.line, error=error)
+            return Imported(recorded.line, report)
+
+        return poll
+
+    def _deliver_all(self) -> list[DeliveryOutcome]:
+        """A thread for each: a dead one costs a deadline, and nobody else's time."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        stop = Event()
+        with ThreadPoolExecutor(len(self.settings.alerts), thread_name_prefix="syncer-alerts") as pool:
+            try:
+                return list(pool.map(partial(self.deliver_to, stop=stop), self.settings.alerts))
+            except BaseException:
+                stop.set()  # by a signal: each thread ends with the message at hand
+                raise
+
+    def _note_stale_sources(self, engine: Engine) -> None:
+        """A source that nobody syncs any more says nothing by itself."""
+        from syncer.db import notices
+
+        for source in self.settings.sources:
+            notices.note_stale(engine, source.name, now=self._clock(), interval=source.interval)
+
+    def _alert(self, name: str) -> AlertSettings:
+        """The settings of a consumer; raises UsageError, with the nearest name, for one that is not configured."""
+        self._require_consumers()
+        by_name = {alert.name: alert for alert in self.settings.alerts}
+        if name not in by_name:
+            raise UsageError(f"there is no [[alerts]] table named {name!r}{did_you_mean(name, by_name, cutoff=0)}")
+        return by_name[name]
+
+    def _require_consumers(self) -> None:
+        if not self.settings.alerts:
+            raise UsageError(
+                "no consumer is configured: write an [[alerts]] table with a name and a url into syncer.toml"
+            )
+
+    @contextmanager
+    def _writing_about(self, consumer: str) -> Iterator[Connection]:
+        """A writing transaction; a configured consumer may be spoken of before its first delivery."""
+        from syncer import history
+        from syncer.alerts import consumers
+
+        with writing(self.existing_database()) as connection:
+            for alert in self.settings.alerts:
+                if alert.name == consumer:
+                    position = 0 if alert.start == "beginning" else history.feed_end(connection)
+                    consumers.register(connection, consumer, position=position, now=self._clock())
+            yield connection
+
+
+def process_name() -> str:
+    """Who holds the leases of this process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def raise_bugs(outcomes: Iterable[SyncOutcome | DeliveryOutcome]) -> None:
+    """Raise what no person caused, when all have had their turn: one bug as it is, several in an ExceptionGroup."""
+    bugs = [one.error for one in outcomes if one.error is not None and not isinstance(one.error, SyncerError)]
+    if len(bugs) == 1:
+        raise bugs[0]
+    if bugs:
+        raise ExceptionGroup("several failed for reasons that are bugs in syncer", bugs)
+
+
+def raise_errors(outcomes: Iterable[SyncOutcome | DeliveryOutcome]) -> None:
+    """Raise what went wrong, bugs first: one error as it is, several as SeveralErrors."""
+    outcomes = list(outcomes)
+    raise_bugs(outcomes)
+    errors = [one.error for one in outcomes if isinstance(one.error, SyncerError)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SeveralErrors(errors)
+
+
+_Outcome = TypeVar("_Outcome", SyncOutcome, DeliveryOutcome)
+
+
+def _checked(outcomes: list[_Outcome], *, check: bool) -> list[_Outcome]:
+    if check:
+        raise_errors(outcomes)
+    return outcomes
+
+
+def _exit_code(error: Exception) -> int:
+    return error.exit_code if isinstance(error, SyncerError) else FAILED
+
+
+# -- several sources at a time -----------------------------------------------------------------------------------------
+
+
+def _each(
+    sources: Sequence[SourceSettings], sync: Callable[[SourceSettings], SyncOutcome], advance: Callable[[], object]
+) -> list[SyncOutcome]:
+    """Poll all of them, several at a time; what came of each, in the order of the configuration."""
+    if len(sources) == 1:  # in this thread: a signal then ends the fetch itself
+        return [sync(sources[0])]
+    from queue import SimpleQueue
+    from threading import Thread
+
+    waiting = list(reversed(sources))
+    done: SimpleQueue[SyncOutcome] = SimpleQueue()
+    for _ in sources[:_AT_ONCE]:  # daemons: the process may end while a provider keeps them waiting
+        Thread(target=_work, args=(waiting, sync, done), name="syncer-source", daemon=True).start()
+    outcomes = {}
+    try:
+        for _ in sources:
+            outcome = done.get()
+            outcomes[outcome.source] = outcome
+            advance()
+    finally:
+        waiting.clear()  # stopped by a signal: no thread begins another one
+    return [outcomes[source.name] for source in sources]
+
+
+def _work(waiting: list[SourceSettings], sync: Callable[[SourceSettings], SyncOutcome], done: Any) -> None:  # noqa: ANN401 - a SimpleQueue
+    """One thread's share. A bug in one source is raised when all the others have had their turn."""
+    while True:
+        try:
+            source = waiting.pop()
+        except IndexError:
+            return
+        try:
+            outcome = sync(source)
+        except Exception as bug:  # noqa: BLE001 - it is raised by `raise_bugs`
+            outcome = SyncOutcome(source.name, error=bug)
+        done.put(outcome)
+
+
+# -- what is told of one run -------------------------------------------------------------------------------------------
+
+
+def _require_open(engine: Engine, source: str, kinds: "Collection[FindingKind]") -> None:
+    from syncer import history
+
+    with reading(engine) as connection:
+        if not any(finding.kind in kinds for finding in history.held(connection, source=source)):
+            raise UsageError(f"nothing of that kind is held for {source}: see `syncer held`")
+
+
+def _events(engine: Engine, report: "Report", limit: int | None) -> list[dict[str, Any]]:
+    from syncer.alerts.event import events
+
+    with reading(engine) as connection:
+        return list(events(connection, run=report.run_id, limit=limit))
+
+
+def _is_news(engine: Engine, source: str, error: SyncerError) -> bool:
+    """Whether the failure just recorded is another one than that of the run before."""
+    from syncer import history
+
+    if isinstance(error, SourceBusy):
+        return False  # somebody is doing the work
+    try:
+        with reading(engine) as connection:
+            last = list(history.runs(connection, source=source, limit=2))
+    except SyncerError:
+        return True
+    return len(last) < 2 or last[1].outcome != "failed" or _gist(last[0].error) != _gist(last[1].error)
+
+
+def _gist(error: str | None) -> str:
+    """An error without what differs each time: numbers, and what is quoted of a page."""
+    return re.sub(r"'.*'|\".*\"|\d+", "", error or "")
+
+
+def _subscription(settings: Settings, alert: AlertSettings, environ: Mapping[str, str], clock: Clock) -> "Subscription":
+    from syncer.alerts.delivery import Subscription
+    from syncer.alerts.rules import Rule
+    from syncer.alerts.sinks import sink_for
+
+    rule = Rule(
+        kinds=frozenset(alert.kinds),
+        models=alert.models,
+        types=alert.types,
+        sources=alert.sources,
+        direction=alert.direction,
+        min_percent=alert.min_percent,
+        min_absolute=alert.min_absolute,
+        quiet=timedelta(minutes=alert.quiet_minutes),
+        net=alert.net,
+        news_only=alert.start == "end",
+    )
+    sink = sink_for(settings, alert, environ, clock=clock)
+    return Subscription(name=alert.name, rule=rule, sink=sink, start=alert.start, digest=alert.digest)
