@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from syncer.cli.app import App, Group
+from syncer.cli.app import App, Group, refuse_password
 from syncer.cli.output import json_line, print_line
 
 
@@ -129,8 +129,7 @@ def copy_command(app: App, url: str) -> None:
 
     source = app.service.engine(read_only=True)
     db.require_schema(source)
-    _refuse_password(url)
-    target = db.open_engine(url)
+    target = db.open_engine(refuse_password(url))
     click.get_current_context().call_on_close(target.dispose)
     with progress("Copying", total=count_batches(source), err=sys.stderr) as advance:
         copied = copy_database(source, target, now=now(), advance=advance)
@@ -138,24 +137,6 @@ def copy_command(app: App, url: str) -> None:
         print_line(f"{table.table}: {table.rows} rows, digest {table.digest}", out=sys.stdout)
     equal = f"{db.location(target)} is now an equal copy of {db.location(source)}"
     print_line(f"{equal}: make it the database_url, and start again", out=sys.stdout)
-
-
-def _refuse_password(url: str) -> None:
-    """Law 11: everybody on this machine reads the process list, and a shell keeps its history."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    from syncer.errors import UsageError
-
-    try:
-        given = make_url(url)
-    except (ArgumentError, ValueError):
-        return  # `open_engine` says so
-    if given.password or "password" in given.query:
-        raise UsageError(
-            "a password on the command line stands in the process list: leave it out of the URL, "
-            "and put it into ~/.pgpass or the variable PGPASSWORD"
-        )
 
 
 @db_command.command("renew-feed")

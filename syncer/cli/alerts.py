@@ -40,6 +40,7 @@ def list_command(app: App) -> None:
     from syncer import history
     from syncer.alerts import consumers
     from syncer.alerts.feed import oldest_after
+    from syncer.service import NO_CONSUMER
 
     configured = {alert.name for alert in app.settings.alerts}
     present = now()
@@ -50,7 +51,10 @@ def list_command(app: App) -> None:
     columns = ("consumer", "state", "position", "lag", "lag_seconds", "last_delivered_at", "next_attempt_at", "error")
     rows = [_row(consumer, end, ages[name], present, configured) for name, consumer in known.items()]
     rows += [(name, "new", *[None] * 6) for name in sorted(configured - known.keys())]
-    print_rows(columns, rows, format=form(), out=sys.stdout, title="Consumers")
+    print_rows(columns, rows, format=form(), out=sys.stdout, title="Consumers", drop=_DROP, empty=NO_CONSUMER)
+
+
+_DROP = ("last_delivered_at", "lag_seconds", "next_attempt_at", "position")
 
 
 def _row(

@@ -58,7 +58,9 @@ def check_command(app: App, file: Path, source: str | None, max_age: timedelta) 
     if rows or form() != "table":
         print_rows(("model", "problem"), rows, format=form(), out=sys.stdout)
     else:
-        print_line(f"all {len(wishes)} models are as wanted", out=sys.stdout)
+        print_line(
+            "the model is as wanted" if len(wishes) == 1 else f"all {len(wishes)} models are as wanted", out=sys.stdout
+        )
     sys.exit(1 if rows else 0)
 
 

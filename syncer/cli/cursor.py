@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "observed_at", "source", "kind", "model", "old_price", "price", "note")
 
 
+_DROP = ("source", "old_price", "id", "note")
+
+
 def print_news(app: App, name: str, *, peek: bool) -> None:
     """Print the feed behind the cursor's position, and move it once all of that was written; not with `peek`.
 
@@ -70,7 +73,15 @@ def _print(connection: "Connection", name: str, items: Iterator[Item]) -> None:
         for item in items:
             print_line(as_json(event_of(item, feed)), out=sys.stdout)
     else:
-        print_rows(_COLUMNS, map(_row, items), format=form(), out=sys.stdout, title=f"News for {name}")
+        print_rows(
+            _COLUMNS,
+            map(_row, items),
+            format=form(),
+            out=sys.stdout,
+            title=f"News for {name}",
+            drop=_DROP,
+            empty="nothing new",
+        )
 
 
 def _row(item: Item) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from syncer import exports
 from syncer.cli.app import App
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT
+from syncer.core.words import count_of
 
 
 @click.command("export")
@@ -23,14 +24,14 @@ from syncer.cli.times import MOMENT
     type=click.Choice(["jsonl", "csv", "parquet"]),
     default="jsonl",
     show_default=True,
-    help="Parquet needs the extra: pip install 'syncer[parquet]'.",
+    help="Parquet needs the extra `parquet`.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="A file, for Parquet a directory; else standard output.",
+    help="A file, for Parquet a directory; else standard output, which is also -.",
 )
 @click.option(
     "--after",
@@ -60,6 +61,8 @@ def export_command(
     """
     if what == "daily-prices" and after is not None:
         raise click.UsageError("--after is a feed id: it belongs to changes; give --since for daily-prices.")
+    if output == Path("-"):  # by the conventions of POSIX, standard output
+        output = None
     if kind == "parquet" and output is None:
         raise click.UsageError("Parquet is written into a directory: name it with --output.")
     with app.reader() as connection:
@@ -71,7 +74,7 @@ def export_command(
         with closing(rows):  # before the connection, also when nothing can be written
             _write(_TABLES[what], counted, kind, output)
     end = "" if counted.last_id is None else f": the next export goes on with --after {counted.last_id}"
-    print_line(f"{counted.count} rows{end}", out=sys.stderr)
+    print_line(f"{count_of(counted.count, 'row')}{end}", out=sys.stderr)
 
 
 _TABLES = {"changes": exports.CHANGES, "daily-prices": exports.DAILY_PRICES}

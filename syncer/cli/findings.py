@@ -34,7 +34,17 @@ def held_command(app: App, source: str | None, *, each: bool) -> None:
 
     with app.reader() as connection:
         findings = history.held(connection, source=source)
-    print_rows(*(_by_model(findings) if each else _by_finding(findings)), format=form(), out=sys.stdout, title="Held")
+    columns, rows = _by_model(findings) if each else _by_finding(findings)
+    nothing = "nothing is held" + (f" of {source}" if source else "")
+    print_rows(
+        columns,
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title="Held",
+        drop=("models", "since", "source", "kind", "believed_price"),
+        empty=nothing,
+    )
 
 
 _Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]

@@ -41,7 +41,8 @@ def prices_command(app: App, model: str, at: datetime | None, source: str | None
         periods = history.price_periods(connection, model, source=source)
     columns = ("source", "model", "price", "currency", "unit", "valid_from", "valid_to", "changed_after")
     rows = [_row(period, columns) for period in periods]
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=f"{model} (UTC)")
+    drop = ("source", "unit", "currency", "changed_after")
+    print_rows(columns, rows, format=form(), out=sys.stdout, title=f"{model} (UTC)", drop=drop)
     if form() == "table" and sys.stdout.isatty() and len(periods) > 1:
         width = shutil.get_terminal_size().columns
         print_line(sparkline([period.price for period in periods[-width:]]), out=sys.stdout)
@@ -108,7 +109,8 @@ def diff_command(app: App, a: datetime, b: datetime, source: str | None) -> None
     columns = ("source", "kind", "model", "old_price", "price", "changed")
     rows = [_difference_row(one) for one in differences]
     title = f"From {a:%Y-%m-%d %H:%M:%SZ} to {b:%Y-%m-%d %H:%M:%SZ}"
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=title)
+    drop = ("changed", "source", "old_price")
+    print_rows(columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty="there is no difference")
 
 
 def _difference_row(one: "Difference") -> tuple[Any, ...]:
@@ -142,7 +144,10 @@ def movers_command(app: App, since: datetime | None, until: datetime, limit: int
         movers = history.movers(connection, since=start, until=until, source=source, limit=limit)
     rows = [_row(mover, columns) for mover in movers]
     title = f"Movers from {start:%Y-%m-%d %H:%M:%SZ} to {until:%Y-%m-%d %H:%M:%SZ}"
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=title)
+    drop = ("unit", "currency", "source", "absolute")
+    print_rows(
+        columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty="no price moved in that time"
+    )
 
 
 _A_MONTH = timedelta(days=30)

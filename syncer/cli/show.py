@@ -13,9 +13,13 @@ from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import json_line, print_line, print_rows
 from syncer.cli.times import FORMS, MOMENT
 from syncer.core.model import Kind
+from syncer.core.words import count_of
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
     from syncer.history import Freshness, ListedModel
+    from syncer.history.watch import LastRun
 
 _SOURCE = click.option("--source", metavar="NAME", help="Only this source.")
 
@@ -42,22 +46,44 @@ def status_command(app: App, *, check: bool) -> None:
 
         watching.check(app)
     from syncer import history
+    from syncer.history import watch
 
     present = now()
     intervals = {source.name: source.interval for source in app.settings.sources}
     with app.reader() as connection:
         sources = history.freshness(connection, now=present, intervals=intervals)
         flapping = _flapping(connection, present)
-    rows = [_status_row(source, flapping.get(source.source, 0)) for source in sources]
+        last_runs = {} if form() != "table" else watch.last_runs(connection)
     if form() != "table":
+        rows = [_status_row(source, flapping.get(source.source, 0)) for source in sources]
         print_rows(_STATUS_COLUMNS, rows, format=form(), out=sys.stdout)
         return
-    print_rows(_STATUS_COLUMNS[:-1], [row[:-1] for row in rows], format="table", out=sys.stdout, title="Sources")
+    for problem in (line for source in sources for line in _problems(source, last_runs.get(source.source), present)):
+        print_line(problem, out=sys.stdout)
+    print_rows(
+        _STATUS_COLUMNS[:-1],
+        [_status_row(source, flapping.get(source.source, 0))[:-1] for source in sources],
+        format="table",
+        out=sys.stdout,
+        title="Sources",
+        drop=("flapping", "last_run_at", "missing", "listed", "held"),
+        empty="no source has been synced yet: syncer sync",
+    )
     for source in sources:
         if source.retired_at is not None:
             print_line(f"{source.source}: retired since {source.retired_at:%Y-%m-%d}", out=sys.stdout)
-        if source.last_error is not None:  # a sentence, too long for a column
-            print_line(f"{source.source}: {source.last_outcome}: {source.last_error}", out=sys.stdout)
+
+
+def _problems(source: "Freshness", last: "LastRun | None", present: datetime) -> "Iterator[str]":
+    """What is wrong with a source, a sentence each, too long for a column."""
+    from syncer.cli.watching import wrong_with
+
+    if source.retired_at is None:
+        yield from (f"{source.source} {what}" for what in wrong_with(source, last, present))
+    if source.open_findings:
+        held = count_of(source.open_findings, "finding")
+        reason = f" ({source.last_error})" if source.last_outcome == "held" and source.last_error else ""
+        yield f"{source.source} has {held} for you to decide{reason}: syncer held --source {source.source}"
 
 
 _STATUS_COLUMNS = (
@@ -113,7 +139,8 @@ def models_command(app: App, source: str | None, at: datetime | None) -> None:
 
     if at is not None:
         with app.reader() as connection:
-            _print_catalog_at(history.catalog_at(connection, at=at, source=source), at)
+            listed = history.catalog_at(connection, at=at, source=source)
+            _print_catalog_at(listed, at, empty=None if listed else _no_catalog(connection, source, at))
         return
     columns: tuple[str, ...] = (
         "source",
@@ -129,17 +156,46 @@ def models_command(app: App, source: str | None, at: datetime | None) -> None:
         columns = history.CatalogRow.__struct_fields__
     with app.reader() as connection:
         rows = (tuple(getattr(row, column) for column in columns) for row in history.catalog(connection, source=source))
-        print_rows(columns, rows, format=form(), out=sys.stdout, title="Current catalog")
+        print_rows(
+            columns,
+            rows,
+            format=form(),
+            out=sys.stdout,
+            title="Current catalog",
+            drop=("held", "currency", "source", "missing_since", "type", "context_length"),
+            empty=_no_catalog(connection, source),
+        )
 
 
-def _print_catalog_at(listed: "list[ListedModel]", at: datetime) -> None:
+def _no_catalog(connection: "Connection", source: str | None, at: datetime | None = None) -> str:
+    """Why a catalog is empty. Before the first observation nothing is known: that is not the same as nothing listed."""
+    from syncer import history
+
+    of = "" if source is None else f" of {source}"
+    first = next(iter(history.changes(connection, source=source, limit=1)), None)
+    if first is None:
+        return f"no catalog{of} has been observed yet: syncer sync"
+    if at is not None and at < first.observed_at:
+        return f"not observed then: before the first observation{of}, {first.observed_at:%Y-%m-%d %H:%MZ}"
+    return f"no model{of} is listed" if at is None else f"no model{of} was listed then"
+
+
+def _print_catalog_at(listed: "list[ListedModel]", at: datetime, *, empty: str | None) -> None:
     from syncer.history import ListedModel
 
     columns: tuple[str, ...] = ("source", "model", "type", "price", "currency", "context_length")
     if form() != "table":
         columns = ListedModel.__struct_fields__
     rows = [tuple(getattr(row, column) for column in columns) for row in listed]
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=f"Catalog at {at:%Y-%m-%d %H:%M:%SZ}")
+    print_rows(
+        columns,
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title=f"Catalog at {at:%Y-%m-%d %H:%M:%SZ}",
+        drop=("currency", "source", "type", "context_length"),
+        empty=empty,
+    )
 
 
 @click.command("changes")
@@ -213,8 +269,25 @@ def changes_command(
                 print_line(json_line(event), out=sys.stdout)
         else:
             print_rows(
-                _CHANGE_COLUMNS, _change_rows(connection, filters), format=form(), out=sys.stdout, title="Changes"
+                _CHANGE_COLUMNS,
+                _change_rows(connection, filters),
+                format=form(),
+                out=sys.stdout,
+                title="Changes",
+                drop=("changed", "source", "old_price", "id", "percent"),
+                empty=_no_changes(connection, filters),
             )
+
+
+def _no_changes(connection: "Connection", filters: dict[str, Any]) -> str:
+    from syncer import history
+
+    first = next(iter(history.changes(connection, limit=1)), None)
+    if first is None:
+        return "nothing has been observed yet: syncer sync"
+    if filters["until"] is not None and filters["until"] <= first.observed_at:
+        return f"not observed then: the first observation was at {first.observed_at:%Y-%m-%d %H:%MZ}"
+    return "no such change"
 
 
 def _follow(app: App, filters: dict[str, Any]) -> NoReturn:

@@ -9,6 +9,7 @@ import click
 from syncer.cli.app import App, Group, now
 from syncer.cli.output import json_line, print_line
 from syncer.cli.times import Duration
+from syncer.core.words import count_of
 
 if TYPE_CHECKING:
     from syncer.admin.upkeep import Pruned
@@ -91,4 +92,4 @@ def _line(one: "Pruned", *, dry_run: bool, as_json: bool) -> str:
     if as_json:
         return json_line({"source": one.source, "runs": one.runs, "rejected_rows": one.rejected_rows})
     verb = "would remove" if dry_run else "removed"
-    return f"{one.source}: {verb} {one.runs} runs and {one.rejected_rows} rejected rows"
+    return f"{one.source}: {verb} {count_of(one.runs, 'run')} and {count_of(one.rejected_rows, 'rejected row')}"
