@@ -347,6 +347,17 @@ def test_progress_is_silent_in_a_pipe() -> None:
     assert not err.getvalue()
 
 
+def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pipe long work says how far it is, in a line each ten seconds at most."""
+    now = iter([0.0, 5.0, 11.0, 11.0, 12.0])
+    monkeypatch.setattr("syncer.cli.output.time.monotonic", lambda: next(now))
+    err = io.StringIO()
+    with progress("importing", total=9, err=err, in_pipe=True) as advance:
+        for _ in range(3):
+            advance()
+    assert err.getvalue() == "importing: 2 of 9\n"
+
+
 def test_progress_is_silent_when_quick() -> None:
     """Nothing is drawn for a wait that nobody notices."""
     err = Terminal()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import click
 
 from syncer.core.words import did_you_mean
-from syncer.errors import UsageError
+from syncer.errors import FAILED, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,6 +109,36 @@ def refuse_password(url: str) -> str:
             "and put it into ~/.pgpass or the variable PGPASSWORD"
         )
     return url
+
+
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+"""On each command that `confirm` guards."""
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only after a person's yes: asked for in a terminal, given with --yes anywhere else."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{question} There is nobody to ask: say so with --yes")
+    if not click.confirm(question, err=True):
+        click.echo("nothing was done", err=True)
+        click.get_current_context().exit(FAILED)
+
+
+class Name(click.ParamType[str]):
+    """A click parameter type: the name of a model, which is never empty."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """The name as it was written."""
+        if not str(value).strip():
+            self.fail("a model's name is not empty.", param, ctx)
+        return str(value)
+
+
+NAME = Name()
 
 
 def now() -> datetime:

@@ -36,6 +36,10 @@ def cost_command(app: App, file: Path, as_of: datetime | None, source: str | Non
     Each row is priced with the price in force when the usage happened. What cannot be priced (unknown price, unit not
     configured, not listed then) is shown with the reason, never as 0; then the exit code is 1. Times are UTC unless
     they carry an offset. The table ends with the total of each source; --json and --csv stream and have more columns.
+
+    \b
+    Example:
+      syncer cost usage.csv --as-of 2026-11-01
     """
     bill = Bill(keep=form() == "table")
     columns = _COLUMNS if form() == "table" else _COLUMNS + _MORE_COLUMNS

@@ -73,15 +73,12 @@ def _print(connection: "Connection", name: str, items: Iterator[Item]) -> None:
         for item in items:
             print_line(as_json(event_of(item, feed)), out=sys.stdout)
     else:
-        print_rows(
-            _COLUMNS,
-            map(_row, items),
-            format=form(),
-            out=sys.stdout,
-            title=f"News for {name}",
-            drop=_DROP,
-            empty="nothing new",
-        )
+        print_items(items, title=f"News for {name}", empty="nothing new")
+
+
+def print_items(items: Iterator[Item], *, title: str, empty: str) -> None:
+    """Print changes and notices as rows."""
+    print_rows(_COLUMNS, map(_row, items), format=form(), out=sys.stdout, title=title, drop=_DROP, empty=empty)
 
 
 def _row(item: Item) -> tuple[Any, ...]:

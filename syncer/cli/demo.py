@@ -32,6 +32,10 @@ def demo_command(path: Path | None) -> None:
 
     It needs no key, no server and no network: a loopback server inside this process plays the provider. `syncer sync`
     runs against it over real HTTP, once a simulated day, into a SQLite file that you can look at afterwards.
+
+    \b
+    Example:
+      syncer demo --file /tmp/demo.db
     """
     from syncer.db import engine as db
     from syncer.demo import PRICE_UNITS, STEPS, DemoServer

@@ -1,8 +1,8 @@
 """`syncer export`: the history for other tools, streaming."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import click
 
 from syncer import exports
 from syncer.cli.app import App
-from syncer.cli.output import print_line, print_rows
+from syncer.cli.output import print_line, print_rows, progress
 from syncer.cli.times import MOMENT
 from syncer.core.words import count_of
 
@@ -58,6 +58,11 @@ def export_command(
 
     Parquet is a directory of files partitioned by month (month=2026-11/...), prices as exact decimals, times in UTC,
     for DuckDB, Spark or a warehouse. The last line on stderr names the feed id with which the next export goes on.
+
+    \b
+    Examples:
+      syncer export changes --after 1200 -o changes.jsonl
+      syncer export daily-prices --format csv -o - | gzip > prices.csv.gz
     """
     if what == "daily-prices" and after is not None:
         raise click.UsageError("--after is a feed id: it belongs to changes; give --since for daily-prices.")
@@ -70,14 +75,21 @@ def export_command(
             rows = exports.changes(connection, after=after, since=since, until=until, source=source)
         else:
             rows = exports.daily_prices(connection, since=since, until=until, source=source)
-        counted = _Counted(rows, after)
-        with closing(rows):  # before the connection, also when nothing can be written
+        with closing(rows), _progress(output) as advance:  # closed before the connection, also when nothing is written
+            counted = _Counted(rows, after, advance)
             _write(_TABLES[what], counted, kind, output)
     end = "" if counted.last_id is None else f": the next export goes on with --after {counted.last_id}"
     print_line(f"{count_of(counted.count, 'row')}{end}", out=sys.stderr)
 
 
 _TABLES = {"changes": exports.CHANGES, "daily-prices": exports.DAILY_PRICES}
+
+
+def _progress(output: Path | None) -> "AbstractContextManager[Callable[[], None]]":
+    """Signs of life; none among the rows themselves."""
+    if output is None and sys.stdout.isatty():
+        return nullcontext(lambda: None)
+    return progress("exporting", total=None, err=sys.stderr, in_pipe=True)
 
 
 def _write(table: exports.Flat, rows: "_Counted", kind: str, output: Path | None) -> None:
@@ -96,13 +108,14 @@ def _write(table: exports.Flat, rows: "_Counted", kind: str, output: Path | None
 class _Counted:
     """Counts rows as they pass, and remembers the id of the last change: that of an earlier export if none is new."""
 
-    def __init__(self, rows: Iterator[tuple[Any, ...]], after: int | None) -> None:
-        self._rows = rows
+    def __init__(self, rows: Iterator[tuple[Any, ...]], after: int | None, advance: Callable[[], None]) -> None:
+        self._rows, self._advance = rows, advance
         self.count = 0
         self.last_id = after
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for row in self._rows:
             self.count += 1
+            self._advance()
             self.last_id = row[0] if isinstance(row[0], int) else None
             yield row

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,6 +31,7 @@ __all__ = ["Format", "is_styled", "json_line", "print_line", "print_rows", "prog
 
 Format = Literal["table", "json", "csv"]
 
+_EVERY = 10.0  # seconds between two signs of life in a pipe
 _LONGEST_CELL = 300  # in a table: names (255 at most) stay whole, a description of 10 MB does not
 # A cell may also be split at ; or a tab by a spreadsheet whose list separator is not the comma.
 _FORMULA = re.compile("^(?=[\t\r\n])|(^|[;\t\r\n])(?=\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
@@ -72,13 +74,16 @@ def print_rows(
 
 
 @contextmanager
-def progress(label: str, *, total: int | None, err: TextIO, patience: float = 0.5) -> Iterator[Callable[[], None]]:
+def progress(
+    label: str, *, total: int | None, err: TextIO, patience: float = 0.5, in_pipe: bool = False
+) -> Iterator[Callable[[], None]]:
     """A progress bar on `err` while the block runs; call what it yields once per finished piece.
 
     It appears after `patience` seconds, and only if `err` is a terminal; `total` None is a wait without known end.
+    With `in_pipe`, where `err` is none, a line says every ten seconds how far it is.
     """
     if not err.isatty():
-        yield lambda: None
+        yield _Lines(label, total, err).advance if in_pipe else lambda: None
         return
     bar = _Bar(label, total, err)
     timer = threading.Timer(patience, bar.show)
@@ -187,6 +192,22 @@ def is_styled(out: TextIO) -> bool:
 def _is_wide() -> bool:
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get("syncer.wide"))
+
+
+class _Lines:
+    """Signs of life in a log: a line each ten seconds at most."""
+
+    def __init__(self, label: str, total: int | None, err: TextIO) -> None:
+        self._label, self._total, self._err = label, total, err
+        self._done = 0
+        self._last = time.monotonic()
+
+    def advance(self) -> None:
+        self._done += 1
+        if time.monotonic() - self._last >= _EVERY:
+            self._last = time.monotonic()
+            of = "" if self._total is None else f" of {self._total}"
+            print_line(f"{self._label}: {self._done}{of}", out=self._err)
 
 
 class _Bar:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncer.cli.app import App, form, row_options
+from syncer.cli.app import NAME, App, form, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT
 
@@ -21,7 +21,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command("prices")
-@click.argument("model")
+@click.argument("model", type=NAME)
 @click.option("--at", type=MOMENT, metavar="T", help="Only the price at T, and how surely it is known.")
 @_SOURCE
 @row_options
@@ -31,6 +31,10 @@ def prices_command(app: App, model: str, at: datetime | None, source: str | None
 
     A price held from valid_from up to, not including, valid_to (UTC); `-` there means still. What began a period
     happened after changed_after and no later than valid_from. An unknown price is `-`.
+
+    \b
+    Example:
+      syncer prices deepseek-ai/DeepSeek-R1 --at 2026-11-01
     """
     from syncer import history
 
@@ -100,6 +104,11 @@ def diff_command(app: App, a: datetime, b: datetime, source: str | None) -> None
     """Show the net difference between the catalogs at A and at B (default: now), in UTC.
 
     Net: a price that went up and came back is no difference. With --json, `changed` maps each field to [old, new].
+
+    \b
+    Examples:
+      syncer diff 30d
+      syncer diff 2026-10-01 2026-11-01 --json
     """
     from syncer import history
 
@@ -134,7 +143,12 @@ def _require_forward(start: datetime, end: datetime) -> None:
 @row_options
 @click.pass_obj
 def movers_command(app: App, since: datetime | None, until: datetime, limit: int, source: str | None) -> None:
-    """Show the largest net price moves of a time, in percent; models listed at both ends only."""
+    """Show the largest net price moves of a time, in percent; models listed at both ends only.
+
+    \b
+    Example:
+      syncer movers --since 90d --limit 5
+    """
     from syncer import history
 
     columns = ("source", "model", "old", "new", "absolute", "percent", "currency", "unit")

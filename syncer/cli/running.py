@@ -43,6 +43,10 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
     Any number of these may share one PostgreSQL: each tick of a source is run by one of them. SIGTERM and SIGINT stop
     it after the running syncs (a second one at once); SIGHUP reads the configuration again. A database that is down is
     waited for. Runs of no interest are pruned each night.
+
+    \b
+    Example:
+      syncer run --listen 127.0.0.1:9180
     """
     from threading import Event
 
@@ -126,7 +130,12 @@ def _say(outcome: "DeliveryOutcome", problems: dict[str, str | None]) -> None:
 @row_options
 @click.pass_obj
 def schedule_command(app: App, count: int) -> None:
-    """Show when each source is due next, in UTC and in its own time zone."""
+    """Show when each source is due next, in UTC and in its own time zone.
+
+    \b
+    Example:
+      syncer schedule --count 5
+    """
     from zoneinfo import ZoneInfo
 
     from syncer.daemon import next_tick

@@ -40,6 +40,11 @@ def service_command(app: App, *, timer: bool, cron: bool, output: Path | None) -
     """Print a hardened systemd unit for `syncer run`, with the paths of this Python, configuration and directory.
 
     It runs as you; as root, name another user in it. Keys and passwords belong into /etc/syncer.env.
+
+    \b
+    Examples:
+      syncer service --output /etc/systemd/system
+      syncer service --cron | crontab -           (it replaces the crontab you have)
     """
     if cron:
         if timer or output is not None:

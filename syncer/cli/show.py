@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from syncer.cli.app import App, form, now, row_options
+from syncer.cli.app import NAME, App, form, now, row_options
 from syncer.cli.output import json_line, print_line, print_rows
 from syncer.cli.times import FORMS, MOMENT
 from syncer.core.model import Kind
@@ -18,6 +18,7 @@ from syncer.core.words import count_of
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
+    from syncer.alerts.rules import Item
     from syncer.history import Freshness, ListedModel
     from syncer.history.watch import LastRun
 
@@ -38,6 +39,11 @@ def status_command(app: App, *, check: bool) -> None:
     `missing` counts models that the last looks did not show and that are not believed removed yet. `late` is a source
     without a good look for three of its intervals. `flapping` counts models that went back and forth more than twice
     in the last week.
+
+    \b
+    Examples:
+      syncer status
+      syncer status --check                   in a monitor
     """
     if check:
         if form() != "table":
@@ -134,6 +140,11 @@ def models_command(app: App, source: str | None, at: datetime | None) -> None:
 
     `missing_since`: the last looks did not show it, and its removal is not confirmed yet. `held`: something about it
     is withheld (syncer held). An unknown price is `-`, a price of 0 is free. --json and --csv have more columns.
+
+    \b
+    Examples:
+      syncer models --source acme
+      syncer models --at 2026-11-01 --csv
     """
     from syncer import history
 
@@ -208,13 +219,14 @@ def _print_catalog_at(listed: "list[ListedModel]", at: datetime, *, empty: str |
     type=click.Choice([kind.value for kind in Kind]),
     help="Only this kind; repeatable.",
 )
-@click.option("--model", metavar="NAME", help="Only this model, by its name or its last alias.")
+@click.option("--model", type=NAME, metavar="NAME", help="Only this model, by its name or its last alias.")
 @_SOURCE
 @click.option("--after", type=click.IntRange(min=0), metavar="ID", help="Only changes with a feed id beyond ID.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N changes.")
 @click.option(
     "--follow", is_flag=True, help="Go on with each new change as it is committed, as JSON lines, until stopped."
 )
+@click.option("--notices", is_flag=True, help="What is told of the sources' health too: failed, held and so on.")
 @click.option("--cursor", metavar="NAME", help="What is new since NAME last looked; moves on once it was printed.")
 @click.option("--peek", is_flag=True, help="With --cursor: do not move on.")
 @row_options
@@ -231,13 +243,20 @@ def changes_command(
     cursor: str | None,
     *,
     follow: bool,
+    notices: bool,
     peek: bool,
 ) -> None:
     """Show what happened to which model, in feed order.
 
     A model is added, removed, relisted (back after a removal), repriced, or updated in another field. With --json each
-    change is a CloudEvents 1.0 object: its id is the feed id, and --after continues behind it. A cursor also sees what
-    is said of a source's health: failed, stale, recovered, held, settled.
+    change is a CloudEvents 1.0 object: its id is the feed id, and --after continues behind it. Feed ids are shared with
+    the notices of a source's health, which --notices and a cursor show too: without them there are gaps.
+
+    \b
+    Examples:
+      syncer changes --since 7d --kind repriced
+      syncer changes --follow --notices
+      syncer changes --cursor my-job --json
     """
     filters = {
         "since": since,
@@ -249,24 +268,23 @@ def changes_command(
         "limit": limit,
     }
     if cursor is not None:
-        if follow or any(filters.values()):
+        if follow or notices or any(filters.values()):
             raise click.UsageError("--cursor shows all that is new: it goes with --peek, --json and --csv only.")
         from syncer.cli.cursor import print_news
 
         print_news(app, cursor, peek=peek)
         return
+    _refuse_contradictions(filters, follow=follow, notices=notices)
     if follow:
-        if limit is not None or until is not None:
-            raise click.UsageError("--follow goes on until it is stopped: leave --limit and --until out.")
-        if form() == "csv":
-            raise click.UsageError("--follow prints JSON lines: leave --csv out.")
-        _follow(app, filters)
+        _follow(app, filters, notices=notices)
     with app.reader() as connection:
         if form() == "json":
-            from syncer.alerts.event import events
-
-            for event in events(connection, **filters):
+            for event in _events(connection, filters, notices=notices):
                 print_line(json_line(event), out=sys.stdout)
+        elif notices:
+            from syncer.cli.cursor import print_items
+
+            print_items(_items(connection, filters), title="Feed", empty=_no_changes(connection, filters))
         else:
             print_rows(
                 _CHANGE_COLUMNS,
@@ -277,6 +295,15 @@ def changes_command(
                 drop=("changed", "source", "old_price", "id", "percent"),
                 empty=_no_changes(connection, filters),
             )
+
+
+def _refuse_contradictions(filters: dict[str, Any], *, follow: bool, notices: bool) -> None:
+    if follow and (filters["limit"] is not None or filters["until"] is not None):
+        raise click.UsageError("--follow goes on until it is stopped: leave --limit and --until out.")
+    if follow and form() == "csv":
+        raise click.UsageError("--follow prints JSON lines: leave --csv out.")
+    if notices and (filters["model"] is not None or filters["kinds"]):
+        raise click.UsageError("--notices is about sources: leave --model and --kind out.")
 
 
 def _no_changes(connection: "Connection", filters: dict[str, Any]) -> str:
@@ -290,10 +317,36 @@ def _no_changes(connection: "Connection", filters: dict[str, Any]) -> str:
     return "no such change"
 
 
-def _follow(app: App, filters: dict[str, Any]) -> NoReturn:
+def _items(connection: "Connection", filters: dict[str, Any]) -> "Iterator[Item]":
+    """The changes and notices that these filters let through, in feed order."""
+    from itertools import islice
+
+    from syncer import history
+    from syncer.alerts.feed import read_feed
+
+    history.changes(connection, **filters)  # which refuses what cannot be asked
+    items = read_feed(connection, after=filters["after"] or 0)
+    return islice((item for item in items if _is_asked_for(item, filters)), filters["limit"])
+
+
+def _is_asked_for(item: "Item", filters: dict[str, Any]) -> bool:
+    since, until, source = filters["since"], filters["until"], filters["source"]
+    is_in_time = (since is None or item.observed_at >= since) and (until is None or item.observed_at < until)
+    return is_in_time and source in {None, item.source}
+
+
+def _events(connection: "Connection", filters: dict[str, Any], *, notices: bool) -> "Iterator[dict[str, Any]]":
+    from syncer.alerts.event import event_of, events, feed_id
+
+    if not notices:
+        return events(connection, **filters)
+    feed = feed_id(connection)
+    return (event_of(item, feed) for item in _items(connection, filters))
+
+
+def _follow(app: App, filters: dict[str, Any], *, notices: bool) -> NoReturn:
     """Print events as they are committed; each look is a short transaction of its own."""
     from syncer import history
-    from syncer.alerts.event import events
 
     position: int | None = filters["after"]
     while True:
@@ -302,7 +355,7 @@ def _follow(app: App, filters: dict[str, Any]) -> NoReturn:
             end = history.feed_end(connection)
             if position is None and filters["since"] is None:
                 position = end
-            for event in events(connection, **(filters | {"after": position})):
+            for event in _events(connection, filters | {"after": position}, notices=notices):
                 print_line(json_line(event), out=sys.stdout)
                 end = max(end, int(event["id"]))
         sys.stdout.flush()

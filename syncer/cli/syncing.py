@@ -40,6 +40,11 @@ def sync_command(
     \b
     Exit codes, the worst of all sources: 0 done, 1 failed, 2 usage or configuration (such as a
     missing key), 3 something is held for you to decide (syncer held), 75 somebody else is syncing it.
+
+    \b
+    Examples:
+      syncer sync --quiet                     in cron
+      syncer sync --source acme --dry-run
     """
     app: App = ctx.obj
     app.start_logging()

@@ -32,6 +32,10 @@ def rename_command(app: App, old: str, new: str) -> None:
 
     What is told from now on carries it. Change it in syncer.toml at the same time: a sync under the old name would
     begin a new history.
+
+    \b
+    Example:
+      syncer source rename acme acme-eu
     """
     from syncer.admin.upkeep import rename_source
     from syncer.settings import unconfigured_trust
@@ -55,6 +59,10 @@ def retire_command(app: App, name: str) -> None:
     """Expect no more syncs of the source NAME: it is never late again. Its history, catalog and findings stay.
 
     Take it out of syncer.toml too: the next sync of it brings it back.
+
+    \b
+    Example:
+      syncer source retire acme
     """
     from syncer.admin.upkeep import retire_source
 
@@ -78,6 +86,10 @@ def prune_command(app: App, older_than: timedelta, *, dry_run: bool, as_json: bo
     """Remove old runs that no change, finding or notice names, and rejected rows long not seen.
 
     History is never pruned, and no answer changes but the list of runs itself. In small transactions, beside syncs.
+
+    \b
+    Example:
+      syncer prune --older-than 180d --dry-run
     """
     from syncer.admin.upkeep import prune
     from syncer.db.engine import require_schema
