@@ -15,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from syncer import history
+from syncer.core.words import how_to_install
 from syncer.db.types import Price
 from syncer.errors import SyncerError, UsageError
 from syncer.history.resolve import source_id
@@ -178,7 +179,7 @@ def write_parquet(directory: Path, table: Flat, rows: Iterable[tuple[Any, ...]])
     try:
         from pyarrow import parquet
     except ModuleNotFoundError:
-        raise UsageError("Parquet needs pyarrow: pip install 'syncer[parquet]'") from None
+        raise UsageError(f"Parquet needs pyarrow: {how_to_install('parquet')}") from None
     schema = _schema(table)
     writers: dict[str, parquet.ParquetWriter] = {}  # imports bring old months late: several are open at once
     with blaming(directory), ExitStack() as files:

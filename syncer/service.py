@@ -48,6 +48,7 @@ Clock = Callable[[], datetime]
 
 log = logging.getLogger("syncer.service")
 
+NO_CONSUMER = "no consumer is configured: write an [[alerts]] table with a name and a url into syncer.toml"
 _AT_ONCE = 8  # sources fetched at the same time: a slow one must not keep the others from their turn
 
 
@@ -63,6 +64,12 @@ class SyncOutcome(NamedTuple):
     error: Exception | None = None
     news: bool = True
     events: Sequence[dict[str, Any]] = ()
+    failed_run: int | None = None
+
+    @property
+    def run_id(self) -> int | None:
+        """The run that this left, where it left one: a busy source leaves none, nor does a preview."""
+        return self.failed_run if self.report is None else self.report.run_id
 
     @property
     def word(self) -> str:
@@ -382,7 +389,8 @@ class Syncer:
             )
             events = _events(engine, report, limit) if report.counts else []
         except SyncerError as error:
-            return SyncOutcome(source.name, error=error, news=_is_news(engine, source.name, error))
+            run_id, news = _failed_run(engine, source.name, error)
+            return SyncOutcome(source.name, error=error, news=news, failed_run=run_id)
         log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": report.listed})
         return SyncOutcome(source.name, report, news=bool(report.doubts), events=events)
 
@@ -457,9 +465,7 @@ class Syncer:
 
     def _require_consumers(self) -> None:
         if not self.settings.alerts:
-            raise UsageError(
-                "no consumer is configured: write an [[alerts]] table with a name and a url into syncer.toml"
-            )
+            raise UsageError(NO_CONSUMER)
 
     @contextmanager
     def _writing_about(self, consumer: str) -> Iterator[Connection]:
@@ -572,18 +578,20 @@ def _events(engine: Engine, report: "Report", limit: int | None) -> list[dict[st
         return list(events(connection, run=report.run_id, limit=limit))
 
 
-def _is_news(engine: Engine, source: str, error: SyncerError) -> bool:
-    """Whether the failure just recorded is another one than that of the run before."""
+def _failed_run(engine: Engine, source: str, error: SyncerError) -> tuple[int | None, bool]:
+    """The run in which this was just recorded, and whether it is another failure than that of the run before."""
     from syncer import history
 
     if isinstance(error, SourceBusy):
-        return False  # somebody is doing the work
+        return None, False  # somebody is doing the work
     try:
         with reading(engine) as connection:
             last = list(history.runs(connection, source=source, limit=2))
     except SyncerError:
-        return True
-    return len(last) < 2 or last[1].outcome != "failed" or _gist(last[0].error) != _gist(last[1].error)
+        return None, True
+    is_recorded = bool(last) and last[0].outcome == "failed"
+    is_news = len(last) < 2 or last[1].outcome != "failed" or _gist(last[0].error) != _gist(last[1].error)
+    return (last[0].id if is_recorded else None), is_news
 
 
 def _gist(error: str | None) -> str:

@@ -79,7 +79,7 @@ def test_no_output_holds_a_character_that_steers(hostile: str, format: Format) -
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_terminal_gets_no_escape_of_upstream(hostile: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Law 12: on a terminal the only escapes are rich's own styles; upstream's are text."""
+    """Law 12: on a terminal the only escapes are our own styles; upstream's are text."""
     monkeypatch.setenv("TERM", "xterm-256color")
     written = show([[hostile]], "table", out=Terminal())
     assert "\x1b[31m" not in written
@@ -249,6 +249,84 @@ def test_print_line_keeps_our_line_breaks() -> None:
     assert out.getvalue() == "one\ntwo\\x1b[2J\n"
 
 
+# --- a table that fits --------------------------------------------------------------------------------------------
+
+COLUMNS = ("source", "model", "type", "price", "currency", "context_length", "missing_since", "held")
+NAMES = ("deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", "Qwen/Qwen2.5-VL-72B-Instruct", "black-forest-labs/FLUX.1-schnell")
+CATALOG = [("default", name, "Text", Decimal("0.55"), "USD", 131072, None, False) for name in NAMES]
+
+
+def fitted(width: int, monkeypatch: pytest.MonkeyPatch, **environ: str) -> list[str]:
+    """The catalog as a terminal of that width shows it."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    out = Terminal()
+    print_rows(COLUMNS, CATALOG, format="table", out=out, drop=("held", "currency", "source", "missing_since"))
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_table_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 60, 80 and 120 columns no line is longer, prices and times are whole, and what was left out is named."""
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in fitted(width, monkeypatch)]
+    assert max(map(len, plain)) <= width
+    assert all("0.55" in line and "131072" in line for line in plain[2:5])
+    left_out = {60: "source, currency, missing_since, held", 80: "currency, held", 120: None}[width]
+    if left_out is None:
+        assert all(name in "\n".join(plain) for name in NAMES)
+    else:
+        assert " ".join(plain[5:]) == f"left out for want of room: {left_out} (--wide)"
+
+
+def test_a_long_name_is_cut_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models differ at the end of their names as much as at the beginning."""
+    line = fitted(60, monkeypatch)[2]
+    assert re.search(r"deepseek-ai/\S*…\S*wen-32B", line)
+
+
+def test_a_sentence_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prose is not cut but folded between its words."""
+    monkeypatch.setenv("COLUMNS", "60")
+    why = "the prices of 6 models look multiplied by 1000, which no rule of ours can believe at once"
+    out = Terminal()
+    print_rows(("finding", "why"), [(1, why)], format="table", out=out)
+    lines = out.getvalue().splitlines()[2:]
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines).split()[1:]) == why
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
+def test_colour_only_where_it_is_welcome(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outcome has its colour on a terminal, but for NO_COLOR and a dumb one, and never in a pipe."""
+    monkeypatch.setenv("TERM", "xterm")
+    rows = [("shop", "failed")]
+    shown = show(rows, "table", ("source", "outcome"), Terminal())
+    assert "\x1b[31mfailed" in shown
+    assert "\x1b" not in show(rows, "table", ("source", "outcome"))
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert "\x1b" not in show(rows, "table", ("source", "outcome"), Terminal())
+
+
+def test_a_percent_for_eyes_and_for_programs() -> None:
+    """A table shows one decimal of a percent, JSON and CSV all of it."""
+    exact = Decimal("33.3333333333")
+    assert show([[exact]], "table", ["percent"]).split() == ["percent", "+33.3"]
+    assert show([[exact]], "json", ["percent"]) == '{"percent":33.3333333333}\n'
+    assert cells(show([[exact]], "csv", ["percent"])) == [["33.3333333333"]]
+
+
+def test_an_empty_table_says_why() -> None:
+    """A table without rows is the sentence that explains it; JSON and CSV stay what programs expect."""
+    out = io.StringIO()
+    print_rows(["a"], [], format="table", out=out, empty="nothing has been observed yet")
+    print_rows(["a"], [], format="json", out=out, empty="nothing has been observed yet")
+    assert out.getvalue() == "nothing has been observed yet\n"
+
+
 # --- progress -----------------------------------------------------------------------------------------------------
 
 
@@ -267,6 +345,17 @@ def test_progress_is_silent_in_a_pipe() -> None:
     with progress("syncing", total=2, err=err, patience=0) as advance:
         advance()
     assert not err.getvalue()
+
+
+def test_progress_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pipe long work says how far it is, in a line each ten seconds at most."""
+    now = iter([0.0, 5.0, 11.0, 11.0, 12.0])
+    monkeypatch.setattr("syncer.cli.output.time.monotonic", lambda: next(now))
+    err = io.StringIO()
+    with progress("importing", total=9, err=err, in_pipe=True) as advance:
+        for _ in range(3):
+            advance()
+    assert err.getvalue() == "importing: 2 of 9\n"
 
 
 def test_progress_is_silent_when_quick() -> None:

@@ -13,38 +13,51 @@ from typing import NoReturn
 import click
 
 from syncer import __version__
-from syncer.cli.app import App, Group
-from syncer.errors import SyncerError
+from syncer.cli.app import App, Group, refuse_password
+from syncer.errors import SyncerError, UsageError
 
-COMMANDS = {
-    "sync": "syncer.cli.syncing",
-    "run": "syncer.cli.running",
-    "schedule": "syncer.cli.running",
-    "demo": "syncer.cli.demo",
-    "status": "syncer.cli.show",
-    "models": "syncer.cli.show",
-    "changes": "syncer.cli.show",
-    "prices": "syncer.cli.questions",
-    "diff": "syncer.cli.questions",
-    "movers": "syncer.cli.questions",
-    "cost": "syncer.cli.costing",
-    "check": "syncer.cli.checking",
-    "held": "syncer.cli.findings",
-    "approve": "syncer.cli.findings",
-    "reject": "syncer.cli.findings",
-    "revert": "syncer.cli.findings",
-    "alerts": "syncer.cli.alerts",
-    "import": "syncer.cli.importing",
-    "export": "syncer.cli.exporting",
-    "source": "syncer.cli.upkeep",
-    "prune": "syncer.cli.upkeep",
-    "monitoring": "syncer.cli.monitoring",
-    "service": "syncer.cli.service",
-    "config": "syncer.cli.admin",
-    "schema": "syncer.cli.admin",
-    "db": "syncer.cli.admin",
+GROUPS = {
+    "Start": {
+        "demo": "syncer.cli.demo",
+        "sync": "syncer.cli.syncing",
+        "run": "syncer.cli.running",
+        "schedule": "syncer.cli.running",
+        "config": "syncer.cli.admin",
+    },
+    "Ask": {
+        "status": "syncer.cli.show",
+        "runs": "syncer.cli.runs",
+        "models": "syncer.cli.show",
+        "changes": "syncer.cli.show",
+        "prices": "syncer.cli.questions",
+        "diff": "syncer.cli.questions",
+        "movers": "syncer.cli.questions",
+        "cost": "syncer.cli.costing",
+        "check": "syncer.cli.checking",
+        "export": "syncer.cli.exporting",
+    },
+    "Decide": {
+        "held": "syncer.cli.findings",
+        "approve": "syncer.cli.findings",
+        "reject": "syncer.cli.findings",
+        "revert": "syncer.cli.findings",
+    },
+    "Tell other tools": {
+        "alerts": "syncer.cli.alerts",
+        "monitoring": "syncer.cli.monitoring",
+        "schema": "syncer.cli.admin",
+    },
+    "Look after it": {
+        "import": "syncer.cli.importing",
+        "source": "syncer.cli.upkeep",
+        "prune": "syncer.cli.upkeep",
+        "db": "syncer.cli.admin",
+        "service": "syncer.cli.service",
+        "completion": "syncer.cli.completion",
+    },
 }
-"""command -> the module that defines it, in the order in which `syncer --help` lists them."""
+"""What `syncer --help` lists, in its order: command -> the module that defines it."""
+COMMANDS = {name: module for commands in GROUPS.values() for name, module in commands.items()}
 
 
 class Commands(Group):
@@ -53,6 +66,11 @@ class Commands(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """In our order, not the alphabet's."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, group by group."""
+        for title, names in GROUPS.items():
+            self.write_commands(ctx, formatter, title, names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command's click object, None if there is no such command."""
@@ -77,10 +95,16 @@ class Commands(Group):
     type=click.Path(path_type=Path),
     help="Configuration file; otherwise ./syncer.toml if there is one, and SYNCER_* variables.",
 )
+@click.option(
+    "--database",
+    metavar="URL|PATH",
+    callback=lambda _ctx, _parameter, url: None if url is None else refuse_password(url),
+    help="The database, whatever the configuration says: a URL, or the path of a SQLite file.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines on stderr look.")
 @click.option("-v", "--verbose", count=True, help="Log what is done; twice for the details.")
 @click.pass_context
-def cli(ctx: click.Context, config: Path | None, log_format: str, verbose: int) -> None:
+def cli(ctx: click.Context, config: Path | None, database: str | None, log_format: str, verbose: int) -> None:
     """Keep a trustworthy history of an AI model catalog in your SQL database.
 
     \b
@@ -95,7 +119,7 @@ def cli(ctx: click.Context, config: Path | None, log_format: str, verbose: int) 
     Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 something is held for a person to decide, 75 a source is
     being synced by somebody else.
     """
-    ctx.obj = App(config=config, log_format=log_format, verbose=verbose)
+    ctx.obj = App(config=config, database=database, log_format=log_format, verbose=verbose)
 
 
 def main() -> NoReturn:
@@ -104,6 +128,7 @@ def main() -> NoReturn:
     # imported and once more at the end, would be a fifth of the time of a sync that finds nothing new.
     gc.set_threshold(10_000)
     signal.signal(signal.SIGTERM, _terminate)
+    _open_standard_streams()
     code = run()
     gc.freeze()
     sys.exit(code)
@@ -122,8 +147,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _open_standard_streams() -> None:
+    """A supervisor may start us with stdout closed: the next file that is opened, the database, would be stdout."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this very one
+            setattr(sys, name, os.fdopen(number, mode))
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     try:
+        _require_utf8(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(arguments, prog_name="syncer", standalone_mode=False)
     except SystemExit as stop:
         code = stop.code
@@ -131,12 +167,29 @@ def _run(arguments: Sequence[str] | None) -> int:
         click.echo(f"syncer: {_one_line(error)}", err=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("syncer: interrupted", err=True)
         return 130
     return code if isinstance(code, int) else 0
+
+
+def _require_utf8(arguments: Sequence[str]) -> None:
+    for number, argument in enumerate(arguments, 1):
+        if not argument.isascii() and any("\ud800" <= char <= "\udfff" for char in argument):
+            raise UsageError(f"argument {number} ({argument!r}) is not UTF-8 text: is this terminal set to UTF-8?")
+
+
+def _show(error: click.ClickException) -> None:
+    """Say what is wrong with the command line; of an option of `syncer` itself that came too late, where it belongs."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None and error.ctx.parent is not None:
+        own = [name for option in cli.params for name in option.opts]
+        if error.option_name in own:
+            command = error.ctx.command_path
+            where = f"put it before the command: syncer {error.option_name} ...{command.removeprefix('syncer')}"
+            error = click.UsageError(f"{error.option_name} is an option of syncer itself; {where}", error.ctx)
+    error.show()
 
 
 def _stopped_printing(error: OSError) -> int:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from syncer.cli.app import App, Group
+from syncer.cli.app import YES, App, Group, confirm, refuse_password
 from syncer.cli.output import json_line, print_line
 
 
@@ -38,7 +38,12 @@ def schema_command() -> None:
 
 @schema_command.command("event")
 def event_command() -> None:
-    """Print the JSON Schema (2020-12) of the events: webhooks, files, commands, `syncer changes --json`."""
+    """Print the JSON Schema (2020-12) of the events: webhooks, files, commands, `syncer changes --json`.
+
+    \b
+    Example:
+      syncer schema event > event.schema.json
+    """
     from syncer.alerts.event import schema
 
     print_line(schema().rstrip(), out=sys.stdout)
@@ -52,7 +57,12 @@ def db_command() -> None:
 @db_command.command("upgrade")
 @click.pass_obj
 def upgrade_command(app: App) -> None:
-    """Bring the schema up to this syncer's; creates it in an empty database. Back up first."""
+    """Bring the schema up to this syncer's; creates it in an empty database. Back up first.
+
+    \b
+    Example:
+      syncer db upgrade
+    """
     from syncer.db import engine as db
 
     engine = app.service.engine()
@@ -97,6 +107,10 @@ def verify_command(app: App, *, as_json: bool) -> None:
     """Hold every law that SQL can check against the data; exit 1 if a row breaks one, and say which.
 
     Prints a line for each claim that holds, and one for each row that breaks a law. Writes and mends nothing.
+
+    \b
+    Example:
+      syncer db verify
     """
     from syncer.admin.verify import verify
     from syncer.db import engine as db
@@ -121,6 +135,10 @@ def copy_command(app: App, url: str) -> None:
 
     Stop every syncer first: what is written during the copy stays behind. The original is only read. All or nothing;
     what is copied is compared with the original, and held against every law, before it is kept.
+
+    \b
+    Example:
+      syncer db copy postgresql://syncer@db.example/syncer
     """
     from syncer.admin.copy import copy_database, count_batches
     from syncer.cli.app import now
@@ -129,10 +147,9 @@ def copy_command(app: App, url: str) -> None:
 
     source = app.service.engine(read_only=True)
     db.require_schema(source)
-    _refuse_password(url)
-    target = db.open_engine(url)
+    target = db.open_engine(refuse_password(url))
     click.get_current_context().call_on_close(target.dispose)
-    with progress("Copying", total=count_batches(source), err=sys.stderr) as advance:
+    with progress("Copying", total=count_batches(source), err=sys.stderr, in_pipe=True) as advance:
         copied = copy_database(source, target, now=now(), advance=advance)
     for table in copied:
         print_line(f"{table.table}: {table.rows} rows, digest {table.digest}", out=sys.stdout)
@@ -140,34 +157,22 @@ def copy_command(app: App, url: str) -> None:
     print_line(f"{equal}: make it the database_url, and start again", out=sys.stdout)
 
 
-def _refuse_password(url: str) -> None:
-    """Law 11: everybody on this machine reads the process list, and a shell keeps its history."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    from syncer.errors import UsageError
-
-    try:
-        given = make_url(url)
-    except (ArgumentError, ValueError):
-        return  # `open_engine` says so
-    if given.password or "password" in given.query:
-        raise UsageError(
-            "a password on the command line stands in the process list: leave it out of the URL, "
-            "and put it into ~/.pgpass or the variable PGPASSWORD"
-        )
-
-
 @db_command.command("renew-feed")
+@YES
 @click.pass_obj
-def renew_feed_command(app: App) -> None:
+def renew_feed_command(app: App, *, yes: bool) -> None:
     """Give the feed a new id after a restore from backup, so that its readers can tell.
 
     Feed ids are given out a second time then, to other events. Positions stay; a consumer that stands beyond the end
     of the feed is named, and waits for `syncer alerts skip`.
+
+    \b
+    Example:
+      syncer db renew-feed
     """
     from syncer.admin.upkeep import renew_feed
 
+    confirm("Give the feed a new id? Its readers will take its events for those of another database.", yes=yes)
     renewed = renew_feed(app.service.existing_database())
     print_line(f"feed {renewed.old} is now {renewed.new}; its last id is {renewed.last_id}", out=sys.stdout)
     for consumer in renewed.beyond:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncer.cli.app import App, Group, form, now, row_options
+from syncer.cli.app import YES, App, Group, confirm, form, now, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT
 from syncer.core.words import count_of
@@ -36,10 +36,15 @@ def list_command(app: App) -> None:
 
     `lag` is in feed ids, `lag_seconds` the age of the oldest of them. A consumer that left the configuration is an
     `orphan`, and has no lag; a `new` one begins with the first `syncer alerts deliver`.
+
+    \b
+    Example:
+      syncer alerts list
     """
     from syncer import history
     from syncer.alerts import consumers
     from syncer.alerts.feed import oldest_after
+    from syncer.service import NO_CONSUMER
 
     configured = {alert.name for alert in app.settings.alerts}
     present = now()
@@ -50,7 +55,10 @@ def list_command(app: App) -> None:
     columns = ("consumer", "state", "position", "lag", "lag_seconds", "last_delivered_at", "next_attempt_at", "error")
     rows = [_row(consumer, end, ages[name], present, configured) for name, consumer in known.items()]
     rows += [(name, "new", *[None] * 6) for name in sorted(configured - known.keys())]
-    print_rows(columns, rows, format=form(), out=sys.stdout, title="Consumers")
+    print_rows(columns, rows, format=form(), out=sys.stdout, title="Consumers", drop=_DROP, empty=NO_CONSUMER)
+
+
+_DROP = ("last_delivered_at", "lag_seconds", "next_attempt_at", "position")
 
 
 def _row(
@@ -91,6 +99,10 @@ def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
     \b
     Exit codes, the worst of all consumers: 0 done, 1 one could not be reached or is disabled,
     2 usage or configuration, 75 another syncer took one over.
+
+    \b
+    Example:
+      syncer alerts deliver --quiet            in cron, behind `syncer sync`
     """
     from syncer.service import raise_bugs
 
@@ -123,7 +135,12 @@ def _print_outcome(outcome: "DeliveryOutcome", *, quiet: bool) -> None:
 @click.argument("name")
 @click.pass_obj
 def test_command(app: App, name: str) -> None:
-    """Send NAME a sample, clearly marked as one, and say what the other side answered."""
+    """Send NAME a sample, clearly marked as one, and say what the other side answered.
+
+    \b
+    Example:
+      syncer alerts test team
+    """
     app.service.send_sample(name)
     print_line(f"{name}: it took the sample", out=sys.stdout)
 
@@ -136,16 +153,28 @@ def test_command(app: App, name: str) -> None:
 @click.option("--since", type=MOMENT, required=True, metavar="T", help="Tell it again what was seen from T on.")
 @click.pass_obj
 def replay_command(app: App, name: str, since: datetime) -> None:
-    """Put NAME back, so that it is told again what happened since T, with the same event ids."""
+    """Put NAME back, so that it is told again what happened since T, with the same event ids.
+
+    \b
+    Example:
+      syncer alerts replay team --since yesterday
+    """
     consumer = app.service.replay(name, since=since)
     print_line(f"{name}: goes on behind feed id {consumer.position}{_but(consumer)}", out=sys.stdout)
 
 
 @alerts_command.command("skip")
 @click.argument("name")
+@YES
 @click.pass_obj
-def skip_command(app: App, name: str) -> None:
-    """Put NAME to the end of the feed: what it was not told, it will not be."""
+def skip_command(app: App, name: str, *, yes: bool) -> None:
+    """Put NAME to the end of the feed: what it was not told, it will not be.
+
+    \b
+    Example:
+      syncer alerts skip team
+    """
+    confirm(f"Never tell {name} what it has not been told yet?", yes=yes)
     consumer = app.service.skip(name)
     end = f"feed id {consumer.position}, the end of the feed"
     print_line(f"{name}: goes on behind {end}{_but(consumer)}", out=sys.stdout)
@@ -155,7 +184,12 @@ def skip_command(app: App, name: str) -> None:
 @click.argument("name")
 @click.pass_obj
 def pause_command(app: App, name: str) -> None:
-    """Tell NAME nothing until it is resumed; it keeps its position."""
+    """Tell NAME nothing until it is resumed; it keeps its position.
+
+    \b
+    Example:
+      syncer alerts pause team
+    """
     consumer = app.service.pause(name)
     print_line(f"{name}: {consumer.state}, behind feed id {consumer.position}", out=sys.stdout)
 
@@ -164,7 +198,12 @@ def pause_command(app: App, name: str) -> None:
 @click.argument("name")
 @click.pass_obj
 def resume_command(app: App, name: str) -> None:
-    """Go on with a NAME that was paused or disabled, from where it stands, at once."""
+    """Go on with a NAME that was paused or disabled, from where it stands, at once.
+
+    \b
+    Example:
+      syncer alerts resume team
+    """
     consumer = app.service.resume(name)
     print_line(f"{name}: {consumer.state}, goes on behind feed id {consumer.position}", out=sys.stdout)
 

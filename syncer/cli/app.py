@@ -1,6 +1,7 @@
 """What each command starts from: the settings, the database and the clock."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
+from syncer.core.words import did_you_mean
+from syncer.errors import FAILED, UsageError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from sqlalchemy.engine import Connection
@@ -25,8 +30,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class App:
     """Settings and database, opened when they are first asked for."""
 
-    def __init__(self, *, config: Path | None, log_format: str, verbose: int) -> None:
+    def __init__(self, *, config: Path | None, database: str | None, log_format: str, verbose: int) -> None:
         self._config = config
+        self._database = database
         self._log_format = cast("Literal['text', 'json']", log_format)
         self._verbose = verbose
 
@@ -39,7 +45,7 @@ class App:
         """The configuration as it is now: a daemon reads it anew on SIGHUP."""
         from syncer import settings
 
-        return settings.load(os.environ, config=self._config, cwd=Path.cwd())
+        return settings.load(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
 
     def start_logging(self, *, at_least: int = 0) -> None:
         """Log to stderr as asked; a daemon says `at_least` what it does."""
@@ -62,13 +68,77 @@ class App:
 
 
 class Group(click.Group):
-    """A group whose help shows the whole first sentence of each command: click would cut it to one line."""
+    """A group whose help shows the whole first sentence of each command: click would cut it to one line.
+
+    A command that it does not have is refused with the nearest name.
+    """
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
-        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        with formatter.section("Commands"):
+        self.write_commands(ctx, formatter, "Commands", self.list_commands(ctx))
+
+    def write_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter, title: str, names: "Iterable[str]"
+    ) -> None:
+        """Write these commands under a title."""
+        commands = ((name, self.get_command(ctx, name)) for name in names)
+        with formatter.section(title):
             formatter.write_dl([(name, command.get_short_help_str(500)) for name, command in commands if command])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was meant; click knows the names only of a group that has loaded all of its commands."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            meant = did_you_mean(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{error.message.rstrip('.')}{meant or '.'}", ctx) from None
+
+
+def refuse_password(url: str) -> str:
+    """`url`, unless it holds a password. Law 11: everybody here reads the process list, and a shell keeps its history.
+
+    As it may be misspelt, whatever stands between `://` and the last `@` counts as one if there is a colon in it.
+    """
+    _, _, rest = url.partition("://")
+    account, at, _ = rest.rpartition("@")
+    if (at and ":" in account) or re.search(r"[?&][^=&]*password[^=&]*=", rest):
+        raise UsageError(
+            "a password on the command line stands in the process list: leave it out of the URL, "
+            "and put it into ~/.pgpass or the variable PGPASSWORD"
+        )
+    return url
+
+
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+"""On each command that `confirm` guards."""
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Go on only after a person's yes: asked for in a terminal, given with --yes anywhere else."""
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{question} There is nobody to ask: say so with --yes")
+    if not click.confirm(question, err=True):
+        click.echo("nothing was done", err=True)
+        click.get_current_context().exit(FAILED)
+
+
+class Name(click.ParamType[str]):
+    """A click parameter type: the name of a model, which is never empty."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """The name as it was written."""
+        if not str(value).strip():
+            self.fail("a model's name is not empty.", param, ctx)
+        return str(value)
+
+
+NAME = Name()
 
 
 def now() -> datetime:
@@ -89,12 +159,19 @@ def row_options(command: Command) -> Command:
         callback=_choose,
         help="CSV that is safe to open in a spreadsheet.",
     )
-    return as_json(as_csv(command))
+    wide = click.option(
+        "--wide", is_flag=True, expose_value=False, callback=_widen, help="All columns, uncut, however wide."
+    )
+    return as_json(as_csv(wide(command)))
 
 
 def form() -> "Format":
     """How rows are to be printed: what the person asked for, else a table."""
     return cast("Format", click.get_current_context().meta.get("syncer.form", "table"))
+
+
+def _widen(ctx: click.Context, _parameter: click.Parameter, wide: bool) -> None:
+    ctx.meta["syncer.wide"] = wide
 
 
 def _choose(ctx: click.Context, parameter: click.Parameter, chosen: bool) -> None:

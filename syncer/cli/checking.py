@@ -44,6 +44,10 @@ def check_command(app: App, file: Path, source: str | None, max_age: timedelta) 
     A line is a model's name or alias, optionally with limits: `acme/large max_price=2.5 min_context=32000`. Lines that
     begin with # are comments. A price that is unknown or negative is not below any limit. A model that the last looks
     did not show, but that is not believed gone yet, is a warning only.
+
+    \b
+    Example:
+      syncer check models.txt --max-age 2h
     """
     from syncer import history
 
@@ -58,7 +62,9 @@ def check_command(app: App, file: Path, source: str | None, max_age: timedelta) 
     if rows or form() != "table":
         print_rows(("model", "problem"), rows, format=form(), out=sys.stdout)
     else:
-        print_line(f"all {len(wishes)} models are as wanted", out=sys.stdout)
+        print_line(
+            "the model is as wanted" if len(wishes) == 1 else f"all {len(wishes)} models are as wanted", out=sys.stdout
+        )
     sys.exit(1 if rows else 0)
 
 

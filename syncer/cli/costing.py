@@ -13,12 +13,14 @@ from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT, parse_moment
 from syncer.core import prices
+from syncer.core.words import count_of
 from syncer.errors import UsageError
 from syncer.history import Cost, Usage, cost, cost_totals
 
 _NEEDED = ("model", "time", "quantity", "unit")
 _COLUMNS = ("time", "model", "quantity", "unit", "amount", "currency", "price", "per", "source", "reason")
 _MORE_COLUMNS = ("priced_at", "extrapolated", "detail")
+_LESS_IMPORTANT = ("source", "per", "price", "currency", "unit", "time")
 _DIGITS = 30  # of a quantity, before and after the point: exact sums of 1e999999999 would take all memory
 
 
@@ -34,19 +36,27 @@ def cost_command(app: App, file: Path, as_of: datetime | None, source: str | Non
     Each row is priced with the price in force when the usage happened. What cannot be priced (unknown price, unit not
     configured, not listed then) is shown with the reason, never as 0; then the exit code is 1. Times are UTC unless
     they carry an offset. The table ends with the total of each source; --json and --csv stream and have more columns.
+
+    \b
+    Example:
+      syncer cost usage.csv --as-of 2026-11-01
     """
     bill = Bill(keep=form() == "table")
     columns = _COLUMNS if form() == "table" else _COLUMNS + _MORE_COLUMNS
     with app.reader() as connection:
         costs = bill.watch(cost(connection, _read(file), as_of=as_of, source=source))
-        print_rows(columns, (_row(one)[: len(columns)] for one in costs), format=form(), out=sys.stdout, title="Cost")
+        rows = (_row(one)[: len(columns)] for one in costs)
+        print_rows(columns, rows, format=form(), out=sys.stdout, title="Cost", drop=_LESS_IMPORTANT)
     for total in cost_totals(bill.priced):
-        line = f"{total.source}: {total.amount:f} {total.currency or '(currency unknown)'} for {total.priced} rows"
+        amount = f"{total.amount:f} {total.currency or '(currency unknown)'}"
+        line = f"{total.source}: {amount} for {count_of(total.priced, 'row')}"
         print_line(line, out=sys.stdout)
     if bill.extrapolated:
-        print_line(f"{bill.extrapolated} rows are priced beyond the last good look at their source", out=sys.stderr)
+        print_line(
+            f"{count_of(bill.extrapolated, 'row')} priced beyond the last good look at the source", out=sys.stderr
+        )
     if bill.unpriced:
-        print_line(f"{bill.unpriced} of {bill.rows} rows could not be priced", out=sys.stderr)
+        print_line(f"{bill.unpriced} of {count_of(bill.rows, 'row')} could not be priced", out=sys.stderr)
         sys.exit(1)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _COLUMNS = ("id", "observed_at", "source", "kind", "model", "old_price", "price", "note")
 
 
+_DROP = ("source", "old_price", "id", "note")
+
+
 def print_news(app: App, name: str, *, peek: bool) -> None:
     """Print the feed behind the cursor's position, and move it once all of that was written; not with `peek`.
 
@@ -70,7 +73,12 @@ def _print(connection: "Connection", name: str, items: Iterator[Item]) -> None:
         for item in items:
             print_line(as_json(event_of(item, feed)), out=sys.stdout)
     else:
-        print_rows(_COLUMNS, map(_row, items), format=form(), out=sys.stdout, title=f"News for {name}")
+        print_items(items, title=f"News for {name}", empty="nothing new")
+
+
+def print_items(items: Iterator[Item], *, title: str, empty: str) -> None:
+    """Print changes and notices as rows."""
+    print_rows(_COLUMNS, map(_row, items), format=form(), out=sys.stdout, title=title, drop=_DROP, empty=empty)
 
 
 def _row(item: Item) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """`syncer demo`: the real thing on a provider in a box, with nothing to configure."""
 
 import os
+import shlex
 import sys
 import tempfile
 from datetime import datetime, timedelta
@@ -31,6 +32,10 @@ def demo_command(path: Path | None) -> None:
 
     It needs no key, no server and no network: a loopback server inside this process plays the provider. `syncer sync`
     runs against it over real HTTP, once a simulated day, into a SQLite file that you can look at afterwards.
+
+    \b
+    Example:
+      syncer demo --file /tmp/demo.db
     """
     from syncer.db import engine as db
     from syncer.demo import PRICE_UNITS, STEPS, DemoServer
@@ -104,20 +109,20 @@ def _look_back(engine: Engine) -> None:
 
 
 def _what_next(file: Path) -> None:
+    """Each command names the database: nothing that is pasted from here leaves the shell pointed at the demo."""
+    path = shlex.quote(str(file))
     print_line(
         f"""
 The database is {file}
 
 Look into it:
-  export SYNCER_DATABASE_URL=sqlite:///{file}
-  syncer status
-  syncer models
-  syncer changes --since 7d --json
+  syncer --database {path} status
+  syncer --database {path} models
+  syncer --database {path} changes --since 7d
   python -c "import sqlite3; [print(r) for r in sqlite3.connect('{file}').execute(
       'SELECT model, price, valid_from, valid_to FROM price_periods ORDER BY model, valid_from')]"
 
-Then point syncer at a real provider:
-  export SYNCER_API_URL=https://provider.example/api/v1 SYNCER_API_KEY=ak_...
-  syncer sync""",
+Then point syncer at a real provider, in a directory of its own:
+  SYNCER_API_URL=https://provider.example/api/v1 SYNCER_API_KEY=ak_... syncer sync""",
         out=sys.stdout,
     )

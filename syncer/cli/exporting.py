@@ -1,8 +1,8 @@
 """`syncer export`: the history for other tools, streaming."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +11,9 @@ import click
 
 from syncer import exports
 from syncer.cli.app import App
-from syncer.cli.output import print_line, print_rows
+from syncer.cli.output import print_line, print_rows, progress
 from syncer.cli.times import MOMENT
+from syncer.core.words import count_of
 
 
 @click.command("export")
@@ -23,14 +24,14 @@ from syncer.cli.times import MOMENT
     type=click.Choice(["jsonl", "csv", "parquet"]),
     default="jsonl",
     show_default=True,
-    help="Parquet needs the extra: pip install 'syncer[parquet]'.",
+    help="Parquet needs the extra `parquet`.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="A file, for Parquet a directory; else standard output.",
+    help="A file, for Parquet a directory; else standard output, which is also -.",
 )
 @click.option(
     "--after",
@@ -57,9 +58,16 @@ def export_command(
 
     Parquet is a directory of files partitioned by month (month=2026-11/...), prices as exact decimals, times in UTC,
     for DuckDB, Spark or a warehouse. The last line on stderr names the feed id with which the next export goes on.
+
+    \b
+    Examples:
+      syncer export changes --after 1200 -o changes.jsonl
+      syncer export daily-prices --format csv -o - | gzip > prices.csv.gz
     """
     if what == "daily-prices" and after is not None:
         raise click.UsageError("--after is a feed id: it belongs to changes; give --since for daily-prices.")
+    if output == Path("-"):  # by the conventions of POSIX, standard output
+        output = None
     if kind == "parquet" and output is None:
         raise click.UsageError("Parquet is written into a directory: name it with --output.")
     with app.reader() as connection:
@@ -67,14 +75,21 @@ def export_command(
             rows = exports.changes(connection, after=after, since=since, until=until, source=source)
         else:
             rows = exports.daily_prices(connection, since=since, until=until, source=source)
-        counted = _Counted(rows, after)
-        with closing(rows):  # before the connection, also when nothing can be written
+        with closing(rows), _progress(output) as advance:  # closed before the connection, also when nothing is written
+            counted = _Counted(rows, after, advance)
             _write(_TABLES[what], counted, kind, output)
     end = "" if counted.last_id is None else f": the next export goes on with --after {counted.last_id}"
-    print_line(f"{counted.count} rows{end}", out=sys.stderr)
+    print_line(f"{count_of(counted.count, 'row')}{end}", out=sys.stderr)
 
 
 _TABLES = {"changes": exports.CHANGES, "daily-prices": exports.DAILY_PRICES}
+
+
+def _progress(output: Path | None) -> "AbstractContextManager[Callable[[], None]]":
+    """Signs of life; none among the rows themselves."""
+    if output is None and sys.stdout.isatty():
+        return nullcontext(lambda: None)
+    return progress("exporting", total=None, err=sys.stderr, in_pipe=True)
 
 
 def _write(table: exports.Flat, rows: "_Counted", kind: str, output: Path | None) -> None:
@@ -93,13 +108,14 @@ def _write(table: exports.Flat, rows: "_Counted", kind: str, output: Path | None
 class _Counted:
     """Counts rows as they pass, and remembers the id of the last change: that of an earlier export if none is new."""
 
-    def __init__(self, rows: Iterator[tuple[Any, ...]], after: int | None) -> None:
-        self._rows = rows
+    def __init__(self, rows: Iterator[tuple[Any, ...]], after: int | None, advance: Callable[[], None]) -> None:
+        self._rows, self._advance = rows, advance
         self.count = 0
         self.last_id = after
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for row in self._rows:
             self.count += 1
+            self._advance()
             self.last_id = row[0] if isinstance(row[0], int) else None
             yield row

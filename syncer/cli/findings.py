@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncer.cli.app import App, form, row_options
+from syncer.cli.app import YES, App, confirm, form, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.core.decide import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, FindingKind
 from syncer.core.rules import ABOUT_THE_RESPONSE
@@ -29,12 +29,26 @@ def held_command(app: App, source: str | None, *, each: bool) -> None:
 
     Say yes with `syncer approve SOURCE`, no with `syncer reject SOURCE`. Without an answer it stays held; if upstream
     takes it back, it disappears by itself.
+
+    \b
+    Example:
+      syncer held --models
     """
     from syncer import history
 
     with app.reader() as connection:
         findings = history.held(connection, source=source)
-    print_rows(*(_by_model(findings) if each else _by_finding(findings)), format=form(), out=sys.stdout, title="Held")
+    columns, rows = _by_model(findings) if each else _by_finding(findings)
+    nothing = "nothing is held" + (f" of {source}" if source else "")
+    print_rows(
+        columns,
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title="Held",
+        drop=("models", "since", "source", "kind", "believed_price"),
+        empty=nothing,
+    )
 
 
 _Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
@@ -73,6 +87,10 @@ def approve_command(ctx: click.Context, source: str, *, removals: bool, repricin
 
     It fetches again and applies at most what `syncer held` shows; anything beyond that is held again. Exit codes are
     those of `syncer sync`.
+
+    \b
+    Example:
+      syncer approve acme --removals
     """
     from syncer.cli.syncing import print_outcome
     from syncer.service import raise_bugs
@@ -95,6 +113,10 @@ def reject_command(app: App, source: str, *, removals: bool, repricings: bool) -
 
     The known state stays, and nobody is asked again while upstream says the same. When it says something else, that
     is judged anew.
+
+    \b
+    Example:
+      syncer reject acme --repricings
     """
     rejected = app.service.reject(source, _kinds(removals=removals, repricings=repricings))
     print_line(f"{source}: {rejected} rejected; the known state stays while upstream says the same", out=sys.stdout)
@@ -102,14 +124,20 @@ def reject_command(app: App, source: str, *, removals: bool, repricings: bool) -
 
 @click.command("revert")
 @click.argument("run", type=int)
+@YES
 @click.pass_obj
-def revert_command(app: App, run: int) -> None:
+def revert_command(app: App, run: int, *, yes: bool) -> None:
     """Take back what RUN believed, by appending compensating changes.
 
     Nothing is deleted. A change that a later one of the same model stands on is left alone, and named. What upstream
-    still says of the reverted values is not believed again while it stays the same. RUN is the run_id that
-    `syncer changes` shows with --json.
+    still says of the reverted values is not believed again while it stays the same. RUN is a number that
+    `syncer runs` lists.
+
+    \b
+    Example:
+      syncer revert 123
     """
+    confirm(f"Take back what run {run} believed?", yes=yes)
     reverted = app.service.revert(run)
     count = count_of(len(reverted.models), "change")
     print_line(f"{reverted.source}: run {run} reverted by run {reverted.run_id}: {count}", out=sys.stdout)

@@ -27,12 +27,16 @@ def import_command(app: App, file: Path, *, name: str, trust: str | None, as_jso
     FILE is JSON lines, gzipped or not: {"observed_at": "2026-11-22T17:00:00Z", "body": "..."}, oldest first; what
     `syncer sync --save-bodies` keeps. The source needs no settings. Interrupted, run it again: lines that are in
     already are passed over. A line not later than what the source has seen is refused; what came before it stays.
+
+    \b
+    Example:
+      syncer import bodies/acme-2026-11.jsonl.gz --source acme
     """
     app.start_logging()
     tally = Tally()
     total = count_lines(file) if sys.stderr.isatty() else None  # only a progress bar asks how many there are
     try:
-        with progress("importing", total=total, err=sys.stderr) as advance:
+        with progress("importing", total=total, err=sys.stderr, in_pipe=True) as advance:
 
             def on_line(line: Imported) -> None:
                 tally.add(line)

@@ -16,13 +16,23 @@ def monitoring_command() -> None:
 
 @monitoring_command.command("grafana")
 def grafana_command() -> None:
-    """Print a Grafana dashboard, to be imported as it is; it asks for the Prometheus data source."""
+    """Print a Grafana dashboard, to be imported as it is; it asks for the Prometheus data source.
+
+    \b
+    Example:
+      syncer monitoring grafana > syncer.json
+    """
     _print("grafana.json")
 
 
 @monitoring_command.command("alerts")
 def alerts_command() -> None:
-    """Print Prometheus alert rules, to be named under rule_files as they are."""
+    """Print Prometheus alert rules, to be named under rule_files as they are.
+
+    \b
+    Example:
+      syncer monitoring alerts > /etc/prometheus/syncer.yml
+    """
     _print("alerts.yml")
 
 

@@ -1,33 +1,37 @@
 """All that the command line prints as rows and lines; nothing else in syncer writes to stdout.
 
 - Upstream text is hostile (law 12). One set of characters, `UNSAFE`, can steer a terminal, reorder or hide text, or
-  break a line: tables show it escaped, JSON escapes it (nothing is lost), CSV leaves it out. rich never
-  sees markup: a model named `[red]` prints as `[red]`.
+  break a line: tables show it escaped, JSON escapes it (nothing is lost), CSV leaves it out.
 - `table` is for eyes (long cells are cut), `json` for programs (one object a line, lossless), `csv` for spreadsheets
   (no cell is a formula, numbers stay numbers).
 - Prices are Decimals to the end (law 4); times are aware, and UTC in all output.
 """
 
+import os
 import re
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, TextIO
-from unicodedata import combining, east_asian_width
 
+import click
+
+from syncer.cli import tables
+from syncer.cli.tables import is_number
 from syncer.core.text import UNSAFE, json_escape, json_line, number, rfc3339, utc
+from syncer.core.words import describe_percent
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Format", "json_line", "print_line", "print_rows", "progress", "safe"]
+__all__ = ["Format", "is_styled", "json_line", "print_line", "print_rows", "progress", "safe"]
 
 Format = Literal["table", "json", "csv"]
 
-_NEVER_FOLDED = 24  # columns: times, kinds and prices stay in one piece on a narrow terminal, names are folded
-_GAP = 3
+_EVERY = 10.0  # seconds between two signs of life in a pipe
 _LONGEST_CELL = 300  # in a table: names (255 at most) stay whole, a description of 10 MB does not
 # A cell may also be split at ; or a tab by a spreadsheet whose list separator is not the comma.
 _FORMULA = re.compile("^(?=[\t\r\n])|(^|[;\t\r\n])(?=\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
@@ -50,30 +54,36 @@ def print_rows(
     format: Format,  # noqa: A002 - the option's name
     out: TextIO,
     title: str | None = None,
+    drop: Sequence[str] = (),
+    empty: str | None = None,
 ) -> None:
     """Write `rows`, each as long as `columns`. JSON and CSV stream; a table is gathered first.
 
-    A table is drawn by rich if `out` is a terminal, otherwise it is plain aligned columns without the title.
+    A table fits the terminal, for which the columns `drop` are left out, the first of them first; in a pipe it is whole
+    and has no title. `empty` is the sentence that stands for a table without rows.
     """
     if format == "json":
         for row in rows:
             _emit(json_line(dict(zip(columns, row, strict=True))) + "\n", out)
     elif format == "csv":
         _print_csv(columns, rows, out)
-    elif out.isatty():
-        _print_rich(columns, list(rows), out, title)
+    elif (gathered := list(rows)) or empty is None:
+        _print_table(columns, gathered, out, title, drop)
     else:
-        _print_plain(columns, list(rows), out)
+        print_line(empty, out=out)
 
 
 @contextmanager
-def progress(label: str, *, total: int | None, err: TextIO, patience: float = 0.5) -> Iterator[Callable[[], None]]:
+def progress(
+    label: str, *, total: int | None, err: TextIO, patience: float = 0.5, in_pipe: bool = False
+) -> Iterator[Callable[[], None]]:
     """A progress bar on `err` while the block runs; call what it yields once per finished piece.
 
     It appears after `patience` seconds, and only if `err` is a terminal; `total` None is a wait without known end.
+    With `in_pipe`, where `err` is none, a line says every ten seconds how far it is.
     """
     if not err.isatty():
-        yield lambda: None
+        yield _Lines(label, total, err).advance if in_pipe else lambda: None
         return
     bar = _Bar(label, total, err)
     timer = threading.Timer(patience, bar.show)
@@ -88,10 +98,6 @@ def progress(label: str, *, total: int | None, err: TextIO, patience: float = 0.
 
 
 # --- values -------------------------------------------------------------------------------------------------------
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
@@ -140,7 +146,7 @@ def _csv_cell(value: Any) -> str:  # noqa: ANN401
         return ""
     if isinstance(value, datetime):
         return rfc3339(value)
-    return number(value) if _is_number(value) else _csv_text(_text(value))
+    return number(value) if is_number(value) else _csv_text(_text(value))
 
 
 def _csv_text(text: str) -> str:
@@ -152,74 +158,56 @@ def _csv_text(text: str) -> str:
 # --- tables -------------------------------------------------------------------------------------------------------
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401
+def _cell(column: str, value: Any) -> str:  # noqa: ANN401
     if value is None:
         return "-"
+    if column == "percent":
+        return describe_percent(value).removesuffix(" %")
     if isinstance(value, datetime):
         return utc(value).strftime("%Y-%m-%d %H:%M:%SZ")
-    if _is_number(value):
+    if is_number(value):
         return number(value)
     text = _text(value)[: _LONGEST_CELL + 1]
     text = safe(re.sub(r"\s+", " ", text))
     return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
-def _numeric(rows: Iterable[Sequence[Any]], index: int) -> bool:
-    """True if a column holds numbers and nothing else: those stand to the right."""
-    values = [row[index] for row in rows if row[index] is not None]
-    return bool(values) and all(_is_number(value) for value in values)
+def _print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO, title: str | None, drop: Sequence[str]
+) -> None:
+    """On a terminal as wide as that, with a title and colours; in a pipe whole, and plain."""
+    is_terminal = out.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal and not _is_wide() else None
+    if is_terminal and title is not None:
+        _emit(f"{safe(title)}\n\n", out)
+    for line in tables.draw(columns, rows, _cell, width=width, styled=is_styled(out), ruled=is_terminal, drop=drop):
+        _emit(line + "\n", out)
 
 
-def _print_plain(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
-    cells = [list(columns), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    right = [_numeric(rows, index) for index in range(len(columns))]
-    for line in cells:
-        padded = (_pad(*each) for each in zip(line, widths, right, strict=True))
-        _emit("  ".join(padded).rstrip() + "\n", out)
+def is_styled(out: TextIO) -> bool:
+    """Whether colours and bold are welcome: on a terminal that has them, unless NO_COLOR says otherwise."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _width(text: str) -> int:
-    """How many places `text` takes on a screen: an ideograph takes two, an accent none."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
+def _is_wide() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get("syncer.wide"))
 
 
-def _pad(text: str, width: int, right: bool) -> str:
-    blank = " " * (width - _width(text))
-    return blank + text if right else text + blank
+class _Lines:
+    """Signs of life in a log: a line each ten seconds at most."""
 
+    def __init__(self, label: str, total: int | None, err: TextIO) -> None:
+        self._label, self._total, self._err = label, total, err
+        self._done = 0
+        self._last = time.monotonic()
 
-def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO, title: str | None) -> None:
-    """A table that fits if it can: only long text is folded; one too wide even so is wrapped by the terminal itself."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    cells = [[_cell(value) for value in row] for row in rows]
-    natural = [max(map(_width, [name, *(row[index] for row in cells)])) for index, name in enumerate(columns)]
-    table = Table(box=box.SIMPLE_HEAD, title=None if title is None else safe(title), title_justify="left")
-    table.show_edge, table.pad_edge = False, False
-    for index, column in enumerate(columns):
-        right, short = _numeric(rows, index), natural[index] <= _NEVER_FOLDED
-        width = natural[index] if short else None
-        table.add_column(
-            column,
-            justify="right" if right else "left",
-            no_wrap=short,
-            min_width=width or _NEVER_FOLDED,
-            overflow="fold",
-        )
-    for row in cells:
-        table.add_row(*row)
-    # Without the three, rich reads names as markup, emoji codes and things to colour.
-    console = Console(file=out, markup=False, emoji=False, highlight=False)
-    least = sum(min(width, _NEVER_FOLDED) + _GAP for width in natural)
-    console.width = max(console.width, least)
-    with console.capture() as drawn:
-        console.print(table)
-    _emit(drawn.get(), out)
+    def advance(self) -> None:
+        self._done += 1
+        if time.monotonic() - self._last >= _EVERY:
+            self._last = time.monotonic()
+            of = "" if self._total is None else f" of {self._total}"
+            print_line(f"{self._label}: {self._done}{of}", out=self._err)
 
 
 class _Bar:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncer.cli.app import App, form, row_options
+from syncer.cli.app import NAME, App, form, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT
 
@@ -21,7 +21,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command("prices")
-@click.argument("model")
+@click.argument("model", type=NAME)
 @click.option("--at", type=MOMENT, metavar="T", help="Only the price at T, and how surely it is known.")
 @_SOURCE
 @row_options
@@ -31,6 +31,10 @@ def prices_command(app: App, model: str, at: datetime | None, source: str | None
 
     A price held from valid_from up to, not including, valid_to (UTC); `-` there means still. What began a period
     happened after changed_after and no later than valid_from. An unknown price is `-`.
+
+    \b
+    Example:
+      syncer prices deepseek-ai/DeepSeek-R1 --at 2026-11-01
     """
     from syncer import history
 
@@ -41,7 +45,8 @@ def prices_command(app: App, model: str, at: datetime | None, source: str | None
         periods = history.price_periods(connection, model, source=source)
     columns = ("source", "model", "price", "currency", "unit", "valid_from", "valid_to", "changed_after")
     rows = [_row(period, columns) for period in periods]
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=f"{model} (UTC)")
+    drop = ("source", "unit", "currency", "changed_after")
+    print_rows(columns, rows, format=form(), out=sys.stdout, title=f"{model} (UTC)", drop=drop)
     if form() == "table" and sys.stdout.isatty() and len(periods) > 1:
         width = shutil.get_terminal_size().columns
         print_line(sparkline([period.price for period in periods[-width:]]), out=sys.stdout)
@@ -99,6 +104,11 @@ def diff_command(app: App, a: datetime, b: datetime, source: str | None) -> None
     """Show the net difference between the catalogs at A and at B (default: now), in UTC.
 
     Net: a price that went up and came back is no difference. With --json, `changed` maps each field to [old, new].
+
+    \b
+    Examples:
+      syncer diff 30d
+      syncer diff 2026-10-01 2026-11-01 --json
     """
     from syncer import history
 
@@ -108,7 +118,8 @@ def diff_command(app: App, a: datetime, b: datetime, source: str | None) -> None
     columns = ("source", "kind", "model", "old_price", "price", "changed")
     rows = [_difference_row(one) for one in differences]
     title = f"From {a:%Y-%m-%d %H:%M:%SZ} to {b:%Y-%m-%d %H:%M:%SZ}"
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=title)
+    drop = ("changed", "source", "old_price")
+    print_rows(columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty="there is no difference")
 
 
 def _difference_row(one: "Difference") -> tuple[Any, ...]:
@@ -132,7 +143,12 @@ def _require_forward(start: datetime, end: datetime) -> None:
 @row_options
 @click.pass_obj
 def movers_command(app: App, since: datetime | None, until: datetime, limit: int, source: str | None) -> None:
-    """Show the largest net price moves of a time, in percent; models listed at both ends only."""
+    """Show the largest net price moves of a time, in percent; models listed at both ends only.
+
+    \b
+    Example:
+      syncer movers --since 90d --limit 5
+    """
     from syncer import history
 
     columns = ("source", "model", "old", "new", "absolute", "percent", "currency", "unit")
@@ -142,7 +158,10 @@ def movers_command(app: App, since: datetime | None, until: datetime, limit: int
         movers = history.movers(connection, since=start, until=until, source=source, limit=limit)
     rows = [_row(mover, columns) for mover in movers]
     title = f"Movers from {start:%Y-%m-%d %H:%M:%SZ} to {until:%Y-%m-%d %H:%M:%SZ}"
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=title)
+    drop = ("unit", "currency", "source", "absolute")
+    print_rows(
+        columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty="no price moved in that time"
+    )
 
 
 _A_MONTH = timedelta(days=30)

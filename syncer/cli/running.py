@@ -35,7 +35,7 @@ log = logging.getLogger("syncer.daemon")
 @click.command("run")
 @click.option("--workers", type=click.IntRange(1, 256), default=8, show_default=True, help="Sources synced at a time.")
 @click.option("--grace", type=DURATION, default="30s", show_default=True, help="How long runs may finish on SIGTERM.")
-@click.option("--listen", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics (pip install 'syncer[web]').")
+@click.option("--listen", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics (needs the extra `web`).")
 @click.pass_obj
 def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None) -> None:
     """Keep syncing: each source on its interval or cron expression, and each consumer its news.
@@ -43,6 +43,10 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
     Any number of these may share one PostgreSQL: each tick of a source is run by one of them. SIGTERM and SIGINT stop
     it after the running syncs (a second one at once); SIGHUP reads the configuration again. A database that is down is
     waited for. Runs of no interest are pruned each night.
+
+    \b
+    Example:
+      syncer run --listen 127.0.0.1:9180
     """
     from threading import Event
 
@@ -126,7 +130,12 @@ def _say(outcome: "DeliveryOutcome", problems: dict[str, str | None]) -> None:
 @row_options
 @click.pass_obj
 def schedule_command(app: App, count: int) -> None:
-    """Show when each source is due next, in UTC and in its own time zone."""
+    """Show when each source is due next, in UTC and in its own time zone.
+
+    \b
+    Example:
+      syncer schedule --count 5
+    """
     from zoneinfo import ZoneInfo
 
     from syncer.daemon import next_tick
@@ -138,7 +147,14 @@ def schedule_command(app: App, count: int) -> None:
             at = next_tick(source, at)
             local = at.astimezone(ZoneInfo(source.timezone))
             rows.append((source.name, source.cron or _words(source.interval), at, f"{local:%Y-%m-%d %H:%M:%S %Z}"))
-    print_rows(("source", "schedule", "due_at", "local"), rows, format=form(), out=sys.stdout, title="Schedule")
+    print_rows(
+        ("source", "schedule", "due_at", "local"),
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title="Schedule",
+        drop=("schedule",),
+    )
 
 
 def _words(interval: timedelta) -> str:

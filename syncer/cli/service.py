@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib import resources
@@ -26,6 +27,7 @@ _TIMER = ("syncer-sync.service", "syncer-sync.timer")
 @click.option(
     "--timer", is_flag=True, help="A timer that runs `syncer sync` hourly, cron style, instead of the daemon."
 )
+@click.option("--cron", is_flag=True, help="A crontab for `syncer sync` hourly, instead of the daemon.")
 @click.option(
     "-o",
     "--output",
@@ -34,11 +36,21 @@ _TIMER = ("syncer-sync.service", "syncer-sync.timer")
     help="Write the unit files into DIR, such as /etc/systemd/system, instead of printing them.",
 )
 @click.pass_obj
-def service_command(app: App, *, timer: bool, output: Path | None) -> None:
+def service_command(app: App, *, timer: bool, cron: bool, output: Path | None) -> None:
     """Print a hardened systemd unit for `syncer run`, with the paths of this Python, configuration and directory.
 
     It runs as you; as root, name another user in it. Keys and passwords belong into /etc/syncer.env.
+
+    \b
+    Examples:
+      syncer service --output /etc/systemd/system
+      syncer service --cron | crontab -           (it replaces the crontab you have)
     """
+    if cron:
+        if timer or output is not None:
+            raise click.UsageError("--cron prints a crontab: leave --timer and --output out.")
+        print_line(crontab(app.settings, python=Path(sys.executable), directory=Path.cwd()), out=sys.stdout)
+        return
     units = {
         name: render(
             name,
@@ -55,6 +67,25 @@ def service_command(app: App, *, timer: bool, output: Path | None) -> None:
     for name, text in units.items():
         _write(output / name, text)
         print_line(f"wrote {output / name}", out=sys.stdout)
+
+
+def crontab(settings: "Settings", *, python: Path, directory: Path) -> str:
+    """The lines of a crontab: full paths, as cron has neither our PATH nor our directory, nor our variables."""
+    command = ["cd", str(directory), "&&", str(python), "-m", "syncer"]
+    command += [] if settings.path is None else ["--config", str(directory / settings.path)]
+    words = " ".join(word if word == "&&" else shlex.quote(word) for word in command)
+    if not words.isprintable():
+        raise UsageError(f"no crontab can hold the path {words!r}: rename it")
+    syncer = words.replace("%", "\\%")  # which cron reads as the end of the line
+    variables = dict.fromkeys(source.api_key_env for source in settings.sources if source.api_key_env)
+    deliver = f" ; {syncer} alerts deliver --quiet" if settings.alerts else ""
+    return "\n".join(
+        [
+            "# syncer: put these lines into `crontab -e`; cron mails what they print.",
+            *(f"# Set {name} here, or in a file that only you may read: {name}=..." for name in variables),
+            f"7 * * * * {syncer} sync --quiet{deliver}",
+        ]
+    )
 
 
 def render(name: str, settings: "Settings", *, python: Path, directory: Path, user: str) -> str:

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from syncer.cli.app import App, form, now, row_options
+from syncer.cli.app import NAME, App, form, now, row_options
 from syncer.cli.output import json_line, print_line, print_rows
 from syncer.cli.times import FORMS, MOMENT
 from syncer.core.model import Kind
+from syncer.core.words import count_of
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+    from syncer.alerts.rules import Item
     from syncer.history import Freshness, ListedModel
+    from syncer.history.watch import LastRun
 
 _SOURCE = click.option("--source", metavar="NAME", help="Only this source.")
 
@@ -34,6 +39,11 @@ def status_command(app: App, *, check: bool) -> None:
     `missing` counts models that the last looks did not show and that are not believed removed yet. `late` is a source
     without a good look for three of its intervals. `flapping` counts models that went back and forth more than twice
     in the last week.
+
+    \b
+    Examples:
+      syncer status
+      syncer status --check                   in a monitor
     """
     if check:
         if form() != "table":
@@ -42,22 +52,44 @@ def status_command(app: App, *, check: bool) -> None:
 
         watching.check(app)
     from syncer import history
+    from syncer.history import watch
 
     present = now()
     intervals = {source.name: source.interval for source in app.settings.sources}
     with app.reader() as connection:
         sources = history.freshness(connection, now=present, intervals=intervals)
         flapping = _flapping(connection, present)
-    rows = [_status_row(source, flapping.get(source.source, 0)) for source in sources]
+        last_runs = {} if form() != "table" else watch.last_runs(connection)
     if form() != "table":
+        rows = [_status_row(source, flapping.get(source.source, 0)) for source in sources]
         print_rows(_STATUS_COLUMNS, rows, format=form(), out=sys.stdout)
         return
-    print_rows(_STATUS_COLUMNS[:-1], [row[:-1] for row in rows], format="table", out=sys.stdout, title="Sources")
+    for problem in (line for source in sources for line in _problems(source, last_runs.get(source.source), present)):
+        print_line(problem, out=sys.stdout)
+    print_rows(
+        _STATUS_COLUMNS[:-1],
+        [_status_row(source, flapping.get(source.source, 0))[:-1] for source in sources],
+        format="table",
+        out=sys.stdout,
+        title="Sources",
+        drop=("flapping", "last_run_at", "missing", "listed", "held"),
+        empty="no source has been synced yet: syncer sync",
+    )
     for source in sources:
         if source.retired_at is not None:
             print_line(f"{source.source}: retired since {source.retired_at:%Y-%m-%d}", out=sys.stdout)
-        if source.last_error is not None:  # a sentence, too long for a column
-            print_line(f"{source.source}: {source.last_outcome}: {source.last_error}", out=sys.stdout)
+
+
+def _problems(source: "Freshness", last: "LastRun | None", present: datetime) -> "Iterator[str]":
+    """What is wrong with a source, a sentence each, too long for a column."""
+    from syncer.cli.watching import wrong_with
+
+    if source.retired_at is None:
+        yield from (f"{source.source} {what}" for what in wrong_with(source, last, present))
+    if source.open_findings:
+        held = count_of(source.open_findings, "finding")
+        reason = f" ({source.last_error})" if source.last_outcome == "held" and source.last_error else ""
+        yield f"{source.source} has {held} for you to decide{reason}: syncer held --source {source.source}"
 
 
 _STATUS_COLUMNS = (
@@ -108,12 +140,18 @@ def models_command(app: App, source: str | None, at: datetime | None) -> None:
 
     `missing_since`: the last looks did not show it, and its removal is not confirmed yet. `held`: something about it
     is withheld (syncer held). An unknown price is `-`, a price of 0 is free. --json and --csv have more columns.
+
+    \b
+    Examples:
+      syncer models --source acme
+      syncer models --at 2026-11-01 --csv
     """
     from syncer import history
 
     if at is not None:
         with app.reader() as connection:
-            _print_catalog_at(history.catalog_at(connection, at=at, source=source), at)
+            listed = history.catalog_at(connection, at=at, source=source)
+            _print_catalog_at(listed, at, empty=None if listed else _no_catalog(connection, source, at))
         return
     columns: tuple[str, ...] = (
         "source",
@@ -129,17 +167,46 @@ def models_command(app: App, source: str | None, at: datetime | None) -> None:
         columns = history.CatalogRow.__struct_fields__
     with app.reader() as connection:
         rows = (tuple(getattr(row, column) for column in columns) for row in history.catalog(connection, source=source))
-        print_rows(columns, rows, format=form(), out=sys.stdout, title="Current catalog")
+        print_rows(
+            columns,
+            rows,
+            format=form(),
+            out=sys.stdout,
+            title="Current catalog",
+            drop=("held", "currency", "source", "missing_since", "type", "context_length"),
+            empty=_no_catalog(connection, source),
+        )
 
 
-def _print_catalog_at(listed: "list[ListedModel]", at: datetime) -> None:
+def _no_catalog(connection: "Connection", source: str | None, at: datetime | None = None) -> str:
+    """Why a catalog is empty. Before the first observation nothing is known: that is not the same as nothing listed."""
+    from syncer import history
+
+    of = "" if source is None else f" of {source}"
+    first = next(iter(history.changes(connection, source=source, limit=1)), None)
+    if first is None:
+        return f"no catalog{of} has been observed yet: syncer sync"
+    if at is not None and at < first.observed_at:
+        return f"not observed then: before the first observation{of}, {first.observed_at:%Y-%m-%d %H:%MZ}"
+    return f"no model{of} is listed" if at is None else f"no model{of} was listed then"
+
+
+def _print_catalog_at(listed: "list[ListedModel]", at: datetime, *, empty: str | None) -> None:
     from syncer.history import ListedModel
 
     columns: tuple[str, ...] = ("source", "model", "type", "price", "currency", "context_length")
     if form() != "table":
         columns = ListedModel.__struct_fields__
     rows = [tuple(getattr(row, column) for column in columns) for row in listed]
-    print_rows(columns, rows, format=form(), out=sys.stdout, title=f"Catalog at {at:%Y-%m-%d %H:%M:%SZ}")
+    print_rows(
+        columns,
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title=f"Catalog at {at:%Y-%m-%d %H:%M:%SZ}",
+        drop=("currency", "source", "type", "context_length"),
+        empty=empty,
+    )
 
 
 @click.command("changes")
@@ -152,13 +219,14 @@ def _print_catalog_at(listed: "list[ListedModel]", at: datetime) -> None:
     type=click.Choice([kind.value for kind in Kind]),
     help="Only this kind; repeatable.",
 )
-@click.option("--model", metavar="NAME", help="Only this model, by its name or its last alias.")
+@click.option("--model", type=NAME, metavar="NAME", help="Only this model, by its name or its last alias.")
 @_SOURCE
 @click.option("--after", type=click.IntRange(min=0), metavar="ID", help="Only changes with a feed id beyond ID.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N changes.")
 @click.option(
     "--follow", is_flag=True, help="Go on with each new change as it is committed, as JSON lines, until stopped."
 )
+@click.option("--notices", is_flag=True, help="What is told of the sources' health too: failed, held and so on.")
 @click.option("--cursor", metavar="NAME", help="What is new since NAME last looked; moves on once it was printed.")
 @click.option("--peek", is_flag=True, help="With --cursor: do not move on.")
 @row_options
@@ -175,13 +243,20 @@ def changes_command(
     cursor: str | None,
     *,
     follow: bool,
+    notices: bool,
     peek: bool,
 ) -> None:
     """Show what happened to which model, in feed order.
 
     A model is added, removed, relisted (back after a removal), repriced, or updated in another field. With --json each
-    change is a CloudEvents 1.0 object: its id is the feed id, and --after continues behind it. A cursor also sees what
-    is said of a source's health: failed, stale, recovered, held, settled.
+    change is a CloudEvents 1.0 object: its id is the feed id, and --after continues behind it. Feed ids are shared with
+    the notices of a source's health, which --notices and a cursor show too: without them there are gaps.
+
+    \b
+    Examples:
+      syncer changes --since 7d --kind repriced
+      syncer changes --follow --notices
+      syncer changes --cursor my-job --json
     """
     filters = {
         "since": since,
@@ -193,34 +268,85 @@ def changes_command(
         "limit": limit,
     }
     if cursor is not None:
-        if follow or any(filters.values()):
+        if follow or notices or any(filters.values()):
             raise click.UsageError("--cursor shows all that is new: it goes with --peek, --json and --csv only.")
         from syncer.cli.cursor import print_news
 
         print_news(app, cursor, peek=peek)
         return
+    _refuse_contradictions(filters, follow=follow, notices=notices)
     if follow:
-        if limit is not None or until is not None:
-            raise click.UsageError("--follow goes on until it is stopped: leave --limit and --until out.")
-        if form() == "csv":
-            raise click.UsageError("--follow prints JSON lines: leave --csv out.")
-        _follow(app, filters)
+        _follow(app, filters, notices=notices)
     with app.reader() as connection:
         if form() == "json":
-            from syncer.alerts.event import events
-
-            for event in events(connection, **filters):
+            for event in _events(connection, filters, notices=notices):
                 print_line(json_line(event), out=sys.stdout)
+        elif notices:
+            from syncer.cli.cursor import print_items
+
+            print_items(_items(connection, filters), title="Feed", empty=_no_changes(connection, filters))
         else:
             print_rows(
-                _CHANGE_COLUMNS, _change_rows(connection, filters), format=form(), out=sys.stdout, title="Changes"
+                _CHANGE_COLUMNS,
+                _change_rows(connection, filters),
+                format=form(),
+                out=sys.stdout,
+                title="Changes",
+                drop=("changed", "source", "old_price", "id", "percent"),
+                empty=_no_changes(connection, filters),
             )
 
 
-def _follow(app: App, filters: dict[str, Any]) -> NoReturn:
+def _refuse_contradictions(filters: dict[str, Any], *, follow: bool, notices: bool) -> None:
+    if follow and (filters["limit"] is not None or filters["until"] is not None):
+        raise click.UsageError("--follow goes on until it is stopped: leave --limit and --until out.")
+    if follow and form() == "csv":
+        raise click.UsageError("--follow prints JSON lines: leave --csv out.")
+    if notices and (filters["model"] is not None or filters["kinds"]):
+        raise click.UsageError("--notices is about sources: leave --model and --kind out.")
+
+
+def _no_changes(connection: "Connection", filters: dict[str, Any]) -> str:
+    from syncer import history
+
+    first = next(iter(history.changes(connection, limit=1)), None)
+    if first is None:
+        return "nothing has been observed yet: syncer sync"
+    if filters["until"] is not None and filters["until"] <= first.observed_at:
+        return f"not observed then: the first observation was at {first.observed_at:%Y-%m-%d %H:%MZ}"
+    return "no such change"
+
+
+def _items(connection: "Connection", filters: dict[str, Any]) -> "Iterator[Item]":
+    """The changes and notices that these filters let through, in feed order."""
+    from itertools import islice
+
+    from syncer import history
+    from syncer.alerts.feed import read_feed
+
+    history.changes(connection, **filters)  # which refuses what cannot be asked
+    items = read_feed(connection, after=filters["after"] or 0)
+    return islice((item for item in items if _is_asked_for(item, filters)), filters["limit"])
+
+
+def _is_asked_for(item: "Item", filters: dict[str, Any]) -> bool:
+    since, until, source = filters["since"], filters["until"], filters["source"]
+    is_in_time = (since is None or item.observed_at >= since) and (until is None or item.observed_at < until)
+    return is_in_time and source in {None, item.source}
+
+
+def _events(connection: "Connection", filters: dict[str, Any], *, notices: bool) -> "Iterator[dict[str, Any]]":
+    from syncer.alerts.event import event_of, events, feed_id
+
+    if not notices:
+        return events(connection, **filters)
+    feed = feed_id(connection)
+    return (event_of(item, feed) for item in _items(connection, filters))
+
+
+def _follow(app: App, filters: dict[str, Any], *, notices: bool) -> NoReturn:
     """Print events as they are committed; each look is a short transaction of its own."""
     from syncer import history
-    from syncer.alerts.event import events
 
     position: int | None = filters["after"]
     while True:
@@ -229,7 +355,7 @@ def _follow(app: App, filters: dict[str, Any]) -> NoReturn:
             end = history.feed_end(connection)
             if position is None and filters["since"] is None:
                 position = end
-            for event in events(connection, **(filters | {"after": position})):
+            for event in _events(connection, filters | {"after": position}, notices=notices):
                 print_line(json_line(event), out=sys.stdout)
                 end = max(end, int(event["id"]))
         sys.stdout.flush()

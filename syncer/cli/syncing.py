@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncer.cli.output import json_line, print_line, progress
-from syncer.cli.wording import change_line, summary
+from syncer.cli.wording import change_line, run_of, summary
 from syncer.core.model import Kind
 from syncer.errors import worst
 from syncer.service import SyncOutcome, raise_bugs
@@ -40,6 +40,11 @@ def sync_command(
     \b
     Exit codes, the worst of all sources: 0 done, 1 failed, 2 usage or configuration (such as a
     missing key), 3 something is held for you to decide (syncer held), 75 somebody else is syncing it.
+
+    \b
+    Examples:
+      syncer sync --quiet                     in cron
+      syncer sync --source acme --dry-run
     """
     app: App = ctx.obj
     app.start_logging()
@@ -67,7 +72,7 @@ def _print_json(outcome: SyncOutcome, *, quiet: bool) -> None:
         json_line(
             {
                 "source": outcome.source,
-                "run_id": report.run_id if report else None,
+                "run_id": outcome.run_id,
                 "kind": report.kind if report else "sync",
                 "outcome": outcome.word,
                 "observed_at": report.observed_at if report else None,
@@ -90,7 +95,7 @@ def print_outcome(outcome: SyncOutcome, *, quiet: bool) -> None:
     if quiet and not (outcome.news or outcome.events):
         return
     if outcome.report is None:
-        print_line(f"{outcome.source}: {outcome.word}: {outcome.error}", out=sys.stderr)
+        print_line(f"{outcome.source}: {outcome.word}: {outcome.error}{run_of(outcome.run_id)}", out=sys.stderr)
         return
     print_line(f"{outcome.source}: {summary(outcome.report)}", out=sys.stdout)
     shown = outcome.events[:_SHOWN]

@@ -9,6 +9,7 @@ import click
 from syncer.cli.app import App, Group, now
 from syncer.cli.output import json_line, print_line
 from syncer.cli.times import Duration
+from syncer.core.words import count_of
 
 if TYPE_CHECKING:
     from syncer.admin.upkeep import Pruned
@@ -31,6 +32,10 @@ def rename_command(app: App, old: str, new: str) -> None:
 
     What is told from now on carries it. Change it in syncer.toml at the same time: a sync under the old name would
     begin a new history.
+
+    \b
+    Example:
+      syncer source rename acme acme-eu
     """
     from syncer.admin.upkeep import rename_source
     from syncer.settings import unconfigured_trust
@@ -54,6 +59,10 @@ def retire_command(app: App, name: str) -> None:
     """Expect no more syncs of the source NAME: it is never late again. Its history, catalog and findings stay.
 
     Take it out of syncer.toml too: the next sync of it brings it back.
+
+    \b
+    Example:
+      syncer source retire acme
     """
     from syncer.admin.upkeep import retire_source
 
@@ -77,6 +86,10 @@ def prune_command(app: App, older_than: timedelta, *, dry_run: bool, as_json: bo
     """Remove old runs that no change, finding or notice names, and rejected rows long not seen.
 
     History is never pruned, and no answer changes but the list of runs itself. In small transactions, beside syncs.
+
+    \b
+    Example:
+      syncer prune --older-than 180d --dry-run
     """
     from syncer.admin.upkeep import prune
     from syncer.db.engine import require_schema
@@ -91,4 +104,4 @@ def _line(one: "Pruned", *, dry_run: bool, as_json: bool) -> str:
     if as_json:
         return json_line({"source": one.source, "runs": one.runs, "rejected_rows": one.rejected_rows})
     verb = "would remove" if dry_run else "removed"
-    return f"{one.source}: {verb} {one.runs} runs and {one.rejected_rows} rejected rows"
+    return f"{one.source}: {verb} {count_of(one.runs, 'run')} and {count_of(one.rejected_rows, 'rejected row')}"

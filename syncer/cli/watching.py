@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from syncer.cli.app import App, now
 from syncer.cli.output import print_line, safe
+from syncer.core.words import count_of
 from syncer.errors import SyncerError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def judge(
     now: datetime,
 ) -> Verdict:
     """What there is to say of these sources (None: never looked at) and consumers at `now`."""
-    wrong = [f"{name} {what}" for name, known in sources.items() for what in _wrong(known, runs.get(name), now)]
+    wrong = [f"{name} {what}" for name, known in sources.items() for what in wrong_with(known, runs.get(name), now)]
     wrong += [
         f"consumer {one.consumer} is disabled (syncer alerts list)" for one in consumers if one.state == "disabled"
     ]
@@ -74,11 +75,11 @@ def judge(
     if not sources:
         return Verdict(0, "OK: no source to watch, each is retired")
     looks = [known.last_good_look_at for known in sources.values() if known and known.last_good_look_at]
-    count = f"{len(sources)} source{'s' if len(sources) > 1 else ''}"
-    return Verdict(0, f"OK: {count}, the oldest good look {_age(now - min(looks))} ago")
+    return Verdict(0, f"OK: {count_of(len(sources), 'source')}, the oldest good look {_age(now - min(looks))} ago")
 
 
-def _wrong(known: "Freshness | None", last: "LastRun | None", now: datetime) -> Iterator[str]:
+def wrong_with(known: "Freshness | None", last: "LastRun | None", now: datetime) -> Iterator[str]:
+    """What is wrong with a source at `now`, as the ends of sentences that begin with its name."""
     if known is None:
         yield "was never looked at (syncer sync)"
         return

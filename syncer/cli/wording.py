@@ -20,4 +20,9 @@ def summary(report: Report) -> str:
     parts = [f"{count} {what}" for what, count in counts.items() if count]
     listed = "" if report.listed is None else f" ({report.listed} listed)"
     dry = "would be " if report.run_id is None else ""
-    return f"{dry}{report.outcome}{': ' if parts else ''}{', '.join(parts)}{listed}"
+    return f"{dry}{report.outcome}{': ' if parts else ''}{', '.join(parts)}{listed}{run_of(report.run_id)}"
+
+
+def run_of(run_id: int | None) -> str:
+    """The run that a line speaks of, at its end: `syncer runs` has more of it, and `syncer revert` takes it."""
+    return "" if run_id is None else f" [run {run_id}]"

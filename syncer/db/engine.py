@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
+from syncer.core.words import how_to_install
 from syncer.db.types import read_json, write_json
 from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError, UsageError
 
@@ -51,7 +52,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         engine = sa.create_engine(parsed, json_serializer=write_json, json_deserializer=read_json, **options)
     except ModuleNotFoundError as missing:
         raise SettingsError(
-            f"{parsed.drivername} needs the driver {missing.name}: pip install 'syncer[postgres]'"
+            f"{parsed.drivername} needs the driver {missing.name}: {how_to_install('postgres')}"
         ) from None
     except sa.exc.NoSuchModuleError:
         raise SettingsError(f"database_url names a driver that there is not: {parsed.drivername}") from None

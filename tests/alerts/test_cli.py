@@ -281,7 +281,7 @@ def test_skip_goes_to_the_end(shop: Home) -> None:
     """What was not told is not told any more; a paused consumer stays paused and the answer says so."""
     shop.day(model("A", 2), trust=False)
     shop.syncer("alerts", "pause", "team")
-    said = shop.syncer("alerts", "skip", "team").out
+    said = shop.syncer("alerts", "skip", "--yes", "team").out
     assert said == "team: goes on behind feed id 2, the end of the feed, once it is resumed (it is paused)\n"
     shop.syncer("alerts", "resume", "team")
     shop.syncer("alerts", "deliver")
@@ -298,7 +298,7 @@ def test_one_may_be_spoken_of_before_its_first_delivery(home: Home) -> None:
     assert told(home) == ["repriced A"]
 
 
-@pytest.mark.parametrize("words", [("pause",), ("resume",), ("skip",), ("test",), ("replay", "--since", "7d")])
+@pytest.mark.parametrize("words", [("pause",), ("resume",), ("skip", "--yes"), ("test",), ("replay", "--since", "7d")])
 def test_an_unknown_name_is_answered_with_the_nearest(shop: Home, words: tuple[str, ...]) -> None:
     """A slip of the pen costs a look at the answer; exit code 2."""
     said = shop.syncer("alerts", words[0], "taem", *words[1:])

@@ -146,7 +146,7 @@ def test_a_position_beyond_the_feed_is_an_error(shop: Home) -> None:
     said = look(shop)
     assert (said.code, said.out) == (2, "")
     assert "finance is at feed id 99, but the feed ends at 1" in said.err
-    assert shop.syncer("alerts", "skip", "finance").code == 0
+    assert shop.syncer("alerts", "skip", "--yes", "finance").code == 0
     assert look(shop).code == 0
 
 

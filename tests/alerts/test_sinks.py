@@ -895,5 +895,5 @@ def test_a_missing_extra_is_a_sentence() -> None:
     ]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, extra, None)
-            with pytest.raises(SettingsError, match=rf"pip install 'syncer\[{extra}\]'"):
+            with pytest.raises(SettingsError, match=rf"pip install '\.\[{extra}\]'"):
                 sink_for(Settings(), alert, {}, clock=now)

@@ -367,7 +367,7 @@ def test_without_pyarrow(home: Home) -> None:
 
     refused = run("--format", "parquet", "-o", "lake")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr == "syncer: Parquet needs pyarrow: pip install 'syncer[parquet]'\n"
+    assert refused.stderr == "syncer: Parquet needs pyarrow: pip install '.[parquet]' in a checkout of syncer\n"
     assert not (home.path / "lake").exists()
     assert len(run().stdout.splitlines()) == 4
 

@@ -45,7 +45,8 @@ def test_the_demo(home: Home) -> None:
     for kind in ("added", "removed", "relisted", "repriced", "updated", "failed", "held", "unreadable"):
         assert kind in said.out
     assert "The history that came of it" in said.out
-    assert f"sqlite:///{file}" in said.out
+    assert f"syncer --database {file} status\n" in said.out
+    assert "export" not in said.out  # nothing that is pasted leaves the shell pointed at the demo
     home.url = f"sqlite:///{file}"
     home.configure()
     assert home.syncer("models").code == 0
@@ -72,7 +73,7 @@ def test_a_304_starts_up_light(home: Home) -> None:
     assert home.syncer("sync").code == 0
     command = [sys.executable, "-X", "importtime", "-m", "syncer", "sync"]
     done = subprocess.run(command, cwd=home.path, env=home.environ, capture_output=True, text=True, check=True)
-    assert done.stdout == "shop: unchanged\n"
+    assert done.stdout == "shop: unchanged [run 2]\n"
     assert home.sql("SELECT http_status FROM runs ORDER BY id") == [(200,), (304,)]
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "syncer.fetch" in imported

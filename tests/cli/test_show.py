@@ -135,14 +135,16 @@ def test_status(known: Home) -> None:
     assert (row["outcome"], row["listed"], row["missing"], row["held"], row["flapping"]) == ("changed", 3, 0, 0, 0)
     assert (row["late"], row["error"]) == (True, None)
     assert [sheet["listed"] for sheet in csv.DictReader(io.StringIO(known.syncer("status", "--csv").out))] == ["3"]
-    assert known.syncer("status").rows[0][0] == "shop"
+    said = known.syncer("status").out.splitlines()
+    assert said[0].startswith("shop is late: its last good look was ")
+    assert said[-1].startswith("shop ")
 
 
 def test_status_says_what_is_wrong(home: Home) -> None:
-    """The error of a source's last run stands in a line below the table, and in a column of JSON and CSV."""
+    """What is wrong with a source stands before the table, its last error in a column of JSON and CSV."""
     home.upstream.reply(Reply(status=404))
     error = home.syncer("sync", "--json").json[0]["error"]
-    assert f"shop: failed: {error}\n" in home.syncer("status").out
+    assert home.syncer("status").out.splitlines()[1] == f"shop failed: {error}"
     assert home.syncer("status", "--json").json[0]["error"] == error
     assert error in home.syncer("status", "--csv").out
 

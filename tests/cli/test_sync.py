@@ -67,8 +67,8 @@ def test_exit_0_and_each_change_in_a_line(home: Home) -> None:
     home.serve(*catalog())
     first, second = home.syncer("sync"), home.syncer("sync")
     assert (first.code, second.code) == (0, 0)
-    assert first.out.startswith("shop: changed: 6 added (6 listed)\n  + added     acme/m0  1\n")
-    assert second.out == "shop: unchanged\n"
+    assert first.out.startswith("shop: changed: 6 added (6 listed) [run 1]\n  + added     acme/m0  1\n")
+    assert second.out == "shop: unchanged [run 2]\n"
     assert first.err == second.err == ""
 
 
@@ -110,7 +110,8 @@ def test_exit_3_when_held(home: Home) -> None:
     said = held_home(home).syncer("sync")
     assert said.code == 3
     assert said.out == (
-        "shop: held: 6 withheld (6 listed)\n  held: the prices of 6 models look multiplied by 1000 (syncer held)\n"
+        "shop: held: 6 withheld (6 listed) [run 2]\n"
+        "  held: the prices of 6 models look multiplied by 1000 (syncer held)\n"
     )
 
 
@@ -243,7 +244,7 @@ def test_json_of_a_failure(home: Home) -> None:
     home.upstream.reply(Reply(status=404))
     (report,) = home.syncer("sync", "--json").json
     assert set(report) == REPORT_KEYS
-    assert (report["outcome"], report["http_status"], report["run_id"]) == ("failed", 404, None)
+    assert (report["outcome"], report["http_status"], report["run_id"]) == ("failed", 404, 1)
     assert "404" in report["error"]
 
 
@@ -251,7 +252,7 @@ def test_a_missing_model_is_counted(home: Home) -> None:
     """A model that is gone but not yet believed removed is in the summary, and no change."""
     home.day(*catalog())
     home.serve(*catalog()[1:])
-    assert home.syncer("sync").out == "shop: unchanged: 1 missing, unconfirmed (5 listed)\n"
+    assert home.syncer("sync").out == "shop: unchanged: 1 missing, unconfirmed (5 listed) [run 2]\n"
     assert home.syncer("sync", "--json").json[0]["missing"] == 1
 
 
@@ -259,7 +260,7 @@ def test_withheld_removals_are_not_counted_twice(home: Home) -> None:
     """What is withheld is not also unconfirmed."""
     home.day(*catalog())
     home.serve(*catalog()[4:])
-    assert home.syncer("sync").out.startswith("shop: held: 4 withheld (2 listed)\n")
+    assert home.syncer("sync").out.startswith("shop: held: 4 withheld (2 listed) [run 2]\n")
 
 
 def test_quiet_prints_changes_and_new_problems_only(home: Home) -> None:

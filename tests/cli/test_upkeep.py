@@ -151,11 +151,11 @@ def test_renew_feed(any_home: Home) -> None:
     assert any_home.syncer("changes", "--cursor", "finance").code == 0
     with any_home.engine() as engine, db.writing(engine) as connection:
         connection.exec_driver_sql("UPDATE consumers SET position = 9")
-    said = any_home.syncer("db", "renew-feed")
+    said = any_home.syncer("db", "renew-feed", "--yes")
     assert said.code == 0
     assert "its last id is 1" in said.out
     assert "finance: its position 9 is beyond the end" in said.out
     (after,) = any_home.syncer("changes", "--json").json
     assert (after["id"], after["source"] != before["source"]) == (before["id"], True)
-    assert any_home.syncer("alerts", "skip", "finance").code == 0
-    assert "beyond" not in any_home.syncer("db", "renew-feed").out
+    assert any_home.syncer("alerts", "skip", "--yes", "finance").code == 0
+    assert "beyond" not in any_home.syncer("db", "renew-feed", "--yes").out

@@ -130,7 +130,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     for name in ("syncer.web", "syncer.web.monitor"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(UsageError, match=r"uvicorn: pip install 'syncer\[web\]'"):
+    with pytest.raises(UsageError, match=r"uvicorn: pip install '\.\[web\]'"):
         import_module("syncer.web.monitor")
 
 

@@ -21,6 +21,7 @@ import msgspec
 from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks import apprise_child, command
+from syncer.core.words import how_to_install
 from syncer.errors import SettingsError
 from syncer.settings import Secret
 
@@ -54,7 +55,7 @@ class _Line(NamedTuple):
 def make(url: Secret, environ: Mapping[str, str], *, deadline: timedelta = DEADLINE) -> Sink:
     """A sink for one Apprise URL; `environ` is for the process. Raises SettingsError without the extra."""
     if importlib.util.find_spec("apprise") is None:
-        raise SettingsError("Alerts through Apprise need an extra: pip install 'syncer[apprise]'.")
+        raise SettingsError(f"Alerts through Apprise need an extra: {how_to_install('apprise')}.")
     argv = [sys.executable, "-P", str(Path(apprise_child.__file__))]
 
     def send(message: Message) -> None:

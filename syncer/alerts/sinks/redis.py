@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import raw_events
+from syncer.core.words import how_to_install
 from syncer.errors import SettingsError
 from syncer.settings import Secret
 
@@ -28,7 +29,7 @@ def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
     try:
         import redis
     except ImportError:
-        raise SettingsError("Alerts to Redis need an extra: pip install 'syncer[redis]'.") from None
+        raise SettingsError(f"Alerts to Redis need an extra: {how_to_install('redis')}.") from None
     stream = urlsplit(url.reveal()).path.rpartition("/")[2]
 
     def send(message: Message) -> None:
