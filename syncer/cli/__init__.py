@@ -77,10 +77,15 @@ class Commands(Group):
     type=click.Path(path_type=Path),
     help="Configuration file; otherwise ./syncer.toml if there is one, and SYNCER_* variables.",
 )
+@click.option(
+    "--database",
+    metavar="URL|PATH",
+    help="The database, whatever is configured: a URL, or the path of a SQLite file.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How log lines on stderr look.")
 @click.option("-v", "--verbose", count=True, help="Log what is done; twice for the details.")
 @click.pass_context
-def cli(ctx: click.Context, config: Path | None, log_format: str, verbose: int) -> None:
+def cli(ctx: click.Context, config: Path | None, database: str | None, log_format: str, verbose: int) -> None:
     """Keep a trustworthy history of an AI model catalog in your SQL database.
 
     \b
@@ -95,7 +100,7 @@ def cli(ctx: click.Context, config: Path | None, log_format: str, verbose: int) 
     Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 something is held for a person to decide, 75 a source is
     being synced by somebody else.
     """
-    ctx.obj = App(config=config, log_format=log_format, verbose=verbose)
+    ctx.obj = App(config=config, database=database, log_format=log_format, verbose=verbose)
 
 
 def main() -> NoReturn:

@@ -1,34 +1,48 @@
 """`syncer config`, `syncer db` and `syncer schema`: what is configured, and the forms of what is kept and sent."""
 
-import json
 import os
 import sys
 
 import click
 
-from syncer.cli.app import App, Group
+from syncer.cli.app import MISCONFIGURED, App, Group
 from syncer.cli.output import json_line, print_line
 
 
 @click.command("config")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--check", "only_check", is_flag=True, help="Print each mistake instead; exit 2 if there is one.")
 @click.pass_obj
-def config_command(app: App, *, as_json: bool) -> None:
-    """Print the effective configuration, secrets masked: the file, and the environment over it."""
-    from syncer.settings import describe
+def config_command(app: App, *, as_json: bool, only_check: bool) -> None:
+    """Print the effective configuration as a syncer.toml, secrets masked: the file, and the environment over it.
 
-    described = describe(app.settings, os.environ)
-    if as_json:
-        print_line(json_line(described), out=sys.stdout)
-        return
-    for name, value in described.items():
-        if name not in {"sources", "alerts"}:
-            print_line(f"{name} = {json.dumps(value)}", out=sys.stdout)
-    for key in ("sources", "alerts"):
-        for table in described[key]:
-            print_line(f"\n[[{key}]]", out=sys.stdout)
-            for name, value in table.items():
-                print_line(f"{name} = {json.dumps(value, default=str)}", out=sys.stdout)
+    With --check, print all that is wrong with it, each mistake with its file, its line and what to write; what the
+    variables and key files that it names hold is looked at, too.
+
+    \b
+    For example:
+      syncer config --check && syncer sync
+    """
+    from syncer.settings.describing import describe, to_toml
+
+    if only_check:
+        _check_config(app, as_json=as_json)
+    elif as_json:
+        print_line(json_line(describe(app.settings, os.environ)), out=sys.stdout)
+    else:
+        for line in to_toml(app.settings, os.environ):
+            print_line(line, out=sys.stdout)
+
+
+def _check_config(app: App, *, as_json: bool) -> None:
+    mistakes = app.check_settings()
+    for mistake in mistakes:
+        print_line(json_line({"mistake": mistake}) if as_json else mistake, out=sys.stdout)
+    if mistakes:
+        sys.exit(MISCONFIGURED)
+    if not as_json:
+        sources, alerts = len(app.settings.sources), len(app.settings.alerts)
+        print_line(f"nothing is wrong with {sources} sources and {alerts} alerts", out=sys.stdout)
 
 
 @click.group("schema", cls=Group)
@@ -123,13 +137,13 @@ def copy_command(app: App, url: str) -> None:
     what is copied is compared with the original, and held against every law, before it is kept.
     """
     from syncer.admin.copy import copy_database, count_batches
-    from syncer.cli.app import now
+    from syncer.cli.app import now, refuse_password
     from syncer.cli.output import progress
     from syncer.db import engine as db
 
     source = app.engine(read_only=True)
     db.require_schema(source)
-    _refuse_password(url)
+    refuse_password(url)
     target = db.open_engine(url)
     click.get_current_context().call_on_close(target.dispose)
     with progress("Copying", total=count_batches(source), err=sys.stderr) as advance:
@@ -138,24 +152,6 @@ def copy_command(app: App, url: str) -> None:
         print_line(f"{table.table}: {table.rows} rows, digest {table.digest}", out=sys.stdout)
     equal = f"{db.location(target)} is now an equal copy of {db.location(source)}"
     print_line(f"{equal}: make it the database_url, and start again", out=sys.stdout)
-
-
-def _refuse_password(url: str) -> None:
-    """Law 11: everybody on this machine reads the process list, and a shell keeps its history."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    from syncer.errors import UsageError
-
-    try:
-        given = make_url(url)
-    except (ArgumentError, ValueError):
-        return  # `open_engine` says so
-    if given.password or "password" in given.query:
-        raise UsageError(
-            "a password on the command line stands in the process list: leave it out of the URL, "
-            "and put it into ~/.pgpass or the variable PGPASSWORD"
-        )
 
 
 @db_command.command("renew-feed")

@@ -139,18 +139,18 @@ def _deliver_all(engine: "Engine", settings: "Settings") -> list[Outcome]:
     stop = Event()
     with ThreadPoolExecutor(len(settings.alerts), thread_name_prefix="syncer-alerts") as pool:
         try:
-            return list(pool.map(partial(deliver_to, engine, settings, stop), settings.alerts))
+            return list(pool.map(partial(deliver_to, engine, stop), settings.alerts))
         except BaseException:
             stop.set()  # by a signal: each thread ends with the message at hand
             raise
 
 
-def deliver_to(engine: "Engine", settings: "Settings", stop: Event, alert: "AlertSettings") -> Outcome:
-    """Hand one consumer of these settings what it was not told, until `stop` is set; what came of it, errors too."""
+def deliver_to(engine: "Engine", stop: Event, alert: "AlertSettings") -> Outcome:
+    """Hand one consumer what it was not told, until `stop` is set; what came of it, errors too."""
     from syncer.alerts.delivery import deliver
 
     try:
-        subscription = _subscription(settings, alert)
+        subscription = _subscription(alert)
         done = deliver(engine, subscription, clock=now, owner=owner(), keep_going=lambda: not stop.is_set())
     except Exception as error:  # noqa: BLE001 - a bug is raised by `raise_bugs`, when all have had their turn
         return Outcome(alert.name, error=error)
@@ -174,7 +174,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _subscription(settings: "Settings", alert: "AlertSettings") -> "Subscription":
+def _subscription(alert: "AlertSettings") -> "Subscription":
     from syncer.alerts.delivery import Subscription
     from syncer.alerts.rules import Rule
     from syncer.alerts.sinks import sink_for
@@ -191,7 +191,7 @@ def _subscription(settings: "Settings", alert: "AlertSettings") -> "Subscription
         net=alert.net,
         news_only=alert.start == "end",
     )
-    sink = sink_for(settings, alert, os.environ, clock=now)
+    sink = sink_for(alert, os.environ, clock=now)
     return Subscription(name=alert.name, rule=rule, sink=sink, start=alert.start, digest=alert.digest)
 
 
@@ -215,22 +215,8 @@ def test_command(app: App, name: str) -> None:
     from syncer.alerts.sinks import sink_for
 
     alert = _alert(app, name)
-    sink_for(app.settings, alert, os.environ, clock=now)(sample(name, now(), random.getrandbits(64)))
-    print_line(f"{name}: {_taken(alert)}", out=sys.stdout)
-
-
-def _taken(alert: "AlertSettings") -> str:
-    """What it means for this kind of consumer that it took the sample."""
-    from syncer import settings
-
-    said = {
-        settings.Webhook: "the webhook answered 2xx, so it took the sample",
-        settings.Chat: "the chat took the sample",
-        settings.Command: "the command read the sample and exited with 0",
-        settings.File: "the sample stands at the end of the file",
-        settings.RedisStream: "Redis appended the sample to the stream",
-    }
-    return said[type(settings.sink_target(alert, os.environ))]
+    sink_for(alert, os.environ, clock=now)(sample(name, now(), random.getrandbits(64)))
+    print_line(f"{name}: {alert.to.TOOK}", out=sys.stdout)
 
 
 # -- what a person does with one ---------------------------------------------------------------------------------------

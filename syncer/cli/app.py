@@ -26,8 +26,9 @@ _WORST_FIRST = (FAILED, MISCONFIGURED, HELD, BUSY, DONE)
 class App:
     """Settings and database, opened when they are first asked for."""
 
-    def __init__(self, *, config: Path | None, log_format: str, verbose: int) -> None:
+    def __init__(self, *, config: Path | None, database: str | None = None, log_format: str, verbose: int) -> None:
         self._config = config
+        self._database = database
         self._log_format = cast("Literal['text', 'json']", log_format)
         self._verbose = verbose
         self._engines: dict[bool, Engine] = {}
@@ -39,9 +40,21 @@ class App:
 
     def load_settings(self) -> "Settings":
         """The configuration as it is now: a daemon reads it anew on SIGHUP."""
-        from syncer import settings
+        from syncer.settings import load
 
-        return settings.load(os.environ, config=self._config, cwd=Path.cwd())
+        self._refuse_password()
+        return load(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
+
+    def check_settings(self) -> list[str]:
+        """All that is wrong with the configuration."""
+        from syncer.settings.checking import check
+
+        self._refuse_password()
+        return check(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
+
+    def _refuse_password(self) -> None:
+        if self._database is not None:
+            refuse_password(self._database)
 
     def start_logging(self, *, at_least: int = 0) -> None:
         """Log to stderr as asked; a daemon says `at_least` what it does."""
@@ -109,6 +122,24 @@ class Group(click.Group):
 def now() -> datetime:
     """The one place where the wall clock is read."""
     return datetime.now(UTC)
+
+
+def refuse_password(url: str) -> None:
+    """Law 11: everybody on this machine reads the process list, and a shell keeps its history."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from syncer.errors import UsageError
+
+    try:
+        given = make_url(url)
+    except (ArgumentError, ValueError):
+        return  # `open_engine` says so
+    if given.password or "password" in given.query:
+        raise UsageError(
+            "a password on the command line stands in the process list: leave it out of the URL, "
+            "and put it into ~/.pgpass or the variable PGPASSWORD"
+        )
 
 
 def worst(codes: Collection[int]) -> int:

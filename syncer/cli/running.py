@@ -65,7 +65,7 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
             workers=workers,
             grace=grace,
             archive=archiver(app),
-            deliver=lambda settings, alert: _say(deliver_to(engine, settings, stopping, alert), problems),
+            deliver=lambda _, alert: _say(deliver_to(engine, stopping, alert), problems),
             on_round=_heartbeat(app),
             on_beat=_watchdog(),
             on_reload=served.reconfigure if served else None,

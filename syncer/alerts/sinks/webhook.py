@@ -14,14 +14,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
-from syncer.settings import Secret
+from syncer.settings import rules
+from syncer.settings.rules import Rule, Secret, UnfitError, secret, variable
+from syncer.settings.secrets import read_field, require_field
+from syncer.settings.sinks import Opening, SinkSettings, register
 
 if TYPE_CHECKING:
     import httpx
@@ -30,6 +33,53 @@ _EXCERPT_READ = 4096
 _EXCERPT_SHOWN = 200
 _EXCERPT_SECONDS = 1.0
 _SHORTEST_SECRET = 5  # a shorter part of a URL gives nothing away, and blotting it would spoil every sentence
+
+
+def _read_signing_secret(value: Any) -> str:  # noqa: ANN401 - TOML holds anything
+    """A secret of the Standard Webhooks scheme."""
+    try:
+        size = len(base64.b64decode(value.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        raise UnfitError from None
+    if not 24 <= size <= 64:
+        raise UnfitError
+    return str(value)
+
+
+_SIGNING_SECRET = secret(
+    Rule(
+        "whsec_ and the base64 of 24 to 64 random bytes, as `openssl rand -base64 32` makes them", _read_signing_secret
+    )
+)
+
+
+@register
+class Webhook(SinkSettings, frozen=True, kw_only=True):
+    """`url` or `url_env`: where to POST; the variables of the secrets that sign it, and of headers that go with it."""
+
+    ADDRESSES: ClassVar = ("url", "url_env")
+    TOOK: ClassVar = "the webhook answered 2xx, so it took the sample"
+
+    url: Annotated[Secret | None, rules.SECRET_URL] = None
+    url_env: Annotated[str | None, variable(rules.SECRET_URL)] = None
+    secret_env: Annotated[str | None, variable(_SIGNING_SECRET)] = None
+    previous_secret_env: Annotated[str | None, variable(_SIGNING_SECRET)] = None
+
+    def find_mistake(self) -> str | None:
+        """A rotation has two secrets."""
+        if self.previous_secret_env is not None and self.secret_env is None:
+            return "previous_secret_env is given without secret_env, the secret that is new."
+        return None
+
+    def open(self, opening: Opening) -> Sink:
+        """A sink for the address, signing with the secrets that there are, the newest first."""
+        whose = f"alert {opening.consumer!r}"
+        secrets = [read_field(self, field, opening.environ, whose) for field in ("secret", "previous_secret")]
+        return make(
+            require_field(self, "url", opening.environ, whose),
+            [secret for secret in secrets if secret],
+            clock=opening.clock,
+        )
 
 
 class _Answer(msgspec.Struct, kw_only=True):
