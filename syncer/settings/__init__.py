@@ -22,13 +22,12 @@
   "/" in it (./on-change), and the path of a SQLite `database_url`, the default one too. One on the command line or in a
   variable is relative to the current directory.
 - A key that nobody knows is refused with the nearest right name: a setting that is silently ignored is worse than none.
+- What only a person asks for is not imported here: `checking.check`, `describing.describe` and `to_toml`.
 - No secret is in a message (law 11). Settings that may hold one by mistake (URLs, where a key is) are never quoted; an
   address to which alerts go is a secret itself.
 - A number with a fraction stays the decimal that was written (law 4).
 """
 
-from syncer.settings.checking import check
-from syncer.settings.describing import describe, to_toml
 from syncer.settings.durations import format_duration, parse_duration
 from syncer.settings.formats import format_of
 from syncer.settings.loading import load, unconfigured_trust
@@ -43,8 +42,6 @@ __all__ = [
     "Secret",
     "Settings",
     "SourceSettings",
-    "check",
-    "describe",
     "format_duration",
     "format_of",
     "load",
@@ -53,6 +50,5 @@ __all__ = [
     "read_api_key",
     "read_headers",
     "read_heartbeat_url",
-    "to_toml",
     "unconfigured_trust",
 ]

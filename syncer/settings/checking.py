@@ -5,10 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from syncer.errors import SettingsError
-from syncer.settings.lines import Where
 from syncer.settings.loading import read
 from syncer.settings.model import Settings
-from syncer.settings.reading import rules_of
+from syncer.settings.reading import Where, rules_of
 from syncer.settings.secrets import read_api_key, read_field, read_headers, read_heartbeat_url
 
 _Test = Callable[[], object]
@@ -34,10 +33,10 @@ def _tests(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Whe
     """What the variables and key files must hold now, with the place that names them."""
     yield ("heartbeat_url_env",), partial(read_heartbeat_url, settings, environ)
     for number, source in enumerate(settings.sources):
-        where, whose = ("sources", number), f"source {source.name!r}"
+        where = ("sources", number)
         key = "api_key_env" if source.api_key_env else "api_key_file"
         yield (*where, key), partial(read_api_key, source, environ)
-        yield (*where, "headers"), partial(read_headers, source.headers, environ, whose)
+        yield (*where, "headers"), partial(read_headers, source, environ)
     for number, alert in enumerate(settings.alerts):
         whose = f"alert {alert.name!r}"
         for field, rule in rules_of(type(alert.to)).items():

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 
-Where = tuple[str | int, ...]
+from syncer.settings.reading import Where
 
 _TOKEN = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}'  # two quotes more may stand before the three that end it

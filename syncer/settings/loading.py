@@ -10,16 +10,14 @@ from syncer.core.cron import longest_gap, read_cron
 from syncer.errors import SettingsError
 from syncer.settings import formats, rules, sinks
 from syncer.settings.durations import format_duration
-from syncer.settings.lines import Where
 from syncer.settings.model import DEFAULT_DATABASE, DEFAULT_FORMAT, FILE, AlertSettings, Settings, SourceSettings
-from syncer.settings.reading import Mistakes, read_table, refuse_unknown, rules_of
+from syncer.settings.reading import Mistakes, Where, read_table, refuse_unknown, rules_of
 from syncer.settings.rules import UnfitError
 from syncer.settings.wording import quoted
 
 if TYPE_CHECKING:
     from syncer.core.formats import CompiledFormat
 
-Formats = Mapping[str, Mapping[str, Any]]
 _API_KEY = "SYNCER_API_KEY"
 _TABLES = ("sources", "alerts", "formats")
 
@@ -137,21 +135,23 @@ def _tables(file: _File, key: str, mistakes: Mistakes) -> list[Mapping[str, Any]
     return []
 
 
-def _formats(file: _File, mistakes: Mistakes) -> Formats:
+def _formats(file: _File, mistakes: Mistakes) -> formats.Tables:
     """The tables [formats.NAME], each tried once so that a mistake in it is found before a catalog is read by it."""
     tables = file.table.get("formats", {})
     if not isinstance(tables, dict) or not all(isinstance(raw, dict) for raw in tables.values()):
         mistakes.add("formats must be tables, each under a line [formats.NAME] with one bracket.", ("formats",))
         return {}
-    for name, raw in tables.items():
+    for name in tables:
         where = ("formats", name)
         try:
             rules.NAME.read(name)
-            formats.compile_format(name, raw, f"{mistakes.place(where)}: formats.{name}")
+            formats.compile_format(name, tables, str(file.path))
         except UnfitError:
             mistakes.add(f"formats: the name {quoted(name)} cannot be used. Expected: {rules.NAME.expected}.", where)
         except SettingsError as error:
-            mistakes.add(str(error))
+            sentence = str(error).removeprefix(f"{file.path}: ")
+            keys = sentence.removeprefix(f"formats.{name}").partition(":")[0].split(".")[1:]
+            mistakes.add(sentence, (*where, *keys))
     return tables
 
 
@@ -171,7 +171,9 @@ class _Draft(NamedTuple):
         return None if self.where is None else (*self.where, key)
 
 
-def _sources(file: _File, env: Mapping[str, str], own: Formats, mistakes: Mistakes) -> tuple[SourceSettings, ...]:
+def _sources(
+    file: _File, env: Mapping[str, str], own: formats.Tables, mistakes: Mistakes
+) -> tuple[SourceSettings, ...]:
     drafts = []
     for number, raw in enumerate(_tables(file, "sources", mistakes)):
         where, place = ("sources", number), f"sources[{number}] (name {quoted(raw.get('name', 'default'))}): "
@@ -183,7 +185,7 @@ def _sources(file: _File, env: Mapping[str, str], own: Formats, mistakes: Mistak
     return sources
 
 
-def _overlay(drafts: list[_Draft], env: Mapping[str, str], own: Formats, mistakes: Mistakes) -> None:
+def _overlay(drafts: list[_Draft], env: Mapping[str, str], own: formats.Tables, mistakes: Mistakes) -> None:
     """Lay SYNCER_API_URL, SYNCER_API_KEY, SYNCER_FORMAT and SYNCER_TRUST over the sources of the file, in place."""
     url = _read_word(env.get("SYNCER_API_URL"), rules.URL, "SYNCER_API_URL: url", mistakes)
     name = _read_word(env.get("SYNCER_FORMAT"), rules.NAME, "SYNCER_FORMAT", mistakes)
@@ -228,11 +230,11 @@ def _trust(env: Mapping[str, str], mistakes: Mistakes) -> bool | None:
     return word.lower() == "on"
 
 
-def _source(draft: _Draft, folder: Path, own: Formats, mistakes: Mistakes) -> SourceSettings:
+def _source(draft: _Draft, folder: Path, own: formats.Tables, mistakes: Mistakes) -> SourceSettings:
     """The source of these values; what they cannot be together is a mistake."""
     values = dict(draft.values)
     name = values.get("format", DEFAULT_FORMAT)
-    values["format_table"] = own.get(name)
+    values["formats"] = own
     unknown = None if name in own or name == DEFAULT_FORMAT else formats.find_unknown(name, own)
     if unknown:
         mistakes.add(f"{draft.place}{unknown}", draft.at("format"))
@@ -270,7 +272,7 @@ def _cron_interval(draft: _Draft, cron: str, mistakes: Mistakes) -> timedelta:
         return timedelta(hours=1)
 
 
-def _needs_key(values: Mapping[str, Any], own: Formats) -> bool:
+def _needs_key(values: Mapping[str, Any], own: formats.Tables) -> bool:
     """Whether the format of a source that only the environment describes asks for a key."""
     name = values.get("format", DEFAULT_FORMAT)
     if name == DEFAULT_FORMAT and name not in own:
@@ -279,7 +281,7 @@ def _needs_key(values: Mapping[str, Any], own: Formats) -> bool:
     return compiled is not None and compiled.auth != "none"
 
 
-def _format_url(name: str, own: Formats) -> str | None:
+def _format_url(name: str, own: formats.Tables) -> str | None:
     """The address that a format brings; the default one has none."""
     if name == DEFAULT_FORMAT and name not in own:
         return None
@@ -287,12 +289,12 @@ def _format_url(name: str, own: Formats) -> str | None:
     return compiled.url if compiled else None
 
 
-def _compiled(name: str, own: Formats) -> "CompiledFormat | None":
+def _compiled(name: str, own: formats.Tables) -> "CompiledFormat | None":
     """A format, if it is one: what is wrong with it was said where it stands."""
     if formats.find_unknown(name, own):
         return None
     try:
-        return formats.compile_format(name, own.get(name), f"formats.{name}")
+        return formats.compile_format(name, own, f"formats.{name}")
     except SettingsError:
         return None
 

@@ -32,11 +32,12 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One `[[sources]]` table: where a catalog is, how it is fetched and read, and when its news is believed.
 
     `url` is that of the format where the file gives none. What is None (or empty) of `auth`, `headers`, `currency`,
-    `price_units` and `pages` is as the format says; `format_table` is the `[formats.NAME]` table that `format` names,
-    None for a built-in format. A header is its value or {"env": NAME}. `price_units` is component -> (quantity, word),
-    for `price` by the model's type. `max_body` is in bytes of the decoded body; `deadline` is for a whole fetch with
-    its retries and shorter than `lease`. `removal_limit_percent` is 0 to 100; `patience` None is "never". The rules
-    from `trust` on are those of `syncer.core.decide`.
+    `price_units` and `pages` is as the format says (syncer.settings.format_of); `formats` are the tables
+    `[formats.NAME]` of the file, which `format` may name instead of a built-in one. A header is its value or
+    {"env": NAME}. `price_units` is component -> (quantity, word), for `price` by the model's type. `max_body` is in
+    bytes of the decoded body; `deadline` is for a whole fetch with its retries and shorter than `lease`.
+    `removal_limit_percent` is 0 to 100; `patience` None is "never". The rules from `trust` on are those of
+    `syncer.core.decide`.
     """
 
     name: Annotated[str, rules.NAME] = "default"
@@ -66,7 +67,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
     price_after: Annotated[timedelta, duration("0s", "366d")] = timedelta(hours=12)
     price_factor_limit: Annotated[float, number("a number above 1", lambda value: value > 1)] = 100
     required: Annotated[tuple[str, ...], words("a list of model names", few=0)] = ()
-    format_table: Mapping[str, Any] | None = None
+    formats: Mapping[str, Mapping[str, Any]] = {}
 
 
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,9 +11,11 @@ from typing import Any, get_type_hints
 import msgspec
 
 from syncer.errors import SettingsError
-from syncer.settings.lines import Where, find_lines
 from syncer.settings.rules import Rule, UnfitError
 from syncer.settings.wording import nearest, quoted
+
+Where = tuple[str | int, ...]
+"""A place in the file: keys and list positions, ("sources", 0, "url")."""
 
 
 class Mistakes:
@@ -32,6 +34,8 @@ class Mistakes:
     def place(self, where: Where) -> str:
         """`syncer.toml:12`; of a key that is missing, the line of its table."""
         if self._lines is None:
+            from syncer.settings.lines import find_lines
+
             self._lines = find_lines(self._text)
         line = next((self._lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in self._lines), None)
         return f"{self._path}" if line is None else f"{self._path}:{line}"

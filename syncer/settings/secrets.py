@@ -10,11 +10,10 @@ import msgspec
 
 from syncer.errors import SettingsError
 from syncer.settings import rules
-from syncer.settings.model import Settings, SourceSettings
+from syncer.settings.formats import format_of
+from syncer.settings.model import DEFAULT_FORMAT, Settings, SourceSettings
 from syncer.settings.reading import rules_of
 from syncer.settings.rules import Rule, Secret, UnfitError
-
-Headers = Mapping[str, str | Mapping[str, str]]
 
 
 def read_api_key(source: SourceSettings, environ: Mapping[str, str]) -> Secret | None:
@@ -42,16 +41,18 @@ def read_api_key(source: SourceSettings, environ: Mapping[str, str]) -> Secret |
     return key
 
 
-def read_headers(headers: Headers, environ: Mapping[str, str], whose: str) -> dict[str, str | Secret]:
-    """The headers of a source or a format as they are now: those that stand in variables are Secrets.
+def read_headers(source: SourceSettings, environ: Mapping[str, str]) -> dict[str, str | Secret]:
+    """The headers of a source and its format as they are now: those that stand in variables are Secrets.
 
-    `whose` is for the message: "source 'main'". Raises SettingsError if a variable is missing, empty or no header.
+    Raises SettingsError if a variable is missing, empty or no header, or if the format is wrong.
     """
+    if source.format == DEFAULT_FORMAT and not source.formats and not source.headers:
+        return {}
     return {
-        name: given
-        if isinstance(given, str)
-        else read_variable(given["env"], _HEADER_VALUE, environ, f"{name} of {whose}")
-        for name, given in headers.items()
+        header.name: header.value or ""
+        if header.env is None
+        else read_variable(header.env, _HEADER_VALUE, environ, f"the header {header.name} of source {source.name!r}")
+        for header in format_of(source).headers
     }
 
 

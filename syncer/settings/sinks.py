@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import msgspec
@@ -75,6 +74,8 @@ def kinds() -> Mapping[str, type[SinkSettings]]:
 
 @cache
 def _import_all() -> None:
+    from pkgutil import iter_modules
+
     # By name, so that settings stay below alerts: no module of this package imports one of that.
     for module in iter_modules(import_module(_PACKAGE).__path__):
         import_module(f"{_PACKAGE}.{module.name}")

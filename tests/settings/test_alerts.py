@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from syncer import settings
 from syncer.alerts.sinks.chat import Chat
 from syncer.alerts.sinks.command import Command
 from syncer.alerts.sinks.file import File
@@ -14,6 +13,7 @@ from syncer.alerts.sinks.redis import RedisStream
 from syncer.alerts.sinks.webhook import Webhook
 from syncer.errors import SettingsError
 from syncer.settings import AlertSettings, sinks
+from syncer.settings.describing import describe
 from syncer.settings.reading import rules_of
 from syncer.settings.secrets import read_field
 from syncer.settings.sinks import Opening
@@ -211,7 +211,7 @@ def test_an_address_that_cannot_be_used_is_not_quoted(load: Loader, line: str) -
 def test_addresses_are_secrets(load: Loader, line: str) -> None:
     """Law 11: an address that stands in the file is masked in repr and `describe`, and known to who delivers."""
     found = load(f"[[alerts]]\nname = 'team'\n{line}")
-    described = settings.describe(found, {})
+    described = describe(found, {})
     assert SECRET not in f"{found!r} {described}"
     assert described["alerts"][0][line.partition(" ")[0]] == "***"
     assert described["alerts"][0]["address_set"]
@@ -223,10 +223,10 @@ def test_addresses_are_secrets(load: Loader, line: str) -> None:
 def test_describe_shows_an_alert_as_it_was_written(load: Loader) -> None:
     """`describe` has each setting as plain JSON, and says whether the address can be read now."""
     text = "[[alerts]]\nname = 'a'\nurl_env = 'HOOK'\nmin_percent = 5\nmin_absolute = 0.1\ndigest = '24h'"
-    (shown,) = settings.describe(load(text), {"HOOK": HOOK})["alerts"]
+    (shown,) = describe(load(text), {"HOOK": HOOK})["alerts"]
     assert (shown["url_env"], shown["min_percent"], shown["min_absolute"]) == ("HOOK", 5, Decimal("0.1"))
     assert (shown["digest"], shown["address_set"]) == ("1d", True)
-    assert not settings.describe(load(text), {})["alerts"][0]["address_set"]
+    assert not describe(load(text), {})["alerts"][0]["address_set"]
 
 
 def test_an_address_is_read_when_it_is_used() -> None:

@@ -10,6 +10,7 @@ import pytest
 from syncer import settings
 from syncer.errors import SettingsError, UsageError
 from syncer.settings import Secret, Settings, SourceSettings
+from syncer.settings.describing import describe
 from syncer.settings.reading import rules_of
 from tests.settings.conftest import SECRET, URL, Loader
 
@@ -139,7 +140,7 @@ def test_every_setting_is_read(load: Loader, tmp_path: Path) -> None:
 
 def test_each_setting_of_a_source_has_a_rule() -> None:
     """No field of SourceSettings is out of a file's reach, and no rule is for nothing."""
-    assert {*rules_of(SourceSettings), "format_table"} == set(SourceSettings.__struct_fields__)
+    assert {*rules_of(SourceSettings), "formats"} == set(SourceSettings.__struct_fields__)
 
 
 def test_the_environment_overrides_the_file(load: Loader) -> None:
@@ -410,7 +411,7 @@ def test_a_database_url_is_shown_without_its_password(load: Loader, url: str, ma
     """Law 11: no form of a database URL shows its password, in `describe` or in the repr of the settings."""
     found = load(SYNCER_DATABASE_URL=url)
     assert found.database_url == url
-    assert settings.describe(found, {})["database_url"] == masked
+    assert describe(found, {})["database_url"] == masked
     assert SECRET not in repr(found)
 
 
@@ -420,7 +421,7 @@ def test_describe_is_the_effective_configuration_without_secrets(load: Loader, t
     found = load(
         f"[[sources]]\nname='b'\nurl='{URL}'\napi_key_env='B_KEY'\nprice_units={{input=[1, 'token']}}", **environ
     )
-    described: dict[str, Any] = settings.describe(found, environ)
+    described: dict[str, Any] = describe(found, environ)
     assert SECRET not in json.dumps(described)
     assert described["config"] == str(tmp_path / "syncer.toml")
     b, default = described["sources"]
