@@ -100,7 +100,9 @@ def _read_toml(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text, parse_float=rules.Number)
     except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
-        raise SettingsError(f"The configuration {path} is not valid TOML: {error}.") from None
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{path}:{line[1]}" if line else f"{path}"
+        raise SettingsError(f"The configuration {place} is not valid TOML: {error}.") from None
     except ArithmeticError:
         raise SettingsError(f"The configuration {path} holds a number that is too large or too small.") from None
     except RecursionError:

@@ -61,6 +61,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401
         return Masked(MASK)
     if isinstance(value, timedelta):
         return format_duration(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, (tuple, list)) else value

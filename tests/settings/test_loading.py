@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from syncer import settings
@@ -441,3 +442,48 @@ def test_settings_are_frozen(load: Loader) -> None:
     assert SourceSettings.__struct_config__.frozen
     with pytest.raises(AttributeError):
         load().database_url = "x"  # type: ignore[misc]
+
+
+# --- where things are ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("sqlite:///a.db", "sqlite:///{folder}/a.db"),
+        ("sqlite:///./x/a b.db?timeout=5", "sqlite:///{folder}/x/a b.db?timeout=5"),
+        ("sqlite+pysqlite:///../a.db", "sqlite+pysqlite:///{folder}/../a.db"),
+        ("sqlite:///file:a.db?uri=true", "sqlite:///file:{folder}/a.db?uri=true"),
+        ("sqlite:////var/a.db", "sqlite:////var/a.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://h/a.db", "postgresql://h/a.db"),
+        (None, "sqlite:///{folder}/syncer.db"),
+    ],
+)
+def test_a_relative_database_is_beside_the_file(tmp_path: Path, written: str | None, read: str) -> None:
+    """A relative path in a file, in a SQLite URL and of the default database too, is relative to that file."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "my.toml").write_text("" if written is None else f"database_url = '{written}'")
+    found = settings.load({}, config=Path("etc/my.toml"), cwd=tmp_path)
+    assert found.database_url == read.format(folder=folder)
+    assert settings.load({"SYNCER_DATABASE_URL": "sqlite:///a.db"}, config=Path("etc/my.toml"), cwd=tmp_path) == (
+        msgspec.structs.replace(found, database_url="sqlite:///a.db")
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("other.db", "sqlite:///{cwd}/other.db"),
+        ("/var/other.db", "sqlite:////var/other.db"),
+        ("postgresql://h/d", "postgresql://h/d"),
+        ("sqlite:///other.db", "sqlite:///other.db"),
+    ],
+)
+def test_a_database_of_the_command_line_wins(load: Loader, tmp_path: Path, given: str, read: str) -> None:
+    """`--database` takes a URL or a path from the current directory, and wins over file and environment."""
+    load("database_url = 'sqlite:///file.db'")
+    found = settings.load({"SYNCER_DATABASE_URL": "sqlite:///env.db"}, cwd=tmp_path, database=given)
+    assert found.database_url == read.format(cwd=tmp_path)
