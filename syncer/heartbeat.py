@@ -1,18 +1,17 @@
 """A dead-man switch (healthchecks style): somebody else hears of us after each round, and acts when they do not.
 
 - All is well: GET the address. Something is wrong: GET the address with /fail behind its path.
-- The deadline is hard (syncer.http_client), a redirect is not followed, and the answer's body is not read.
+- The deadline is hard (syncer.http_client), a redirect is not followed, and the body of a good answer is not read.
 - The address is a secret: neither a log line nor an error holds it (law 11).
 - That it was not heard is a warning and no more: whoever listens will miss it, which is what they are for.
 """
 
 import logging
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from syncer import __version__, http_client
+from syncer.http_client import SUCCESS, Client, Limits, NoAnswer, Peer, url_secrets
 
 if TYPE_CHECKING:
     from syncer.settings import Secret
@@ -20,20 +19,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 DEADLINE = timedelta(seconds=10)
+_PEER = Peer(name="its address", check="heartbeat_url", slow="check heartbeat_url, and that whoever listens is up")
 
 
 def beat(url: "Secret", *, ok: bool, deadline: timedelta = DEADLINE) -> bool:
     """Say that the last round was well, or that it was not; was it heard (2xx) within the deadline?"""
     address = url.reveal() if ok else failing(url.reveal())
-    line = http_client.OpenConnection()
-    seconds = deadline.total_seconds()
-    outcome, late = http_client.run_with_deadline(
-        time.monotonic() + seconds, lambda: _get(address, line, seconds), line.abort, name="syncer-heartbeat"
-    )
-    if isinstance(outcome, int) and 200 <= outcome < 300:
-        return True
-    _log.warning("the heartbeat was not heard: %s", _reason(outcome, seconds, late=late))
-    return False
+    reason = _send(address, (*url_secrets(url.reveal()), *url_secrets(address)), deadline.total_seconds())
+    if reason is not None:
+        _log.warning("the heartbeat was not heard: %s", reason)
+    return reason is None
 
 
 def failing(address: str) -> str:
@@ -42,28 +37,17 @@ def failing(address: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
 
 
-def _get(address: str, line: http_client.OpenConnection, seconds: float) -> int:
-    headers = {"User-Agent": f"syncer/{__version__}"}
+def _send(address: str, secrets: tuple[str, ...], seconds: float) -> str | None:
+    """Why it was not heard, None if it was."""
+    limits = Limits(connect=seconds + 1, read=seconds + 1, deadline=seconds)
     try:
-        secure = address.lower().startswith("https:")
-        with (
-            http_client.open_client(headers, secure=secure, connect=seconds + 1, read=seconds + 1) as client,
-            client.stream("GET", address, extensions={"trace": line.trace}) as response,
-        ):
-            return response.status_code
-    finally:
-        line.close()
-
-
-def _reason(outcome: int | BaseException | None, seconds: float, *, late: bool) -> str:
-    """Why, in words that hold nothing of the address; a bug keeps its traceback."""
-    import httpx
-
-    if isinstance(outcome, int):
-        return f"its address answered with status {outcome}; check heartbeat_url"
-    if late:
-        return f"no answer within {seconds:g} s"
-    if not isinstance(outcome, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)):
-        assert outcome is not None  # noqa: S101 - in time, it returned or raised
-        raise outcome
-    return f"its address cannot be reached ({type(outcome).__name__}); check heartbeat_url and the network"
+        with Client(address, _PEER, limits, headers={}, secrets=secrets, thread="syncer-heartbeat") as client:
+            answer = client.send(address, unread=SUCCESS)
+            if answer.status in SUCCESS:
+                return None
+            said = client.said(answer)
+    except NoAnswer as error:
+        return str(error)
+    advice = client.login_advice if answer.status == 407 else None
+    reason = f"{client.called(_PEER.name)} answered with status {answer.status}; {advice or 'check heartbeat_url'}"
+    return reason + (f" (it says: {said})" if said else "")

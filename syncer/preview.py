@@ -12,7 +12,7 @@ from syncer.db import store
 from syncer.db.engine import reading
 from syncer.db.store import Catalog, Lease
 from syncer.settings import SourceSettings
-from syncer.sync import Clock, Observation, Report, limits, load_inputs, policy, read, report_of, result_of
+from syncer.sync import ENDPOINT, Clock, Observation, Report, limits, load_inputs, policy, read, report_of, result_of
 
 
 def preview_source(engine: Engine | None, source: SourceSettings, *, key: str | None, clock: Clock) -> Report:
@@ -20,7 +20,9 @@ def preview_source(engine: Engine | None, source: SourceSettings, *, key: str | 
 
     `engine` is None where there is no database yet. Raises UpstreamError, ClockError or DatabaseError.
     """
-    response = fetch.fetch(fetch.catalog_url(source.url), key=key, etag=None, clock=clock, limits=limits(source))
+    response = fetch.fetch(
+        fetch.Request(url=fetch.catalog_url(source.url, ENDPOINT), key=key), clock=clock, limits=limits(source)
+    )
     if engine is None:
         return _preview(None, None, source, response, key)
     with reading(engine) as connection:

@@ -26,6 +26,8 @@ from syncer.settings import SourceSettings
 
 log = logging.getLogger("syncer.sync")
 
+ENDPOINT = "/serverless/models"
+
 Clock = Callable[[], datetime]
 Archive = Callable[[str, datetime, parse.Bytes], None]
 """Keeps the body of a response that has to be read: called with (source name, observed_at, body)."""
@@ -126,7 +128,11 @@ def _poll(
     rules = rules_digest(source, lease.credential)
     usable = lease.stored_with == rules and lease.body_digest is not None
     etag = lease.etag if usable else None
-    response = fetch.fetch(fetch.catalog_url(source.url), key=key, etag=etag, clock=clock, limits=limits(source))
+    response = fetch.fetch(
+        fetch.Request(url=fetch.catalog_url(source.url, ENDPOINT), key=key, etag=etag),
+        clock=clock,
+        limits=limits(source),
+    )
     at = observed_at(response.received_at, lease.last_observed_at)
     digest = str(lease.body_digest) if response.status == 304 else parse.body_digest(response.body)
     etag = response.etag or (lease.etag if response.status == 304 else None)
@@ -311,7 +317,7 @@ def origin(source: SourceSettings) -> store.SourceRecord:
     """What the database keeps of a source's settings."""
     return store.SourceRecord(
         name=source.name,
-        url=fetch.public_url(fetch.catalog_url(source.url)),
+        url=fetch.public_url(fetch.catalog_url(source.url, ENDPOINT)),
         currency=source.currency,
         price_units=source.price_units or None,
     )

@@ -19,11 +19,12 @@ import pytest
 
 from syncer import __version__
 from syncer.errors import FetchError, SettingsError, UpstreamError
-from syncer.fetch import Limits, Response, catalog_url, fetch, public_url
+from syncer.fetch import Limits, Request, Response, catalog_url, fetch, public_url
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEY = "ak_0123456789abcdefSECRET"
+ENDPOINT = "/serverless/models"
 QUICK = Limits(connect=1.0, read=0.3, deadline=5.0, max_body=1024 * 1024, attempts=4, backoff=0.02)
 BODY = catalog_body([model("a/one", Decimal("0.20"))])
 GOOD = Reply(body=BODY, headers={"Content-Type": "application/json", "ETag": '"v1"'})
@@ -43,10 +44,11 @@ def upstream() -> Iterator[Upstream]:
         yield server
 
 
-def get(where: Upstream | str, *, key: str | None = KEY, etag: str | None = None, limits: Limits = QUICK) -> Response:
-    """One fetch of the catalog there, with a key and small limits."""
+def get(where: Upstream | str, *, limits: Limits = QUICK, **asked: Any) -> Response:
+    """One fetch of the catalog there, with a key and small limits; `asked` are fields of the request."""
     base = where if isinstance(where, str) else where.url
-    return fetch(catalog_url(base), key=key, etag=etag, clock=lambda: NOW, limits=limits)
+    request = Request(url=catalog_url(base, ENDPOINT), **{"key": KEY} | asked)
+    return fetch(request, clock=lambda: NOW, limits=limits)
 
 
 def failure(where: Upstream | str, **options: Any) -> FetchError:
@@ -73,7 +75,7 @@ def within(seconds: float) -> Iterator[None]:
 def test_fetch_brings_the_body_and_says_who_asks(upstream: Upstream) -> None:
     """A 200 is returned as it came, and the request carries the token, the version and nothing unexpected."""
     upstream.reply(GOOD)
-    assert get(upstream) == Response(status=200, body=BODY, etag='"v1"', received_at=NOW)
+    assert get(upstream) == Response(status=200, bodies=(BODY,), etag='"v1"', received_at=NOW)
     (request,) = upstream.requests
     assert (request.method, request.path) == ("GET", "/api/v1/serverless/models")
     assert request.headers == {
@@ -113,7 +115,7 @@ def test_etag_makes_the_next_look_conditional(upstream: Upstream) -> None:
     first = get(upstream)
     second = get(upstream, etag=first.etag)
     assert first.etag == etag_of(BODY)
-    assert second == Response(status=304, body=b"", etag=first.etag, received_at=NOW)
+    assert second == Response(status=304, bodies=(), etag=first.etag, received_at=NOW)
     assert upstream.requests[1].headers["if-none-match"] == first.etag
 
 
@@ -269,7 +271,7 @@ def test_three_failures_and_a_good_answer_are_a_success(upstream: Upstream, capl
     upstream.reply(*[Reply(status=500, body=f"no {KEY}".encode())] * 3, GOOD)
     with caplog.at_level(logging.DEBUG):
         assert get(upstream).body == BODY
-    warnings = [record for record in caplog.records if record.name == "syncer.upstream"]
+    warnings = [record for record in caplog.records if record.name == "syncer.fetch"]
     assert [record.levelno for record in warnings] == [logging.WARNING] * 3
     assert KEY not in caplog.text
     assert "no ***" in caplog.text
@@ -365,8 +367,8 @@ def test_a_retry_after_that_says_nothing_is_ignored(upstream: Upstream, header: 
 @pytest.mark.parametrize(
     ("status", "key", "advice"),
     [
-        (401, KEY, "login token older than two hours; check SYNCER_API_KEY"),
-        (403, KEY, "login token older than two hours; check SYNCER_API_KEY"),
+        (401, KEY, "the key was refused, or has expired (some login tokens live for two hours); check SYNCER_API_KEY"),
+        (403, KEY, "the key was refused, or has expired (some login tokens live for two hours); check SYNCER_API_KEY"),
         (401, None, "no key was sent; set SYNCER_API_KEY"),
         (404, KEY, "/api/v1/serverless/models; check the base URL"),
     ],
@@ -634,7 +636,7 @@ def test_a_key_that_is_no_token_is_refused_unseen(upstream: Upstream, key: str) 
 )
 def test_the_catalog_url_is_made_from_the_base(base: str, url: str) -> None:
     """The endpoint is appended to the base URL unless it already ends in it."""
-    assert catalog_url(base) == url
+    assert catalog_url(base, ENDPOINT) == url
 
 
 @pytest.mark.parametrize(
@@ -667,7 +669,7 @@ def test_a_base_that_is_no_plain_url_is_refused(base: str, upstream: Upstream) -
         catalog_url(base)
     assert "hu" not in str(caught.value).replace("httpx", "")
     with pytest.raises(SettingsError):
-        fetch(base, key=None, etag=None, clock=lambda: NOW)
+        fetch(Request(url=base), clock=lambda: NOW)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 from syncer.errors import SettingsError
 from syncer.settings.loading import read
 from syncer.settings.model import Settings
-from syncer.settings.reading import Where, rules_of
-from syncer.settings.secrets import read_api_key, read_field, read_headers, read_heartbeat_url
+from syncer.settings.reading import Where
+from syncer.settings.secrets import read_api_key, read_headers, read_heartbeat_url, readings
 
 _Test = Callable[[], object]
 
@@ -38,8 +38,5 @@ def _tests(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Whe
         yield (*where, key), partial(read_api_key, source, environ)
         yield (*where, "headers"), partial(read_headers, source, environ)
     for number, alert in enumerate(settings.alerts):
-        whose = f"alert {alert.name!r}"
-        for field, rule in rules_of(type(alert.to)).items():
-            if rule.holds:
-                read = partial(read_field, alert.to, field.removesuffix("_env"), environ, whose)
-                yield ("alerts", number, field), read
+        for field, read_now in readings(alert.to, environ, f"alert {alert.name!r}"):
+            yield ("alerts", number, field), read_now

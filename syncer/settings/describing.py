@@ -17,7 +17,7 @@ from syncer.errors import SettingsError
 from syncer.settings.model import AlertSettings, Settings, SourceSettings
 from syncer.settings.reading import rules_of
 from syncer.settings.rules import Masked
-from syncer.settings.secrets import read_api_key, read_field
+from syncer.settings.secrets import read_api_key, readings
 
 
 def describe(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -103,10 +103,9 @@ def _has_key(source: SourceSettings, environ: Mapping[str, str]) -> bool:
 
 
 def _has_address(alert: AlertSettings, environ: Mapping[str, str]) -> bool:
-    fields = [field for field, rule in rules_of(type(alert.to)).items() if rule.holds]
     try:
-        for field in fields:
-            read_field(alert.to, field.removesuffix("_env"), environ, alert.name)
+        for _, read_now in readings(alert.to, environ, alert.name):
+            read_now()
     except SettingsError:
         return False
     return True

@@ -255,6 +255,7 @@ SECRET_URL = secret(Rule("http:// or https://, a host and a path, without user a
 API_KEY = secret(text("a key that an HTTP header can carry, without white space", r"[!-~]+"))
 TIMEZONE = Rule('the name of a time zone such as "Europe/Berlin"', _timezone)
 HEADER = r"[A-Za-z][A-Za-z0-9-]{0,63}"
+HEADER_VALUE = secret(text("printable ASCII that an HTTP header can carry", r"[ -~]+"))
 
 
 # --- tables of a source -----------------------------------------------------------------------------------------------
@@ -330,6 +331,7 @@ HEADER_VARIABLES = Rule(
     'a table of header to the NAME of the environment variable that holds its value: {X-Token = "TEAM_TOKEN"}',
     _header_variables,
     quoted=False,
+    holds=HEADER_VALUE,
 )
 PRICE_UNITS = Rule(
     'a table of price component to quantity and word: {input = [1000000, "token"]}; for the component `price`, '

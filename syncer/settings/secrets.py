@@ -3,7 +3,8 @@
 A SettingsError names the setting and the variable, and never quotes what was read (law 11).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,9 @@ def read_headers(source: SourceSettings, environ: Mapping[str, str]) -> dict[str
     return {
         header.name: header.value or ""
         if header.env is None
-        else read_variable(header.env, _HEADER_VALUE, environ, f"the header {header.name} of source {source.name!r}")
+        else read_variable(
+            header.env, rules.HEADER_VALUE, environ, f"the header {header.name} of source {source.name!r}"
+        )
         for header in format_of(source).headers
     }
 
@@ -87,6 +90,25 @@ def require_field(table: msgspec.Struct, field: str, environ: Mapping[str, str],
     return secret
 
 
+def read_named(table: msgspec.Struct, field: str, environ: Mapping[str, str], whose: str) -> dict[str, Secret]:
+    """The secrets of a field that is a table of a name to the variable that holds its secret."""
+    holds = rules_of(type(table))[field].holds
+    assert holds is not None  # noqa: S101 - it names variables
+    names: Mapping[str, str] = getattr(table, field)
+    return {key: read_variable(name, holds, environ, f"{field}.{key} of {whose}") for key, name in names.items()}
+
+
+def readings(
+    table: msgspec.Struct, environ: Mapping[str, str], whose: str
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Each field that names variables, and what reads them: it raises SettingsError for what cannot be used now."""
+    for field, rule in rules_of(type(table)).items():
+        if rule.holds and isinstance(getattr(table, field), Mapping):
+            yield field, partial(read_named, table, field, environ, whose)
+        elif rule.holds:
+            yield field, partial(read_field, table, field.removesuffix("_env"), environ, whose)
+
+
 def read_variable(name: str, holds: Rule, environ: Mapping[str, str], where: str) -> Secret:
     """What the variable `name` holds now. Raises SettingsError that names it and `where` it is configured."""
     place = f"the variable {name} ({where})"
@@ -98,9 +120,6 @@ def read_variable(name: str, holds: Rule, environ: Mapping[str, str], where: str
     except UnfitError:
         raise SettingsError(f"What {place} holds cannot be used. Expected: {holds.expected}.") from None
     return secret
-
-
-_HEADER_VALUE = rules.secret(rules.text("printable ASCII that an HTTP header can carry", r"[ -~]+"))
 
 
 def _read_key_file(path: Path, place: str) -> str:

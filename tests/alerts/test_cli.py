@@ -203,7 +203,7 @@ def test_a_sample_is_sent_and_the_answer_said(shop: Home, receiver: Receiver) ->
     """The other side's answer is told, good or bad; the sample moves nothing and is marked."""
     configure(shop, consumer() + "\n" + consumer("hook", url=receiver.url))
     assert shop.syncer("alerts", "test", "hook") == (0, "hook: the webhook answered 2xx, so it took the sample\n", "")
-    assert json.loads(receiver.request.body)[0]["data"]["test"] is True
+    assert json.loads(receiver.request.body)["data"]["test"] is True
     receiver.reply(Reply(status=403, body=b"who are you"))
     refused = shop.syncer("alerts", "test", "hook")
     assert (refused.code, refused.out) == (1, "")

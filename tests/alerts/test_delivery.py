@@ -63,6 +63,7 @@ def to(receiver: Receiver, clock: Any = None, **wanted: Any) -> Any:
         Secret(receiver.url),
         [SIGNING],
         clock=clock or (lambda: datetime.now(UTC)),
+        mode="batch",
         deadline=timedelta(seconds=wanted.pop("deadline", 15)),
     )
     return subscription(sink, **wanted)

@@ -92,7 +92,7 @@ class Kitchen:
 
     def heal(self, database: str, hook: str) -> None:
         """A later round, when the lease of the dead is over."""
-        sink = webhook.make(Secret(hook), [], clock=lambda: datetime.now(UTC))
+        sink = webhook.make(Secret(hook), clock=lambda: datetime.now(UTC), mode="batch")
         with Story(database, self.upstream, trust=False) as story:
             round_at(story, datetime.now(UTC) + timedelta(hours=1), subscription(sink))
 

@@ -118,10 +118,13 @@ def receiver() -> Iterator[Receiver]:
         yield server
 
 
-def to(where: Receiver | str, *secrets: str, deadline: timedelta = timedelta(seconds=5)) -> Sink:
+def to(
+    where: Receiver | str, *secrets: str, mode: webhook.Mode = "batch", deadline: timedelta = timedelta(seconds=5)
+) -> Sink:
     """A webhook sink signing with these secrets."""
     url = where if isinstance(where, str) else where.url
-    return webhook.make(Secret(url), [Secret(secret) for secret in secrets], clock=now, deadline=deadline)
+    signing = [Secret(secret) for secret in secrets]
+    return webhook.make(Secret(url), signing, clock=now, mode=mode, deadline=deadline)
 
 
 def test_a_webhook_gets_the_very_bytes_signed(receiver: Receiver) -> None:
@@ -140,7 +143,7 @@ def test_a_webhook_gets_the_very_bytes_signed(receiver: Receiver) -> None:
 def test_the_timestamp_is_that_of_the_clock(receiver: Receiver) -> None:
     """The timestamp comes from the clock that was passed in, and is part of what is signed."""
     sent = message()
-    webhook.make(Secret(receiver.url), [Secret(NEW)], clock=lambda: NOON)(sent)
+    webhook.make(Secret(receiver.url), [Secret(NEW)], clock=lambda: NOON, mode="batch")(sent)
     headers = receiver.request.headers
     assert headers["webhook-timestamp"] == "1795348800"
     assert headers["webhook-signature"] == webhook.signature(Secret(NEW), sent.id, "1795348800", sent.body)
@@ -263,7 +266,7 @@ def test_a_slow_receiver_costs_one_deadline(receiver: Receiver, reply: Reply) ->
     receiver.reply(reply)
     with within(2):
         error = refusal(to(receiver, deadline=SHORT))
-    assert "did not answer within 0.5 s" in str(error)
+    assert "did not finish within the deadline of 0.5 s" in str(error)
     assert len(receiver.requests) == 1
 
 
@@ -287,7 +290,7 @@ def test_an_answer_that_is_no_http_is_one_error(garbage: bytes) -> None:
     """A receiver that speaks no HTTP, or hangs up, is unreachable, in one sentence."""
     with answering(garbage) as port, within(2):
         error = refusal(to(f"http://127.0.0.1:{port}/t0ken"))
-    assert "the webhook of 'team' cannot be reached" in str(error)
+    assert "the connection to the webhook of 'team' broke" in str(error)
 
 
 @contextmanager
@@ -320,7 +323,7 @@ def test_a_receiver_that_is_down_is_unreachable(receiver: Receiver) -> None:
     """A port that nobody listens on is an error that says so."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert "cannot be reached: [Errno 111]" in str(refusal(to(f"http://127.0.0.1:{port}/t0ken")))
+    assert "cannot connect to the webhook of 'team': [Errno 111]" in str(refusal(to(f"http://127.0.0.1:{port}/t0ken")))
 
 
 def test_proxies_that_cannot_be_used_are_explained(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -843,8 +846,8 @@ def test_each_alert_has_its_sink(receiver: Receiver, server: RedisServer, tmp_pa
     ]
     for alert in alerts:
         sink_for(alert, environ, clock=now)(message())
-    assert receiver.requests[0].body == message().body
-    assert json.loads(receiver.requests[1].body)["title"] == "syncer: 1 removed, 1 repriced"
+    assert [json.loads(request.body) for request in receiver.requests[:2]] == json.loads(message().body)
+    assert json.loads(receiver.requests[2].body)["title"] == "syncer: 1 removed, 1 repriced"
     assert len(entries(server, "chosen")) == 2
     assert (tmp_path / "file").read_bytes() == (tmp_path / "command").read_bytes()
 

@@ -4,6 +4,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,8 @@ def test_every_setting_of_an_alert_is_read(load: Loader) -> None:
         url_env = "HOOK"
         secret_env = "NEW"
         previous_secret_env = "OLD"
+        mode = "binary"
+        headers_env = { X-Team = "TEAM" }
         kinds = ["repriced", "removed", "held"]
         models = ["deepseek-ai/*"]
         types = ["Text"]
@@ -73,7 +76,13 @@ def test_every_setting_of_an_alert_is_read(load: Loader) -> None:
     )
     assert found == AlertSettings(
         name="team",
-        to=Webhook(url_env="HOOK", secret_env="NEW", previous_secret_env="OLD"),
+        to=Webhook(
+            url_env="HOOK",
+            secret_env="NEW",
+            previous_secret_env="OLD",
+            mode="binary",
+            headers_env={"X-Team": "TEAM"},
+        ),
         kinds=("repriced", "removed", "held"),
         models=("deepseek-ai/*",),
         types=("Text",),
@@ -164,6 +173,26 @@ def test_a_number_beyond_all_measure_is_refused(load: Loader) -> None:
         alert("file = 'x'\nmin_percent = 1e9999999999999999999", load)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("mode = 'single'", 'mode = \'single\' cannot be used. Expected: "structured" or "binary" or "batch"'),
+        (
+            f"headers_env = {{ X-Token = '{SECRET}' }}",
+            "headers_env cannot be used. Expected: a table of header to the NAME",
+        ),
+        ("headers_env = { webhook-id = 'X' }", "headers_env: the header webhook-id says what the request is"),
+        ("headers_env = { Content-Length = 'X' }", "headers_env: the header Content-Length is set by syncer itself"),
+    ],
+)
+def test_what_a_webhook_cannot_send_is_refused(load: Loader, line: str, words: str) -> None:
+    """A mode that does not exist, a value where its variable is named, and a header that is ours are refused."""
+    with pytest.raises(SettingsError) as caught:
+        alert(f"url_env = 'HOOK'\n{line}", load)
+    assert words in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
 def test_previous_secret_needs_a_new_one(load: Loader) -> None:
     """A rotation has two secrets."""
     with pytest.raises(SettingsError, match="without secret_env"):
@@ -252,12 +281,15 @@ def test_an_address_is_read_when_it_is_used() -> None:
         ("secret_env", SECRET, "whsec_"),
         ("secret_env", "\u00e9" * 40, "whsec_"),
         ("secret_env", "whsec_c2hvcnQ=", "24 to 64 random bytes"),
+        ("headers_env", None, "is not set or empty"),
+        ("headers_env", f"{SECRET}\n{SECRET}", "printable ASCII"),
     ],
 )
 def test_a_missing_or_broken_address_names_alert_and_setting(field: str, value: str | None, words: str) -> None:
     """Law 11: what a variable lacks or wrongly holds is refused with its name, and without its content."""
-    kind = {"url_env": Webhook, "apprise_env": Chat, "redis_env": RedisStream, "secret_env": Webhook}[field]
-    given = {field: "THE_NAME"} | ({"url_env": "HOOK"} if field == "secret_env" else {})
+    kind = {"apprise_env": Chat, "redis_env": RedisStream}.get(field, Webhook)
+    given: dict[str, Any] = {"url_env": "HOOK"} if field in {"secret_env", "headers_env"} else {}
+    given |= {field: {"X-Team": "THE_NAME"} if field == "headers_env" else "THE_NAME"}
     environ = {"HOOK": HOOK} | ({} if value is None else {"THE_NAME": value})
     with pytest.raises(SettingsError) as caught:
         kind(**given).open(Opening("team", environ, lambda: datetime.now(UTC)))

@@ -1,38 +1,35 @@
-"""POST to an HTTP endpoint: one message is one request, signed by the Standard Webhooks scheme if there is a secret.
+"""POST to an HTTP endpoint, as CloudEvents (HTTP binding 1.0.2), signed by the Standard Webhooks scheme.
 
+- `batch`: a message is one request. `structured` and `binary`: each of its events is one, in order, and what follows
+  one that did not arrive is not sent; a repeat of the message sends all of them again, each with the id it had.
 - 2xx is delivered, whatever follows it; any other status is a refusal, whether or not its body ever ends.
 - A redirect is never followed: what it points to was not configured, and may be a private address.
-- The deadline is hard (syncer.http_client); an answer costs at most `_EXCERPT_READ` bytes.
-- Neither URL nor secret stands in an error or a log line (law 11), even where the other side repeats them.
+- The deadline of a request is hard (syncer.http_client); all requests of a message together have `_LONGEST`.
+- Neither URL nor secret nor header stands in an error or a log line (law 11), even where the other side repeats them.
 """
 
 import base64
 import hashlib
 import hmac
-import ssl
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
 
 import msgspec
 
-from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
+from syncer.alerts.sinks.lines import raw_events
+from syncer.http_client import SUCCESS, Answer, Client, Limits, NoAnswer, Peer, header_fault, retry_after, url_secrets
 from syncer.settings import rules
-from syncer.settings.rules import Rule, Secret, UnfitError, secret, variable
-from syncer.settings.secrets import read_field, require_field
+from syncer.settings.rules import Rule, Secret, UnfitError, choice, variable
+from syncer.settings.secrets import read_field, read_named, require_field
 from syncer.settings.sinks import Opening, SinkSettings, register
 
-if TYPE_CHECKING:
-    import httpx
+Mode = Literal["batch", "structured", "binary"]
 
-_EXCERPT_READ = 4096
-_EXCERPT_SHOWN = 200
-_EXCERPT_SECONDS = 1.0
-_SHORTEST_SECRET = 5  # a shorter part of a URL gives nothing away, and blotting it would spoil every sentence
+_LONGEST = timedelta(seconds=90)  # within the two minutes for which a consumer is ours
+_OURS = ("webhook-", "ce-", "content-type")  # headers that say what a request is
 
 
 def _read_signing_secret(value: Any) -> str:  # noqa: ANN401 - TOML holds anything
@@ -46,7 +43,7 @@ def _read_signing_secret(value: Any) -> str:  # noqa: ANN401 - TOML holds anythi
     return str(value)
 
 
-_SIGNING_SECRET = secret(
+_SIGNING_SECRET = rules.secret(
     Rule(
         "whsec_ and the base64 of 24 to 64 random bytes, as `openssl rand -base64 32` makes them", _read_signing_secret
     )
@@ -55,7 +52,11 @@ _SIGNING_SECRET = secret(
 
 @register
 class Webhook(SinkSettings, frozen=True, kw_only=True):
-    """`url` or `url_env`: where to POST; the variables of the secrets that sign it, and of headers that go with it."""
+    """`url` or `url_env`: where to POST, and in which `mode`.
+
+    `secret_env` and `previous_secret_env` name the variables of the secrets that sign it; `headers_env` is header ->
+    the name of the variable that holds its value.
+    """
 
     ADDRESSES: ClassVar = ("url", "url_env")
     TOOK: ClassVar = "the webhook answered 2xx, so it took the sample"
@@ -64,9 +65,15 @@ class Webhook(SinkSettings, frozen=True, kw_only=True):
     url_env: Annotated[str | None, variable(rules.SECRET_URL)] = None
     secret_env: Annotated[str | None, variable(_SIGNING_SECRET)] = None
     previous_secret_env: Annotated[str | None, variable(_SIGNING_SECRET)] = None
+    mode: Annotated[Mode, choice("structured", "binary", "batch")] = "structured"
+    headers_env: Annotated[Mapping[str, str], rules.HEADER_VARIABLES] = {}
 
     def find_mistake(self) -> str | None:
-        """A rotation has two secrets."""
+        """A rotation has two secrets; some headers are ours."""
+        for name in self.headers_env:
+            reserved = reserved_header(name)
+            if reserved:
+                return f"headers_env: {reserved}."
         if self.previous_secret_env is not None and self.secret_env is None:
             return "previous_secret_env is given without secret_env, the secret that is new."
         return None
@@ -79,45 +86,63 @@ class Webhook(SinkSettings, frozen=True, kw_only=True):
             require_field(self, "url", opening.environ, whose),
             [secret for secret in secrets if secret],
             clock=opening.clock,
+            mode=self.mode,
+            headers=read_named(self, "headers_env", opening.environ, whose),
         )
 
 
-class _Answer(msgspec.Struct, kw_only=True):
-    """What came back; `said` grows while the body is read."""
+class _Post(msgspec.Struct, frozen=True, kw_only=True):
+    """One request. `id` is the same on each repeat."""
 
-    status: int
-    retry_after: str | None
-    said: bytes = b""
+    id: str
+    headers: Mapping[str, str]
+    body: bytes
 
 
 def make(
-    url: Secret, secrets: Sequence[Secret], *, clock: Callable[[], datetime], deadline: timedelta = DEADLINE
+    url: Secret,
+    secrets: Sequence[Secret] = (),
+    *,
+    clock: Callable[[], datetime],
+    mode: Mode = "structured",
+    headers: Mapping[str, Secret] | None = None,
+    deadline: timedelta = DEADLINE,
 ) -> Sink:
-    """A sink that POSTs to `url`, signing with each of `secrets` (whsec_...); `clock` gives the aware present."""
+    """A sink that POSTs to `url` in this mode, signing with each of `secrets` (whsec_...).
+
+    `headers` are those that the receiver wants besides, as `header_fault` allows. `clock` gives the aware present.
+    """
+    address, own = url.reveal(), {name: value.reveal() for name, value in (headers or {}).items()}
+    hidden = (*url_secrets(address), *own.values(), *_keys(secrets))
 
     def send(message: Message) -> None:
-        hidden = _hidden(url.reveal(), secrets)
-        seconds = deadline.total_seconds()
-        headers = _headers(message, secrets, clock())
-        answers: list[_Answer] = []
-        line = http_client.OpenConnection()
-        error, late = http_client.run_with_deadline(
-            time.monotonic() + seconds,
-            lambda: _post(url.reveal(), message.body, headers, line, answers, timeout=seconds + 1),
-            line.abort,
-            name="syncer-webhook",
-        )
-        where = f"the webhook of {message.consumer!r}"
-        if answers:
-            _judge(answers[0], where, hidden, clock())
-        elif late:
-            raise DeliveryError(
-                f"{where} did not answer within {seconds:g} s; check that it is up, and answers before it works"
-            )
-        elif error is not None:
-            raise _unsent(error, where, hidden) from None
+        posts = _posts(message, mode)
+        name = f"the webhook of {message.consumer!r}"
+        try:
+            with _client(address, name, own, hidden, deadline, len(posts)) as client:
+                for number, post in enumerate(posts, 1):
+                    where = name + (f" (event {number} of {len(posts)})" if len(posts) > 1 else "")
+                    signed = {**post.headers, **_signed(post, secrets, clock())}
+                    answer = client.send(
+                        address,
+                        method="POST",
+                        content=post.body,
+                        headers=signed,
+                        unread=SUCCESS,
+                        within=deadline.total_seconds(),
+                    )
+                    _judge(answer, client, where, clock())
+        except NoAnswer as error:
+            raise DeliveryError(str(error)) from None
 
     return send
+
+
+def reserved_header(name: str) -> str | None:
+    """Why a header of the user's cannot be sent to a webhook, as the end of a sentence; None if it can."""
+    if name.lower().startswith(_OURS):
+        return f"the header {name} says what the request is, and is set by syncer itself; remove it"
+    return header_fault(name)
 
 
 def signature(secret: Secret, message_id: str, timestamp: str, body: bytes) -> str:
@@ -127,68 +152,77 @@ def signature(secret: Secret, message_id: str, timestamp: str, body: bytes) -> s
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode("ascii")
 
 
-def _headers(message: Message, secrets: Iterable[Secret], now: datetime) -> dict[str, str]:
-    from syncer import __version__
+def _keys(secrets: Iterable[Secret]) -> Iterator[str]:
+    for secret in secrets:
+        yield secret.reveal()
+        yield secret.reveal().removeprefix("whsec_")
 
+
+# --- what is sent ----------------------------------------------------------------------------------------------------
+
+
+def _posts(message: Message, mode: Mode) -> list[_Post]:
+    if mode == "batch":
+        kind = {"Content-Type": "application/cloudevents-batch+json; charset=utf-8"}
+        return [_Post(id=message.id, headers=kind, body=message.body)]
+    make_post = _structured if mode == "structured" else _binary
+    return [
+        make_post(f"{message.id}-{event['id']}", raw)
+        for event, raw in zip(message.events, raw_events(message), strict=True)
+    ]
+
+
+def _structured(post_id: str, event: bytes) -> _Post:
+    """The event as the body: structured content mode."""
+    return _Post(id=post_id, headers={"Content-Type": "application/cloudevents+json; charset=utf-8"}, body=event)
+
+
+def _binary(post_id: str, event: bytes) -> _Post:
+    """The data as the body, each attribute as a header: binary content mode."""
+    attributes = msgspec.json.decode(event, type=dict[str, msgspec.Raw])
+    data = bytes(attributes.pop("data", msgspec.Raw(b"null")))
+    plain = {name: str(msgspec.json.decode(raw)) for name, raw in attributes.items()}
+    kind = {"Content-Type": plain.pop("datacontenttype", "application/json")}
+    return _Post(id=post_id, headers=kind | {f"ce-{name}": _as_header(plain[name]) for name in plain}, body=data)
+
+
+def _as_header(value: str) -> str:
+    """Percent-encoded as the HTTP binding says (3.1.3.2): all but printable ASCII, and space, quote and percent."""
+    safe = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+    return quote(value, safe=safe, errors="replace")
+
+
+def _signed(post: _Post, secrets: Sequence[Secret], now: datetime) -> dict[str, str]:
+    """The headers of the Standard Webhooks scheme; without a secret there is no signature."""
     timestamp = str(int(now.timestamp()))
-    signatures = " ".join(signature(secret, message.id, timestamp, message.body) for secret in secrets)
-    return {
-        "User-Agent": f"syncer/{__version__}",
-        "Content-Type": "application/cloudevents-batch+json; charset=utf-8",
-        "Accept-Encoding": "identity",  # an answer is never unpacked
-        "webhook-id": message.id,
-        "webhook-timestamp": timestamp,
-    } | ({"webhook-signature": signatures} if signatures else {})
+    stamped = {"webhook-id": post.id, "webhook-timestamp": timestamp}
+    signatures = " ".join(signature(secret, post.id, timestamp, post.body) for secret in secrets)
+    return stamped | ({"webhook-signature": signatures} if signatures else {})
 
 
-def _post(
-    url: str,
-    body: bytes,
-    headers: dict[str, str],
-    line: http_client.OpenConnection,
-    answers: list[_Answer],
-    *,
-    timeout: float,
-) -> None:
-    """Put what comes back into `answers` as soon as the status is known: a body that never ends changes nothing."""
-    try:
-        secure = url.lower().startswith("https:")
-        with (
-            http_client.open_client(headers, secure=secure, connect=timeout, read=timeout) as client,
-            client.stream("POST", url, content=body, extensions={"trace": line.trace}) as response,
-        ):
-            answer = _Answer(status=response.status_code, retry_after=response.headers.get("retry-after"))
-            answers.append(answer)
-            if not response.is_success:
-                _listen(response, answer)
-    finally:
-        line.close()
-
-
-def _listen(response: "httpx.Response", answer: _Answer) -> None:
-    """The beginning of what a refusal says, as far as it comes in time."""
-    import httpx
-
-    until = time.monotonic() + _EXCERPT_SECONDS
-    with suppress(httpx.HTTPError, httpx.StreamError, OSError):
-        for piece in response.iter_raw():
-            answer.said = (answer.said + piece)[:_EXCERPT_READ]
-            if len(answer.said) >= _EXCERPT_READ or time.monotonic() > until:
-                return
+def _client(
+    address: str, name: str, headers: Mapping[str, str], hidden: Iterable[str], deadline: timedelta, requests: int
+) -> Client:
+    seconds = deadline.total_seconds()
+    peer = Peer(name=name, check="its URL", slow="check that it is up, and answers before it works")
+    longest = seconds if requests == 1 else max(seconds, _LONGEST.total_seconds())
+    limits = Limits(connect=seconds + 1, read=seconds + 1, deadline=longest)
+    return Client(address, peer, limits, headers=headers, secrets=hidden, thread="syncer-webhook")
 
 
 # --- what came of it -----------------------------------------------------------------------------------------------
 
 
-def _judge(answer: _Answer, where: str, hidden: Sequence[str], now: datetime) -> None:
+def _judge(answer: Answer, client: Client, where: str, now: datetime) -> None:
     """Raise for any status but 2xx."""
-    status = answer.status
-    if 200 <= status < 300:
+    status, said = answer.status, client.said(answer)
+    if status in SUCCESS:
         return
-    said = _excerpt(answer.said, hidden)
-    wait = http_client.retry_after(answer.retry_after, now) if status in {429, 503} else 0.0
+    advice = client.login_advice if status == 407 else None
+    wait = retry_after(answer.headers.get("retry-after"), now) if status in {429, 503} else 0.0
     raise DeliveryError(
-        f"{where} answered with status {status}: {_advice(status)}" + (f" (it says: {said})" if said else ""),
+        f"{client.called(where)} answered with status {status}: {advice or _advice(status)}"
+        + (f" (it says: {said})" if said else ""),
         retry_after=timedelta(seconds=wait) if wait else None,
         gone=status == 410,
     )
@@ -198,44 +232,12 @@ def _advice(status: int) -> str:
     if 300 <= status < 400:
         return "a redirect, which is not followed; set the address that it points to"
     known = {
-        401: "it does not accept the signature or the address; check the secret and the URL",
-        403: "it does not accept the signature or the address; check the secret and the URL",
+        401: "it does not accept the signature, a header or the address; check the secret, headers_env and the URL",
+        403: "it does not accept the signature, a header or the address; check the secret, headers_env and the URL",
         404: "nothing listens at this address; check the URL",
         410: "it is gone and wants no more messages",
         413: "the message is too large for it",
+        415: "it does not read this form of CloudEvents; set another mode (batch, structured or binary)",
         429: "too many messages",
     }
     return known.get(status, "it has a problem" if status >= 500 else "only 2xx means delivered")
-
-
-def _unsent(error: BaseException, where: str, hidden: Sequence[str]) -> BaseException:
-    """The DeliveryError for what httpx raised; a bug keeps its traceback."""
-    import httpx
-
-    if not isinstance(error, (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)):
-        return error
-    reason = http_client.escape(http_client.redact(str(error), hidden)[:_EXCERPT_SHOWN]) or type(error).__name__
-    cause: BaseException | None = error
-    while cause and not isinstance(cause, ssl.SSLCertVerificationError):
-        cause = cause.__cause__ or cause.__context__
-    if cause:
-        return DeliveryError(
-            f"{where} shows a certificate that cannot be trusted: {reason}; "
-            "a private authority is named by SSL_CERT_FILE or SSL_CERT_DIR"
-        )
-    return DeliveryError(f"{where} cannot be reached: {reason}; check its URL, that it is up, and the network")
-
-
-def _excerpt(said: bytes, hidden: Sequence[str]) -> str:
-    text = http_client.redact(said.decode("utf-8", "replace"), hidden).strip()
-    return http_client.escape(text[:_EXCERPT_SHOWN]) + ("..." if len(text) > _EXCERPT_SHOWN else "")
-
-
-def _hidden(url: str, secrets: Iterable[Secret]) -> list[str]:
-    """What is blotted out: the URL, each of its parts that may be what makes it secret, and the signing secrets."""
-    parts = urlsplit(url)
-    pieces = [parts.netloc, parts.hostname or "", parts.path, parts.query, *parts.path.split("/")]
-    pieces += [value for pair in parts.query.split("&") for value in pair.split("=")]
-    pieces += [unquote(piece) for piece in pieces]
-    keys = [key for secret in secrets for key in (secret.reveal(), secret.reveal().removeprefix("whsec_"))]
-    return [url, *keys, *(piece for piece in pieces if len(piece) >= _SHORTEST_SECRET)]
