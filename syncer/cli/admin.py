@@ -42,7 +42,12 @@ def _check_config(app: App, *, as_json: bool) -> None:
         sys.exit(MISCONFIGURED)
     if not as_json:
         sources, alerts = len(app.settings.sources), len(app.settings.alerts)
-        print_line(f"nothing is wrong with {sources} sources and {alerts} alerts", out=sys.stdout)
+        said = f"nothing is wrong with {_count(sources, 'source')} and {_count(alerts, 'alert')}"
+        print_line(said, out=sys.stdout)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 @click.group("schema", cls=Group)

@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from syncer.errors import SettingsError
+from syncer.settings.formats import format_of
 from syncer.settings.loading import read
-from syncer.settings.model import Settings
+from syncer.settings.model import Settings, SourceSettings
 from syncer.settings.reading import Where
 from syncer.settings.secrets import read_api_key, read_headers, read_heartbeat_url, readings
 
@@ -36,7 +37,15 @@ def _tests(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Whe
         where = ("sources", number)
         key = "api_key_env" if source.api_key_env else "api_key_file"
         yield (*where, key), partial(read_api_key, source, environ)
-        yield (*where, "headers"), partial(read_headers, source, environ)
+        yield (*where, "headers"), partial(_read_headers, source, environ)
     for number, alert in enumerate(settings.alerts):
         for field, read_now in readings(alert.to, environ, f"alert {alert.name!r}"):
             yield ("alerts", number, field), read_now
+
+
+def _read_headers(source: SourceSettings, environ: Mapping[str, str]) -> None:
+    try:
+        format_of(source)
+    except SettingsError:
+        return  # said where the format stands
+    read_headers(source, environ)

@@ -191,6 +191,10 @@ def _overlay(drafts: list[_Draft], env: Mapping[str, str], own: formats.Tables, 
     """Lay SYNCER_API_URL, SYNCER_API_KEY, SYNCER_FORMAT and SYNCER_TRUST over the sources of the file, in place."""
     url = _read_word(env.get("SYNCER_API_URL"), rules.URL, "SYNCER_API_URL: url", mistakes)
     name = _read_word(env.get("SYNCER_FORMAT"), rules.NAME, "SYNCER_FORMAT", mistakes)
+    unknown = None if name is None else formats.find_unknown(name, own)
+    if unknown:
+        mistakes.add(f"SYNCER_FORMAT: {unknown}")
+        name = None
     given = {key: word for key, word in (("url", url), ("format", name)) if word is not None}
     default = next((one for one in drafts if one.values.get("name", "default") == "default"), None)
     if default is None and given:
@@ -241,8 +245,9 @@ def _source(draft: _Draft, folder: Path, own: formats.Tables, mistakes: Mistakes
     if unknown:
         mistakes.add(f"{draft.place}{unknown}", draft.at("format"))
     if "url" not in values:
-        values["url"] = _format_url(name, own) or ""
-        if not values["url"] and not unknown and not {"url", "format"} & (draft.given - draft.values.keys()):
+        url = "" if {"url", "format"} & (draft.given - values.keys()) else _format_url(name, own)
+        values["url"] = url or ""
+        if url is None:
             mistakes.add(f"{draft.place}url is missing. Expected: {rules.URL.expected}.", draft.where)
     if "name" in draft.given - values.keys():
         values["name"] = draft.place  # refused already; no twin of another
@@ -252,6 +257,7 @@ def _source(draft: _Draft, folder: Path, own: formats.Tables, mistakes: Mistakes
         values.setdefault("interval", _cron_interval(draft, values["cron"], mistakes))
     source = SourceSettings(**values)
     _check(source, draft, mistakes)
+    _check_request(source, draft, mistakes)
     return source
 
 
@@ -263,6 +269,16 @@ def _check(source: SourceSettings, draft: _Draft, mistakes: Mistakes) -> None:
         deadline, lease = format_duration(source.deadline), format_duration(source.lease)
         late = f"deadline = {deadline} must be shorter than lease = {lease}, or a slow fetch loses its lease."
         mistakes.add(f"{draft.place}{late}", draft.at("deadline" if "deadline" in draft.given else "lease"))
+
+
+def _check_request(source: SourceSettings, draft: _Draft, mistakes: Mistakes) -> None:
+    """What a source says of pages is held against the grammar of formats, if its format is one."""
+    if isinstance(source.pages, str | None) or _compiled(source.format, source.formats) is None:
+        return
+    try:
+        formats.compile_format(source.format, source.formats, draft.place.removesuffix(": "), {"pages": source.pages})
+    except SettingsError as error:
+        mistakes.add(str(error), draft.at("pages"))
 
 
 def _cron_interval(draft: _Draft, cron: str, mistakes: Mistakes) -> timedelta:
@@ -284,11 +300,11 @@ def _needs_key(values: Mapping[str, Any], own: formats.Tables) -> bool:
 
 
 def _format_url(name: str, own: formats.Tables) -> str | None:
-    """The address that a format brings; the default one has none."""
+    """The address that a format brings, None if it has none; "" if it is no format, which was said elsewhere."""
     if name == DEFAULT_FORMAT and name not in own:
         return None
     compiled = _compiled(name, own)
-    return compiled.url if compiled else None
+    return compiled.url if compiled else ""
 
 
 def _compiled(name: str, own: formats.Tables) -> "CompiledFormat | None":

@@ -19,7 +19,7 @@ from syncer.settings import AlertSettings, sinks
 from syncer.settings.describing import describe
 from syncer.settings.reading import rules_of
 from syncer.settings.secrets import read_field
-from syncer.settings.sinks import Opening
+from syncer.settings.sinks import Opening, SinkSettings
 from tests.settings.conftest import SECRET, Loader
 
 HOOK = f"https://hooks.example.org/{SECRET}"
@@ -287,12 +287,12 @@ def test_an_address_is_read_when_it_is_used() -> None:
 )
 def test_a_missing_or_broken_address_names_alert_and_setting(field: str, value: str | None, words: str) -> None:
     """Law 11: what a variable lacks or wrongly holds is refused with its name, and without its content."""
-    kind = {"apprise_env": Chat, "redis_env": RedisStream}.get(field, Webhook)
+    kinds: dict[str, type[SinkSettings]] = {"apprise_env": Chat, "redis_env": RedisStream}
     given: dict[str, Any] = {"url_env": "HOOK"} if field in {"secret_env", "headers_env"} else {}
     given |= {field: {"X-Team": "THE_NAME"} if field == "headers_env" else "THE_NAME"}
     environ = {"HOOK": HOOK} | ({} if value is None else {"THE_NAME": value})
     with pytest.raises(SettingsError) as caught:
-        kind(**given).open(Opening("team", environ, lambda: datetime.now(UTC)))
+        kinds.get(field, Webhook)(**given).open(Opening("team", environ, lambda: datetime.now(UTC)))
     message = str(caught.value)
     assert all(word in message for word in ("THE_NAME", field, "'team'", words)), message
     assert SECRET not in message
