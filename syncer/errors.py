@@ -10,6 +10,7 @@
     |-- UpstreamError         the other side's: the run is recorded as failed         exit 1
     |   |-- FetchError        no usable HTTP response (network, status, size, time)
     |   `-- BadResponse       a response that is no catalog (HTML, another shape, status failed)
+    |       `-- ListMoved     pages that are not those of one list: it changed while it was fetched
     |-- ClockError            this machine's clock is behind what was observed        exit 1
     |-- DatabaseError         the database cannot be reached or written               exit 1
     |-- SourceBusy            somebody else is syncing this source                    exit 75
@@ -106,6 +107,10 @@ class FetchError(UpstreamError):
 
 class BadResponse(UpstreamError):  # noqa: N818 - the response is what is bad
     """A response arrived that is no catalog: not JSON, another shape, or `status` is not `success`."""
+
+
+class ListMoved(BadResponse):  # noqa: N818 - the list is what moved
+    """A name stood on two pages, or the total moved between them: worth fetching once more."""
 
 
 class ClockError(SyncerError):

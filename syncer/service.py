@@ -309,15 +309,12 @@ class Syncer:
         self._note_stale_sources(engine)
         return _checked(self._deliver_all(), check=check)
 
-    def deliver_to(self, alert: AlertSettings, stop: Event, settings: Settings | None = None) -> DeliveryOutcome:
-        """Hand one consumer what it has not been told, until `stop` is set; what came of it, errors too.
-
-        `settings` are those in force where a daemon has read them again.
-        """
+    def deliver_to(self, alert: AlertSettings, stop: Event) -> DeliveryOutcome:
+        """Hand one consumer what it has not been told, until `stop` is set; what came of it, errors too."""
         from syncer.alerts.delivery import deliver
 
         try:
-            subscription = _subscription(settings or self.settings, alert, self._environ, self._clock)
+            subscription = _subscription(alert, self._environ, self._clock)
             done = deliver(
                 self.engine(), subscription, clock=self._clock, owner=self._owner, keep_going=lambda: not stop.is_set()
             )
@@ -325,13 +322,18 @@ class Syncer:
             return DeliveryOutcome(alert.name, error=error)
         return DeliveryOutcome(alert.name, done)
 
-    def send_sample(self, consumer: str) -> None:
-        """Send a consumer a sample, clearly marked as one; raises DeliveryError where it does not take it."""
+    def send_sample(self, consumer: str) -> str:
+        """Send a consumer a sample, clearly marked as one, and what it means that its sink took it.
+
+        Raises DeliveryError where it does not take it.
+        """
         from syncer.alerts.sample import sample
         from syncer.alerts.sinks import sink_for
 
-        sink = sink_for(self.settings, self._alert(consumer), self._environ, clock=self._clock)
+        alert = self._alert(consumer)
+        sink = sink_for(alert, self._environ, clock=self._clock)
         sink(sample(consumer, self._clock(), random.getrandbits(64)))
+        return alert.to.TOOK
 
     def replay(self, consumer: str, *, since: datetime) -> "Consumer":
         """Put a consumer back, so that it is told again what was observed since then, with the same event ids."""
@@ -599,7 +601,7 @@ def _gist(error: str | None) -> str:
     return re.sub(r"'.*'|\".*\"|\d+", "", error or "")
 
 
-def _subscription(settings: Settings, alert: AlertSettings, environ: Mapping[str, str], clock: Clock) -> "Subscription":
+def _subscription(alert: AlertSettings, environ: Mapping[str, str], clock: Clock) -> "Subscription":
     from syncer.alerts.delivery import Subscription
     from syncer.alerts.rules import Rule
     from syncer.alerts.sinks import sink_for
@@ -616,5 +618,5 @@ def _subscription(settings: Settings, alert: AlertSettings, environ: Mapping[str
         net=alert.net,
         news_only=alert.start == "end",
     )
-    sink = sink_for(settings, alert, environ, clock=clock)
+    sink = sink_for(alert, environ, clock=clock)
     return Subscription(name=alert.name, rule=rule, sink=sink, start=alert.start, digest=alert.digest)

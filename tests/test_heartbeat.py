@@ -10,7 +10,8 @@ import pytest
 
 from syncer.errors import SettingsError
 from syncer.heartbeat import beat, failing
-from syncer.settings import Secret, Settings, describe, load, read_heartbeat_url
+from syncer.settings import Secret, Settings, load, read_heartbeat_url
+from syncer.settings.describing import describe
 from tests.upstream import Reply, Upstream
 
 SECRET = "5f1d-t0ken-in-the-path"

@@ -1,6 +1,5 @@
 """`syncer config`, `syncer db` and `syncer schema`: what is configured, and the forms of what is kept and sent."""
 
-import json
 import os
 import sys
 
@@ -12,23 +11,43 @@ from syncer.cli.output import json_line, print_line
 
 @click.command("config")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--check", "only_check", is_flag=True, help="Print each mistake instead; exit 2 if there is one.")
 @click.pass_obj
-def config_command(app: App, *, as_json: bool) -> None:
-    """Print the effective configuration, secrets masked: the file, and the environment over it."""
-    from syncer.settings import describe
+def config_command(app: App, *, as_json: bool, only_check: bool) -> None:
+    """Print the effective configuration as a syncer.toml, secrets masked: the file, and the environment over it.
 
-    described = describe(app.settings, os.environ)
-    if as_json:
-        print_line(json_line(described), out=sys.stdout)
-        return
-    for name, value in described.items():
-        if name not in {"sources", "alerts"}:
-            print_line(f"{name} = {json.dumps(value)}", out=sys.stdout)
-    for key in ("sources", "alerts"):
-        for table in described[key]:
-            print_line(f"\n[[{key}]]", out=sys.stdout)
-            for name, value in table.items():
-                print_line(f"{name} = {json.dumps(value, default=str)}", out=sys.stdout)
+    With --check, print all that is wrong with it, each mistake with its file, its line and what to write; what the
+    variables and key files that it names hold is looked at, too.
+
+    \b
+    For example:
+      syncer config --check && syncer sync
+    """
+    from syncer.settings.describing import describe, to_toml
+
+    if only_check:
+        _check_config(app, as_json=as_json)
+    elif as_json:
+        print_line(json_line(describe(app.settings, os.environ)), out=sys.stdout)
+    else:
+        for line in to_toml(app.settings, os.environ):
+            print_line(line, out=sys.stdout)
+
+
+def _check_config(app: App, *, as_json: bool) -> None:
+    mistakes = app.check_settings()
+    for mistake in mistakes:
+        print_line(json_line({"mistake": mistake}) if as_json else mistake, out=sys.stdout)
+    if mistakes:
+        sys.exit(MISCONFIGURED)
+    if not as_json:
+        sources, alerts = len(app.settings.sources), len(app.settings.alerts)
+        said = f"nothing is wrong with {_count(sources, 'source')} and {_count(alerts, 'alert')}"
+        print_line(said, out=sys.stdout)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 @click.group("schema", cls=Group)
@@ -141,7 +160,7 @@ def copy_command(app: App, url: str) -> None:
       syncer db copy postgresql://syncer@db.example/syncer
     """
     from syncer.admin.copy import copy_database, count_batches
-    from syncer.cli.app import now
+    from syncer.cli.app import now, refuse_password
     from syncer.cli.output import progress
     from syncer.db import engine as db
 

@@ -141,8 +141,7 @@ def test_command(app: App, name: str) -> None:
     Example:
       syncer alerts test team
     """
-    app.service.send_sample(name)
-    print_line(f"{name}: it took the sample", out=sys.stdout)
+    print_line(f"{name}: {app.service.send_sample(name)}", out=sys.stdout)
 
 
 # -- what a person does with one ---------------------------------------------------------------------------------------

@@ -43,9 +43,15 @@ class App:
 
     def load_settings(self) -> "Settings":
         """The configuration as it is now: a daemon reads it anew on SIGHUP."""
-        from syncer import settings
+        from syncer.settings import load
 
-        return settings.load(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
+        return load(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
+
+    def check_settings(self) -> list[str]:
+        """All that is wrong with the configuration."""
+        from syncer.settings.checking import check
+
+        return check(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
 
     def start_logging(self, *, at_least: int = 0) -> None:
         """Log to stderr as asked; a daemon says `at_least` what it does."""

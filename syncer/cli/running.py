@@ -69,7 +69,7 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
             workers=workers,
             grace=grace,
             archive=app.service.archive(),
-            deliver=lambda settings, alert: _say(app.service.deliver_to(alert, stopping, settings), problems),
+            deliver=lambda _, alert: _say(app.service.deliver_to(alert, stopping), problems),
             on_round=_heartbeat(app),
             on_beat=_watchdog(),
             on_reload=served.reconfigure if served else None,

@@ -110,7 +110,7 @@ def _writable(settings: "Settings", directory: Path) -> Iterator[Path]:
 
         folders.append((directory / str(make_url(settings.database_url).database)).parent)
     folders += [directory / settings.save_bodies] if settings.save_bodies else []
-    folders += [(directory / alert.file).parent for alert in settings.alerts if alert.file]
+    folders += [(directory / path).parent for alert in settings.alerts for path in alert.to.written()]
     for folder in dict.fromkeys(Path(os.path.normpath(folder)) for folder in folders):
         if folder == directory or directory not in folder.parents:
             yield folder

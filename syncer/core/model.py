@@ -9,21 +9,16 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
-TRACKED = (
-    "alias",
-    "type",
-    "context_length",
-    "max_completion_tokens",
-    "description",
-    "price",
-    "huggingface_url",
-)
-"""The fields whose movement is a change. Everything else upstream sends is kept in `extra` and is never one."""
-_tracked = attrgetter(*TRACKED)
+from syncer.core.fields import FIELDS
+
+TRACKED = tuple(field.name for field in FIELDS)
+"""The fields whose movement is a change, beside the prices. What else upstream sends is kept in `extra`."""
+PRICES = "prices"
+"""How all prices of a model are named where fields are named: one that cannot be read costs all of them."""
 
 NOTHING: Mapping[str, Any] = {}
 """One empty mapping for the many listings without further fields, and for changes in which no field moved."""
@@ -39,35 +34,61 @@ class Kind(StrEnum):
     UPDATED = "updated"
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One model as a source lists it at one time.
+class Tracked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The typed face of FIELDS: one line a field, so that a reader and mypy find it; FIELDS says the rest."""
 
-    `price` is a canonical Decimal in the source's currency and unit; None is unknown, 0 is free and a negative
-    number is kept as sent. `extra` holds the fields that syncer does not track, by key. `fields` are the tracked
-    fields that the element had as a key. `raw` is the element as upstream sent it, a view into the response, and
-    `digest` its fingerprint; these last three are empty for a listing that did not come from a response.
-    """
-
-    name: str
     alias: str | None = None
     type: str | None = None
     context_length: int | None = None
     max_completion_tokens: int | None = None
     description: str | None = None
-    price: Decimal | None = None
     huggingface_url: str | None = None
+    expires_at: datetime | None = None
+
+
+_PYTHON: Mapping[str, Any] = {
+    "text": str | None,
+    "name": str | None,
+    "integer": int | None,
+    "time": datetime | None,
+}
+if list(get_type_hints(Tracked).items()) != [(field.name, _PYTHON[field.column]) for field in FIELDS]:
+    raise AssertionError("core/fields.py and Tracked differ: a field is one line in each, in the same order")
+_tracked = attrgetter(*TRACKED)
+
+
+class Listing(Tracked, frozen=True, kw_only=True, gc=False):
+    """One model as a source lists it at one time.
+
+    `prices` are canonical Decimals by component, in the source's currency and units; None is unknown, 0 is free and a
+    negative number is kept as sent. From a response they are the components that the element states, and always the
+    headline; of a stored model or a change, every component that was ever known. `price` is the headline's.
+    `extra` holds what syncer does not track, by key. `unread` are the tracked fields (and PRICES, as one) that the
+    element states and that cannot be read: here they are unknown, and the last known value stays. `stated` is what
+    the element states with a value that is not null: field names, and `prices.COMPONENT`.
+    `raw` is the element as upstream sent it, a view into the response where it can be, and `digest` its fingerprint;
+    both are empty for a listing that did not come from a response.
+    """
+
+    name: str
+    price: Decimal | None = None
+    prices: Mapping[str, Decimal | None] = NOTHING
     extra: Mapping[str, Any] = NOTHING
-    fields: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
+    stated: frozenset[str] = frozenset()
     raw: msgspec.Raw = msgspec.Raw()
     digest: bytes = b""
 
     def tracked(self) -> tuple[Any, ...]:
-        """The values of TRACKED, in that order: two listings with equal ones are the same state."""
+        """The values of TRACKED, in that order: two listings with equal ones, and equal prices, are the same state."""
         return _tracked(self)
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """One element of a response that could not be read. `name` is None where not even its name could be."""
+    """One element of a response, or a part of it, that could not be read.
+
+    `name` is None where no name is legible; one that is legible may be refused all the same.
+    """
 
     name: str | None
     reason: str
@@ -78,16 +99,27 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One whole, validated response, never half-read.
 
-    `listings` are the elements that had to be read; `same` the names of known models whose element has the very
-    bytes that are stored. `fields` are the tracked fields that at least one legible element had as a key.
-    `listed` counts the models of the response, read or the same.
+    `shown_at` is `observed_at` less the response's Age. `parser` names the reading, `headline` the component that
+    stands for a model's prices. `listings` are the elements that had to be read; `same` the names of known models
+    whose element has the very bytes that are stored, and was stored by this reading. `rejected` are elements that are
+    no object or have no legible, acceptable name; `duplicates` is what was left over where several elements had one
+    name, or an element one key twice; `unreadable` tells why a listing has fields that are unread. `stated` is what
+    any legible element states. `elements` counts them as sent. `partial` is what says that this is not the whole
+    list: None if nothing does.
     """
 
     observed_at: datetime
+    shown_at: datetime
+    parser: str
+    headline: str
     listings: Mapping[str, Listing]
     same: frozenset[str]
     rejected: tuple[Rejected, ...] = ()
-    fields: frozenset[str] = frozenset()
+    duplicates: tuple[Rejected, ...] = ()
+    unreadable: tuple[Rejected, ...] = ()
+    stated: frozenset[str] = frozenset()
+    elements: int = 0
+    partial: str | None = None
 
     @property
     def listed(self) -> int:
@@ -95,15 +127,15 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.listings) + len(self.same)
 
     @property
-    def unread(self) -> frozenset[str]:
-        """Names that were present but could not be read, and are not legibly listed either."""
+    def present_unreadable(self) -> frozenset[str]:
+        """Names that were present, but of no element that could be read."""
         named = frozenset(row.name for row in self.rejected if row.name is not None)
         return named - self.same - self.listings.keys()
 
     @property
-    def proves_absence(self) -> bool:
-        """False if an element's *name* could not be read: it may be any model (law 3)."""
-        return all(row.name is not None for row in self.rejected)
+    def nameless(self) -> bool:
+        """Whether an element has no legible name: it may be any model (law 3)."""
+        return any(row.name is None for row in self.rejected)
 
 
 class StoredModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):

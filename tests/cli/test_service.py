@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from syncer.alerts.sinks.file import File
 from syncer.cli.service import render
 from syncer.errors import UsageError
 from syncer.settings import AlertSettings, Settings
@@ -78,8 +79,8 @@ def test_only_what_syncer_writes_is_writable() -> None:
         database_url="sqlite:////var/lib/syncer/syncer.db",
         save_bodies="/srv/bodies",
         alerts=(
-            AlertSettings(name="a", file="/var/log/syncer/events.jsonl"),
-            AlertSettings(name="b", file="/etc/x/y/z"),
+            AlertSettings(name="a", to=File(file="/var/log/syncer/events.jsonl")),
+            AlertSettings(name="b", to=File(file="/etc/x/y/z")),
         ),
     )
     text = render("syncer.service", settings, python=Path("/usr/bin/python3"), directory=Path("/etc/x"), user="me")

@@ -278,6 +278,39 @@ def test_config_finds_another_file(home: Home) -> None:
     assert "no.toml" in missing.err
 
 
+def test_config_can_be_pasted_back(home: Home) -> None:
+    """What `syncer config` prints is a syncer.toml that configures the same."""
+    home.configure(interval="6h", patience="never", removal_limit_percent=2.5)
+    first = home.syncer("config")
+    (home.path / "syncer.toml").write_text(first.out)
+    assert home.syncer("config") == first
+
+
+def test_config_check_lists_each_mistake(home: Home) -> None:
+    """`config --check` prints all mistakes with file and line and exits 2; without any it says so and exits 0."""
+    good = home.syncer("config", "--check")
+    assert (good.code, good.out) == (0, "nothing is wrong with 1 source and 0 alerts\n")
+    home.configure(interval="soon", patience=3)
+    bad = home.syncer("config", "--check")
+    assert bad.code == 2
+    assert [line.split(" cannot be used")[0].split("syncer.toml:")[1] for line in bad.out.splitlines()] == [
+        "7: sources[0] (name 'shop'): interval = 'soon'",
+        "8: sources[0] (name 'shop'): patience = 3",
+    ]
+    assert [line["mistake"] for line in home.syncer("config", "--check", "--json").json] == bad.out.splitlines()
+
+
+def test_a_database_of_the_command_line(home: Home) -> None:
+    """`--database` takes the path of a SQLite file, whatever is configured; a password in its URL is refused."""
+    home.serve(model("acme/a", 1))
+    assert home.syncer("--database", "other.db", "sync").code == 0
+    assert (home.path / "other.db").exists()
+    refused = home.syncer("--database", f"postgresql://me:{KEY}@h/d", "status")
+    assert refused.code == 2
+    assert KEY not in refused.err
+    assert "PGPASSWORD" in refused.err
+
+
 @pytest.mark.parametrize(
     ("line", "hint"), [("databse_url = 'x'", "database_url"), ("[[sources]]\nname = 'a'\nintervall = '1h'", "interval")]
 )

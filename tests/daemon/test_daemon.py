@@ -17,6 +17,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from syncer.alerts.sinks.file import File
 from syncer.daemon import Daemon, Parts
 from syncer.db import engine as db
 from syncer.db.tables import runs, sources
@@ -414,7 +415,7 @@ def test_a_slow_consumer_delays_no_source_and_no_other_consumer(sqlite_url: str,
         if alert.name == "slow":
             release.wait(DEADLINE)
 
-    alerts = (AlertSettings(name="slow", file="a"), AlertSettings(name="quick", file="b"))
+    alerts = (AlertSettings(name="slow", to=File(file="a")), AlertSettings(name="quick", to=File(file="b")))
     with working(sqlite_url, settings_of(sqlite_url, upstream.serve(MODELS), alerts=alerts), deliver=deliver):
         wait_for(lambda: len(good(sqlite_url, "shop")) >= 2 and told.count("quick") >= 2, what="looks and news")
         assert told.count("slow") == 1

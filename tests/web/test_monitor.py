@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from syncer.alerts import consumers
+from syncer.alerts.sinks.webhook import Webhook
 from syncer.db import engine as db
 from syncer.db.tables import runs, sources
 from syncer.errors import UsageError
@@ -267,7 +268,7 @@ def test_a_consumers_lag_is_in_events_and_in_seconds(story: Story) -> None:
         consumers.register(connection, "ahead", position=3, now=story.now)
         consumers.register(connection, "person", position=2, now=story.now, state=consumers.CURSOR)
         consumers.pause(connection, "ahead", now=story.now)
-    alerts = (AlertSettings(name="behind", url=Secret("http://x/"), digest=timedelta(days=1)),)
+    alerts = (AlertSettings(name="behind", to=Webhook(url=Secret("http://x/")), digest=timedelta(days=1)),)
     with served(story, Settings(sources=(story.source,), alerts=alerts)) as pages:
         lag = {name: value(pages, "consumer_lag_events", consumer=name) for name in ("behind", "ahead", "person")}
         assert lag == {"behind": 2, "ahead": 0, "person": 1}
@@ -294,7 +295,7 @@ def test_a_hostile_name_stays_a_label(story: Story) -> None:
 def test_no_error_and_no_address_is_in_a_metric(story: Story) -> None:
     """What an upstream said, and where anything goes, is in none of the pages (law 11)."""
     story.failing("01-01", Reply(status=500, body=b"token ak_story"))
-    alerts = (AlertSettings(name="hook", url=Secret("http://hooks.example/t0ken")),)
+    alerts = (AlertSettings(name="hook", to=Webhook(url=Secret("http://hooks.example/t0ken"))),)
     with served(story, Settings(sources=(story.source,), alerts=alerts)) as pages:
         text = "".join(httpx.get(f"{pages.url}/{page}").text for page in ("metrics", "readyz", "healthz"))
     assert not [secret for secret in ("ak_story", "t0ken", "127.0.0.1") if secret in text]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -23,7 +23,9 @@ from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks import apprise_child, command
 from syncer.core.words import how_to_install
 from syncer.errors import SettingsError
-from syncer.settings import Secret
+from syncer.settings.rules import Secret, secret, text, variable
+from syncer.settings.secrets import require_field
+from syncer.settings.sinks import Opening, SinkSettings, register
 
 _MOST_LINES = 10
 _MOST_CHARACTERS = 1500  # the shortest limit of a usual chat is 2000 (Discord)
@@ -50,6 +52,32 @@ class _Line(NamedTuple):
     kind: str
     name: str
     rest: str
+
+
+_URL = secret(
+    text("one URL of the Apprise library such as slack://...", r"[A-Za-z][A-Za-z0-9+.-]*://[^\x00-\x20\x7f]*")
+)
+# What a Python program that speaks HTTP needs to find its way, beside what every program gets.
+_ROUTES = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PYTHONPATH"),
+)
+
+
+@register
+class Chat(SinkSettings, frozen=True, kw_only=True):
+    """`apprise` or `apprise_env`: one URL of the Apprise library."""
+
+    ADDRESSES: ClassVar = ("apprise", "apprise_env")
+    TOOK: ClassVar = "the chat took the sample"
+
+    apprise: Annotated[Secret | None, _URL] = None
+    apprise_env: Annotated[str | None, variable(_URL)] = None
+
+    def open(self, opening: Opening) -> Sink:
+        """A sink for the chat, in a process that gets what it needs of the environment."""
+        url = require_field(self, "apprise", opening.environ, f"alert {opening.consumer!r}")
+        return make(url, command.allowed(opening.environ, _ROUTES))
 
 
 def make(url: Secret, environ: Mapping[str, str], *, deadline: timedelta = DEADLINE) -> Sink:

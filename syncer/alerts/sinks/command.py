@@ -1,28 +1,77 @@
 """Hand the events to a program as JSON lines on stdin: exit 0 is delivered.
 
 - No shell: the program and its arguments are a list, and no text of an event is ever one of them (law 12).
-- It gets the environment it is given, which holds no key of syncer's (law 11).
+- Of the environment it gets a few variables that every program may need, and those that `env` names: no key of
+  syncer's, and none of anybody else's either, unless a person said so (law 11).
 - At the deadline its whole process group is killed. What it left in the background in time lives on.
 - stdout goes nowhere; of stderr the end is shown where it failed, and no more than that is kept.
 """
 
 import os
+import re
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+import msgspec
 
 from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import json_lines
+from syncer.settings.rules import Rule, UnfitError, words
+from syncer.settings.sinks import Opening, SinkSettings, register
 
 _PIECE = 64 * 1024
 _KEPT = 4096
 _SHOWN = 200
 _GLANCE = 0.05  # how often to see whether a program that is silent has ended, in seconds
+
+
+_INHERITED = re.compile("PATH|HOME|LANG|LC_[A-Z]+|TZ|TMPDIR|USER|LOGNAME|SHELL")
+
+
+def _read_command(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - TOML holds anything
+    if not isinstance(value, list) or not all(isinstance(word, str) and "\0" not in word for word in value):
+        raise UnfitError
+    if not value or not value[0].strip():
+        raise UnfitError
+    return tuple(value)
+
+
+@register
+class Command(SinkSettings, frozen=True, kw_only=True):
+    """`command`: a program and its arguments; `env` names the variables that it gets besides the usual ones."""
+
+    ADDRESSES: ClassVar = ("command",)
+    TOOK: ClassVar = "the command read the sample and exited with 0"
+
+    command: Annotated[
+        tuple[str, ...],
+        Rule('a list of a program and its arguments: ["./on-change", "--fast"]', _read_command, quoted=False),
+    ]
+    env: Annotated[
+        tuple[str, ...],
+        words('a list of names of environment variables: ["HTTPS_PROXY"]', pattern="[A-Za-z_][A-Za-z0-9_]*"),
+    ] = ()
+
+    def placed_in(self, folder: Path) -> Self:
+        """A program with a "/" in it, made one of `folder`; another is found on the PATH."""
+        program, *arguments = self.command
+        return msgspec.structs.replace(self, command=(str(folder / program) if "/" in program else program, *arguments))
+
+    def open(self, opening: Opening) -> Sink:
+        """A sink that runs the program."""
+        return make(self.command, allowed(opening.environ, self.env))
+
+
+def allowed(environ: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """Of an environment what every program may have, and the variables called `names`."""
+    return {name: value for name, value in environ.items() if name in names or _INHERITED.fullmatch(name)}
 
 
 class Ended(NamedTuple):

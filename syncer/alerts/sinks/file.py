@@ -14,12 +14,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+import msgspec
 
 from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import json_lines
+from syncer.settings import rules
+from syncer.settings.sinks import Opening, SinkSettings, register
 
 _GLANCE = 0.05  # how often to ask for the lock, in seconds
+
+
+@register
+class File(SinkSettings, frozen=True, kw_only=True):
+    """`file`: the file that events are appended to."""
+
+    ADDRESSES: ClassVar = ("file",)
+    TOOK: ClassVar = "the sample stands at the end of the file"
+
+    file: Annotated[str, rules.TEXT]
+
+    def placed_in(self, folder: Path) -> Self:
+        """The file, made one of `folder`."""
+        return msgspec.structs.replace(self, file=str(folder / self.file))
+
+    def written(self) -> tuple[Path, ...]:
+        """The file."""
+        return (Path(self.file),)
+
+    def open(self, opening: Opening) -> Sink:  # noqa: ARG002 - it needs nothing that may change
+        """A sink that appends to the file."""
+        return make(Path(self.file))
 
 
 def make(path: Path, *, deadline: timedelta = DEADLINE) -> Sink:

@@ -5,10 +5,11 @@
 - redis-py's timeouts are per read, so the deadline is that of syncer.http_client; it retries nothing by itself.
 """
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from syncer import http_client
@@ -16,12 +17,46 @@ from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import raw_events
 from syncer.core.words import how_to_install
 from syncer.errors import SettingsError
-from syncer.settings import Secret
+from syncer.settings.rules import Rule, Secret, UnfitError, secret, variable
+from syncer.settings.secrets import require_field
+from syncer.settings.sinks import Opening, SinkSettings, register
 
 if TYPE_CHECKING:
     from redis import Redis
 
 _SHOWN = 200
+
+
+def _read_url(value: Any) -> str:  # noqa: ANN401 - TOML holds anything
+    if not isinstance(value, str) or not re.fullmatch(r"rediss?://[!-~]+", value):
+        raise UnfitError
+    try:
+        parts = urlsplit(value)
+        good = parts.hostname and parts.port != 0 and not parts.query and not parts.fragment
+    except ValueError:
+        raise UnfitError from None
+    # A path of digits alone is a database by the custom of Redis URLs: the stream was forgotten.
+    if not good or not re.fullmatch(r"(/[0-9]{1,4})?/(?![0-9]+$)[A-Za-z0-9._:-]{1,200}", parts.path):
+        raise UnfitError
+    return value
+
+
+_URL = secret(Rule("redis://host/stream, with a port or a database if need be: rediss://host:6380/2/stream", _read_url))
+
+
+@register
+class RedisStream(SinkSettings, frozen=True, kw_only=True):
+    """`redis` or `redis_env`: redis[s]://[user:password@]host[:port]/[database/]stream."""
+
+    ADDRESSES: ClassVar = ("redis", "redis_env")
+    TOOK: ClassVar = "Redis appended the sample to the stream"
+
+    redis: Annotated[Secret | None, _URL] = None
+    redis_env: Annotated[str | None, variable(_URL)] = None
+
+    def open(self, opening: Opening) -> Sink:
+        """A sink for the stream."""
+        return make(require_field(self, "redis", opening.environ, f"alert {opening.consumer!r}"))
 
 
 def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:

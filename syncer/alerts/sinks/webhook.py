@@ -13,7 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -21,12 +21,74 @@ import msgspec
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import raw_events
 from syncer.http_client import SUCCESS, Answer, Client, Limits, NoAnswer, Peer, header_fault, retry_after, url_secrets
-from syncer.settings import Secret
+from syncer.settings import rules
+from syncer.settings.rules import Rule, Secret, UnfitError, choice, variable
+from syncer.settings.secrets import read_field, read_named, require_field
+from syncer.settings.sinks import Opening, SinkSettings, register
 
 Mode = Literal["batch", "structured", "binary"]
 
 _LONGEST = timedelta(seconds=90)  # within the two minutes for which a consumer is ours
 _OURS = ("webhook-", "ce-", "content-type")  # headers that say what a request is
+
+
+def _read_signing_secret(value: Any) -> str:  # noqa: ANN401 - TOML holds anything
+    """A secret of the Standard Webhooks scheme."""
+    try:
+        size = len(base64.b64decode(value.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        raise UnfitError from None
+    if not 24 <= size <= 64:
+        raise UnfitError
+    return str(value)
+
+
+_SIGNING_SECRET = rules.secret(
+    Rule(
+        "whsec_ and the base64 of 24 to 64 random bytes, as `openssl rand -base64 32` makes them", _read_signing_secret
+    )
+)
+
+
+@register
+class Webhook(SinkSettings, frozen=True, kw_only=True):
+    """`url` or `url_env`: where to POST, and in which `mode`.
+
+    `secret_env` and `previous_secret_env` name the variables of the secrets that sign it; `headers_env` is header ->
+    the name of the variable that holds its value.
+    """
+
+    ADDRESSES: ClassVar = ("url", "url_env")
+    TOOK: ClassVar = "the webhook answered 2xx, so it took the sample"
+
+    url: Annotated[Secret | None, rules.SECRET_URL] = None
+    url_env: Annotated[str | None, variable(rules.SECRET_URL)] = None
+    secret_env: Annotated[str | None, variable(_SIGNING_SECRET)] = None
+    previous_secret_env: Annotated[str | None, variable(_SIGNING_SECRET)] = None
+    mode: Annotated[Mode, choice("structured", "binary", "batch")] = "structured"
+    headers_env: Annotated[Mapping[str, str], rules.HEADER_VARIABLES] = {}
+
+    def find_mistake(self) -> str | None:
+        """A rotation has two secrets; some headers are ours."""
+        for name in self.headers_env:
+            reserved = reserved_header(name)
+            if reserved:
+                return f"headers_env: {reserved}."
+        if self.previous_secret_env is not None and self.secret_env is None:
+            return "previous_secret_env is given without secret_env, the secret that is new."
+        return None
+
+    def open(self, opening: Opening) -> Sink:
+        """A sink for the address, signing with the secrets that there are, the newest first."""
+        whose = f"alert {opening.consumer!r}"
+        secrets = [read_field(self, field, opening.environ, whose) for field in ("secret", "previous_secret")]
+        return make(
+            require_field(self, "url", opening.environ, whose),
+            [secret for secret in secrets if secret],
+            clock=opening.clock,
+            mode=self.mode,
+            headers=read_named(self, "headers_env", opening.environ, whose),
+        )
 
 
 class _Post(msgspec.Struct, frozen=True, kw_only=True):

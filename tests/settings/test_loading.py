@@ -1,34 +1,19 @@
 """settings: syncer.toml and SYNCER_* become one frozen value, or one sentence that says what to mend."""
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from syncer import settings
 from syncer.errors import SettingsError, UsageError
-from syncer.settings import AlertSettings, Secret, Settings, SourceSettings
-
-URL = "https://api.example.com/api/v1"
-SECRET = "ak_5ecret"
-
-Loader = Callable[..., Settings]
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Loader:
-    """Load a syncer.toml of this text (None: no file) under these variables."""
-
-    def load(text: str | None = None, **environ: str) -> Settings:
-        if text is not None:
-            (tmp_path / "syncer.toml").write_text(text, "utf-8")
-        return settings.load(environ, cwd=tmp_path)
-
-    return load
+from syncer.settings import Secret, Settings, SourceSettings
+from syncer.settings.describing import describe
+from syncer.settings.reading import rules_of
+from tests.settings.conftest import SECRET, URL, Loader
 
 
 def source(text: str, load: Loader) -> SourceSettings:
@@ -73,8 +58,13 @@ def test_defaults_are_those_of_the_design(load: Loader) -> None:
         removal_limit_count=10,
         removal_limit_percent=10.0,
         removal_confirmations=2,
-        removal_after=timedelta(hours=6),
+        removal_after=timedelta(hours=26),
+        patience=timedelta(days=3),
+        price_after=timedelta(hours=12),
         price_factor_limit=100.0,
+        revalidate_after=timedelta(hours=24),
+        trust_date=True,
+        format="serverless",
     )
 
 
@@ -90,7 +80,10 @@ def test_every_setting_is_read(load: Loader, tmp_path: Path) -> None:
         api_key_file = "key.txt"
         interval = "30m"
         currency = "USD"
-        price_units = { Text = [1000000, "token"] }
+        price_units = { input = [1000000, "token"], price = { Text = [1000000, "token"] } }
+        auth = "X-Api-Key"
+        headers = { anthropic-version = "2023-06-01", X-Team = { env = "TEAM" } }
+        pages = "whole"
         deadline = "30s"
         max_body = 1024
         lease = "1m"
@@ -99,6 +92,10 @@ def test_every_setting_is_read(load: Loader, tmp_path: Path) -> None:
         removal_limit_percent = 2.5
         removal_confirmations = 1
         removal_after = "0s"
+        patience = "never"
+        price_after = "6h"
+        revalidate_after = "2d"
+        trust_date = false
         price_factor_limit = 20
         required = ["a/b"]
         [[sources]]
@@ -118,7 +115,10 @@ def test_every_setting_is_read(load: Loader, tmp_path: Path) -> None:
                 api_key_file=str(tmp_path / "key.txt"),
                 interval=timedelta(minutes=30),
                 currency="USD",
-                price_units={"Text": (1000000, "token")},
+                price_units={"input": (1000000, "token"), "price": {"Text": (1000000, "token")}},
+                auth="X-Api-Key",
+                headers={"anthropic-version": "2023-06-01", "X-Team": {"env": "TEAM"}},
+                pages="whole",
                 deadline=timedelta(seconds=30),
                 max_body=1024,
                 lease=timedelta(minutes=1),
@@ -127,6 +127,10 @@ def test_every_setting_is_read(load: Loader, tmp_path: Path) -> None:
                 removal_limit_percent=2.5,
                 removal_confirmations=1,
                 removal_after=timedelta(0),
+                patience=None,
+                price_after=timedelta(hours=6),
+                revalidate_after=timedelta(days=2),
+                trust_date=False,
                 price_factor_limit=20.0,
                 required=("a/b",),
             ),
@@ -137,7 +141,7 @@ def test_every_setting_is_read(load: Loader, tmp_path: Path) -> None:
 
 def test_each_setting_of_a_source_has_a_rule() -> None:
     """No field of SourceSettings is out of a file's reach, and no rule is for nothing."""
-    assert tuple(settings._RULES) == SourceSettings.__struct_fields__
+    assert {*rules_of(SourceSettings), "formats"} == set(SourceSettings.__struct_fields__)
 
 
 def test_the_environment_overrides_the_file(load: Loader) -> None:
@@ -231,8 +235,16 @@ def test_a_wrong_file_says_what_and_where(load: Loader, text: str, words: list[s
         ("price_factor_limit = inf", ["price_factor_limit = inf"]),
         ("required = 'a'", ["list of model names"]),
         ("required = ['']", ["list of model names"]),
-        ("price_units = { Text = 5 }", ["price_units", "quantity and word"]),
-        ("price_units = { Text = [0, 'token'] }", ["price_units"]),
+        ("price_units = { Text = [1, 'token'] }", ["price_units", "price component", "{price = {Text = "]),
+        ("price_units = { input = 5 }", ["price_units", "quantity and word"]),
+        ("price_units = { input = [0, 'token'] }", ["price_units"]),
+        ("price_units = { price = [1, 'token'] }", ["price_units"]),
+        ("patience = 'for ever'", ["patience = 'for ever'", '"never"']),
+        ("auth = 'a b'", ["auth = 'a b'", '"bearer", "none"']),
+        ("headers = { X-Api-Key = 'ak_5ecret' }", ["headers cannot be used", 'env = "NAME"']),
+        ("headers = { X-Team = { env = 'ak_5ecret' } }", ["headers cannot be used", 'env = "NAME"']),
+        ("headers = { 'X Team' = 'a' }", ["headers cannot be used"]),
+        ("pages = 'all'", ["pages = 'all'", '"whole"']),
         ("currency = ''", ["currency = ''"]),
         ("api_key_env = 'A'\napi_key_file = 'b'", ["both"]),
         (f"currency = '{'x' * 1000}'", ["xxx..."]),
@@ -244,7 +256,7 @@ def test_a_wrong_setting_says_what_and_where(load: Loader, line: str, words: lis
         source(f"name = 'x'\n{line}", load)
     message = str(caught.value)
     assert all(word in message for word in ["sources[0] (name 'x')", *words]), message
-    assert len(message) < 300
+    assert len(message) < 450
     assert SECRET not in message
 
 
@@ -391,7 +403,7 @@ def test_a_key_pasted_as_its_name_is_refused_unquoted(load: Loader) -> None:
         (f"postgresql+psycopg://me:{SECRET}@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
         (f"postgresql://me:a@b:/{SECRET}@host/db", "postgresql://me:***@host/db"),
         (f"postgresql://me:a?{SECRET}@host/db", "postgresql://***"),
-        (f"postgresql://h/d?user=me&password={SECRET}&a=b", "postgresql://h/d?user=me&password=***&a=b"),
+        (f"postgresql://h/d?user=me&password={SECRET}&a=b", "postgresql://h/d?***"),
         (f"postgresql://h/d?password=a@{SECRET}", "postgresql://***"),
         (f"host=h password={SECRET}", "***"),
     ],
@@ -400,7 +412,7 @@ def test_a_database_url_is_shown_without_its_password(load: Loader, url: str, ma
     """Law 11: no form of a database URL shows its password, in `describe` or in the repr of the settings."""
     found = load(SYNCER_DATABASE_URL=url)
     assert found.database_url == url
-    assert settings.describe(found, {})["database_url"] == masked
+    assert describe(found, {})["database_url"] == masked
     assert SECRET not in repr(found)
 
 
@@ -408,18 +420,18 @@ def test_describe_is_the_effective_configuration_without_secrets(load: Loader, t
     """Law 11: `describe` is plain JSON, says whether each key is set, and holds none."""
     environ = {"SYNCER_API_URL": URL, "SYNCER_API_KEY": SECRET}
     found = load(
-        f"[[sources]]\nname='b'\nurl='{URL}'\napi_key_env='B_KEY'\nprice_units={{Text=[1, 'token']}}", **environ
+        f"[[sources]]\nname='b'\nurl='{URL}'\napi_key_env='B_KEY'\nprice_units={{input=[1, 'token']}}", **environ
     )
-    described: dict[str, Any] = settings.describe(found, environ)
+    described: dict[str, Any] = describe(found, environ)
     assert SECRET not in json.dumps(described)
     assert described["config"] == str(tmp_path / "syncer.toml")
     b, default = described["sources"]
     assert (b["name"], b["api_key_env"], b["api_key_set"]) == ("b", "B_KEY", False)
     assert (default["name"], default["api_key_env"], default["api_key_set"]) == ("default", "SYNCER_API_KEY", True)
     assert (b["removal_after"], b["deadline"], b["price_units"], b["required"]) == (
-        "6h",
+        "26h",
         "2m",
-        {"Text": [1, "token"]},
+        {"input": [1, "token"]},
         [],
     )
 
@@ -432,246 +444,46 @@ def test_settings_are_frozen(load: Loader) -> None:
         load().database_url = "x"  # type: ignore[misc]
 
 
-# --- [[alerts]] ------------------------------------------------------------------------------------------------------
-
-HOOK = f"https://hooks.example.org/{SECRET}"
-WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-NONE_OF_THEM = "exactly one of url, url_env, apprise, apprise_env, command, file, redis, redis_env"
+# --- where things are ------------------------------------------------------------------------------------------------
 
 
-def alert(text: str, load: Loader) -> AlertSettings:
-    """The one alert of a file whose table holds `text`."""
-    return load(f"[[alerts]]\nname = 'team'\n{text}").alerts[0]
-
-
-def test_an_alert_of_an_address_alone_is_told_everything_new(load: Loader) -> None:
-    """The defaults of an alert: no filter, no quiet, from the end of the feed on."""
-    assert alert("url_env = 'HOOK'", load) == AlertSettings(
-        name="team",
-        url_env="HOOK",
-        kinds=(),
-        models=(),
-        types=(),
-        sources=(),
-        direction=None,
-        min_percent=None,
-        min_absolute=None,
-        quiet_minutes=0,
-        net=False,
-        digest=None,
-        start="end",
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("sqlite:///a.db", "sqlite:///{folder}/a.db"),
+        ("sqlite:///./x/a b.db?timeout=5", "sqlite:///{folder}/x/a b.db?timeout=5"),
+        ("sqlite+pysqlite:///../a.db", "sqlite+pysqlite:///{folder}/../a.db"),
+        ("sqlite:///file:a.db?uri=true", "sqlite:///file:{folder}/a.db?uri=true"),
+        ("sqlite:////var/a.db", "sqlite:////var/a.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://h/a.db", "postgresql://h/a.db"),
+        (None, "sqlite:///{folder}/syncer.db"),
+    ],
+)
+def test_a_relative_database_is_beside_the_file(tmp_path: Path, written: str | None, read: str) -> None:
+    """A relative path in a file, in a SQLite URL and of the default database too, is relative to that file."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "my.toml").write_text("" if written is None else f"database_url = '{written}'")
+    found = settings.load({}, config=Path("etc/my.toml"), cwd=tmp_path)
+    assert found.database_url == read.format(folder=folder)
+    assert settings.load({"SYNCER_DATABASE_URL": "sqlite:///a.db"}, config=Path("etc/my.toml"), cwd=tmp_path) == (
+        msgspec.structs.replace(found, database_url="sqlite:///a.db")
     )
 
 
-def test_every_setting_of_an_alert_is_read(load: Loader) -> None:
-    """Each filter of the file arrives, and numbers are the decimals that were written (law 4)."""
-    found = alert(
-        """
-        url_env = "HOOK"
-        secret_env = "NEW"
-        previous_secret_env = "OLD"
-        kinds = ["repriced", "removed", "held"]
-        models = ["deepseek-ai/*"]
-        types = ["Text"]
-        sources = ["main"]
-        direction = "down"
-        min_percent = 5
-        min_absolute = 0.10000000000000000001
-        quiet_minutes = 90
-        net = true
-        digest = "1d"
-        start = "beginning"
-        """,
-        load,
-    )
-    assert found == AlertSettings(
-        name="team",
-        url_env="HOOK",
-        secret_env="NEW",
-        previous_secret_env="OLD",
-        kinds=("repriced", "removed", "held"),
-        models=("deepseek-ai/*",),
-        types=("Text",),
-        sources=("main",),
-        direction="down",
-        min_percent=Decimal(5),
-        min_absolute=Decimal("0.10000000000000000001"),
-        quiet_minutes=90,
-        net=True,
-        digest=timedelta(days=1),
-        start="beginning",
-    )
-    assert type(found.min_absolute) is Decimal
-
-
-def test_each_setting_of_an_alert_has_a_rule() -> None:
-    """No field of AlertSettings is out of a file's reach, and no rule is for nothing."""
-    assert tuple(settings._ALERT_RULES) == AlertSettings.__struct_fields__
-
-
-def test_paths_of_alerts_are_relative_to_the_file(load: Loader, tmp_path: Path) -> None:
-    """A file and a program with a slash are beside the configuration, wherever it is run; others are on the PATH."""
-    assert alert("file = 'changes.jsonl'", load).file == str(tmp_path / "changes.jsonl")
-    assert alert("command = ['./on-change', './x']", load).command == (str(tmp_path / "on-change"), "./x")
-    assert alert("command = ['notify']", load).command == ("notify",)
-    assert alert("command = ['/bin/true']", load).command == ("/bin/true",)
-
-
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("given", "read"),
     [
-        ("[[alerts]]\nfile = 'x'", ["alerts[0]: name is missing"]),
-        ("[[alerts]]\nname = 'a'", ["alerts[0] (name 'a')", "nothing says where", NONE_OF_THEM]),
-        ("[[alerts]]\nname = 'a'\nfile = 'x'\nurl_env = 'X'", ["url_env and file are given", NONE_OF_THEM]),
-        ("[[alerts]]\nname = 'a'\nurl = 'http://x'\nurl_env = 'X'", ["url and url_env are given"]),
-        ("[[alerts]]\nname = 'a'\nfile = 'x'\n[[alerts]]\nname = 'a'\nfile = 'y'", ["Two [[alerts]]", "'a'"]),
-        ("[alerts]\nname = 'a'", ["alerts must be tables", "[[alerts]]"]),
-        ("[[alert]]\nname = 'a'", ["'alert'", "Did you mean 'alerts'?"]),
+        ("other.db", "sqlite:///{cwd}/other.db"),
+        ("/var/other.db", "sqlite:////var/other.db"),
+        ("postgresql://h/d", "postgresql://h/d"),
+        ("sqlite:///other.db", "sqlite:///other.db"),
     ],
 )
-def test_a_wrong_alert_says_what_and_where(load: Loader, text: str, words: list[str]) -> None:
-    """A table that cannot be an alert is refused with its place and what is right."""
-    with pytest.raises(SettingsError) as caught:
-        load(text)
-    assert all(word in str(caught.value) for word in words), str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("kind = ['removed']", ["'kind'", "Did you mean 'kinds'?"]),
-        ("kinds = ['repricd']", ["kinds = ['repricd']", "added, removed, relisted, repriced, updated, failed, stale"]),
-        ("kinds = []", ["kinds = []"]),
-        ("kinds = 'removed'", ["kinds = 'removed'"]),
-        ("models = ['']", ["models = ['']"]),
-        ("direction = 'sideways'", ["direction = 'sideways'", '"up" or "down"']),
-        ("min_percent = -0.5", ["min_percent = -0.5", "a number from 0"]),
-        ("min_percent = '5'", ["min_percent = '5'"]),
-        ("min_percent = nan", ["min_percent = nan"]),
-        ("min_absolute = inf", ["min_absolute = inf"]),
-        ("min_absolute = 1e999999", ["min_absolute = 1E+999999"]),
-        ("min_absolute = true", ["min_absolute = true"]),
-        ("quiet_minutes = 1.5", ["quiet_minutes = 1.5", "whole number"]),
-        ("quiet_minutes = -1", ["quiet_minutes = -1"]),
-        ("net = 'yes'", ["net = 'yes'", "true or false"]),
-        ("digest = '1s'", ["digest = '1s'", "from 1m"]),
-        ("start = 'now'", ["start = 'now'", '"end" or "beginning"']),
-        ("secret_env = 'S'", ["secret_env signs a webhook, and file is none"]),
-    ],
-)
-def test_a_wrong_setting_of_an_alert_says_what_and_where(load: Loader, line: str, words: list[str]) -> None:
-    """A refused filter is named with its alert, what was given and what is expected."""
-    with pytest.raises(SettingsError) as caught:
-        alert(f"file = 'x'\n{line}", load)
-    message = str(caught.value)
-    assert all(word in message for word in ["alerts[0] (name 'team')", *words]), message
-
-
-def test_a_number_beyond_all_measure_is_refused(load: Loader) -> None:
-    """An exponent that no decimal can hold is a sentence, not a traceback."""
-    with pytest.raises(SettingsError, match="too large or too small"):
-        alert("file = 'x'\nmin_percent = 1e9999999999999999999", load)
-
-
-def test_previous_secret_needs_a_new_one(load: Loader) -> None:
-    """A rotation has two secrets."""
-    with pytest.raises(SettingsError, match="without secret_env"):
-        alert("url_env = 'X'\nprevious_secret_env = 'OLD'", load)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"url = 'ftp://host/{SECRET}'",
-        f"url = 'https://me:{SECRET}@host/x'",
-        f"url = 'https://host/{SECRET} x'",
-        f"url_env = '{HOOK}'",
-        f"url_env = 'X'\nsecret_env = '{SECRET}'",
-        f"apprise = '{SECRET}'",
-        f"apprise = ['slack://{SECRET}']",
-        f"apprise_env = 'slack://{SECRET}'",
-        f"redis = 'redis://:{SECRET}@host'",
-        f"redis = 'redis://:{SECRET}@host/0'",
-        f"redis = 'redis://:{SECRET}@host/x/y/z'",
-        f"redis = 'redis://:{SECRET}@host:99999/x'",
-        f"redis = 'redis://host/x?password={SECRET}'",
-        f"redis_env = 'redis://:{SECRET}@host/x'",
-        f"command = '{SECRET}'",
-        f"command = ['', '{SECRET}']",
-        f"command = [1, '{SECRET}']",
-        "command = []",
-    ],
-)
-def test_an_address_that_cannot_be_used_is_not_quoted(load: Loader, line: str) -> None:
-    """Law 11: a wrong address is refused with what is expected, and without what was given."""
-    with pytest.raises(SettingsError, match=r"cannot be used\. Expected: ") as caught:
-        alert(line, load)
-    assert SECRET not in str(caught.value)
-    assert not caught.value.__cause__
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        f"url = '{HOOK}'",
-        f"apprise = 'slack://{SECRET}/x'",
-        f"redis = 'redis://:{SECRET}@host:6380/2/my.stream:x'",
-        f"redis = 'rediss://:{SECRET}@host/stream'",
-    ],
-)
-def test_addresses_are_secrets(load: Loader, line: str) -> None:
-    """Law 11: an address that stands in the file is masked in repr and `describe`, and known to who delivers."""
-    found = load(f"[[alerts]]\nname = 'team'\n{line}")
-    described = settings.describe(found, {})
-    assert SECRET not in f"{found!r} {json.dumps(described)}"
-    assert described["alerts"][0][line.partition(" ")[0]] == "***"
-    assert described["alerts"][0]["address_set"]
-    target = settings.sink_target(found.alerts[0], {})
-    assert isinstance(target, settings.Webhook | settings.Chat | settings.RedisStream)
-    assert target.url.reveal() == line.partition("'")[2].rstrip("'")
-    assert SECRET not in repr(target)
-
-
-def test_describe_shows_an_alert_as_it_was_written(load: Loader) -> None:
-    """`describe` has each setting as plain JSON, and says whether the address can be read now."""
-    text = "[[alerts]]\nname = 'a'\nurl_env = 'HOOK'\nmin_percent = 5\nmin_absolute = 0.1\ndigest = '24h'"
-    (shown,) = settings.describe(load(text), {"HOOK": HOOK})["alerts"]
-    assert (shown["url_env"], shown["min_percent"], shown["min_absolute"]) == ("HOOK", 5, 0.1)
-    assert (shown["digest"], shown["address_set"]) == ("1d", True)
-    assert not settings.describe(load(text), {})["alerts"][0]["address_set"]
-
-
-def test_an_address_is_read_when_it_is_used() -> None:
-    """A rotated variable is seen at the next delivery: URL and both secrets, the newest first."""
-    one = AlertSettings(name="a", url_env="HOOK", secret_env="NEW", previous_secret_env="OLD")
-    for new in (WHSEC, WHSEC.removeprefix("whsec_")):
-        target = settings.sink_target(one, {"HOOK": f" {HOOK}\n", "NEW": new, "OLD": WHSEC})
-        assert isinstance(target, settings.Webhook)
-        assert target.url.reveal() == HOOK
-        assert [secret.reveal() for secret in target.secrets] == [new, WHSEC]
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "words"),
-    [
-        ("url_env", None, "is not set or empty"),
-        ("url_env", " ", "is not set or empty"),
-        ("url_env", f"ftp://{SECRET}", "http:// or https://"),
-        ("apprise_env", SECRET, "one URL of the Apprise library"),
-        ("redis_env", f"redis://{SECRET}", "redis://host/stream"),
-        ("secret_env", None, "is not set or empty"),
-        ("secret_env", SECRET, "whsec_"),
-        ("secret_env", "\u00e9" * 40, "whsec_"),
-        ("secret_env", "whsec_c2hvcnQ=", "24 to 64 random bytes"),
-    ],
-)
-def test_a_missing_or_broken_address_names_alert_and_setting(field: str, value: str | None, words: str) -> None:
-    """Law 11: what a variable lacks or wrongly holds is refused with its name, and without its content."""
-    given = {field: "THE_NAME"} | ({"url_env": "HOOK"} if field == "secret_env" else {})
-    environ = {"HOOK": HOOK} | ({} if value is None else {"THE_NAME": value})
-    with pytest.raises(SettingsError) as caught:
-        settings.sink_target(AlertSettings(name="team", **given), environ)  # type: ignore[arg-type]
-    message = str(caught.value)
-    assert all(word in message for word in ("THE_NAME", field, "'team'", words)), message
-    assert SECRET not in message
-    assert not caught.value.__cause__
+def test_a_database_of_the_command_line_wins(load: Loader, tmp_path: Path, given: str, read: str) -> None:
+    """`--database` takes a URL or a path from the current directory, and wins over file and environment."""
+    load("database_url = 'sqlite:///file.db'")
+    found = settings.load({"SYNCER_DATABASE_URL": "sqlite:///env.db"}, cwd=tmp_path, database=given)
+    assert found.database_url == read.format(cwd=tmp_path)

@@ -1,0 +1,1 @@
+"""The built-in formats: one TOML file each, read by core/formats.py."""
