@@ -28,7 +28,7 @@ def test_house_rule(claim: str) -> None:
 
 
 def test_top_level_names() -> None:
-    """The top level holds the agreed names and dotfiles, nothing else."""
+    """The top level holds the agreed names, dotfiles and dotfolders such as .github, nothing else."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")

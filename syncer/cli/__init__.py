@@ -43,6 +43,7 @@ COMMANDS = {
     "config": "syncer.cli.admin",
     "schema": "syncer.cli.admin",
     "db": "syncer.cli.admin",
+    "manual": "syncer.cli.manual",
 }
 """command -> the module that defines it, in the order in which `syncer --help` lists them."""
 
