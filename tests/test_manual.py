@@ -167,9 +167,10 @@ def test_each_option_mentioned_anywhere_exists() -> None:
 def test_each_command_mentioned_anywhere_exists() -> None:
     """No sentence or example calls a command that syncer has not; a group may be named by itself."""
     group = "|".join(sorted(GROUPS))
-    before = r"(?:^|&& |`|  |=\w+ |bin/)syncer (?:--[a-z]+ \S+ )?"
-    texts = [WRITTEN, *DOOR.values()]
-    calls = [call for text in texts for call in re.findall(rf"{before}((?:(?:{group}) )?[a-z-]+)", text, re.MULTILINE)]
+    inline = re.findall(r"`((?:[A-Z_]+=\w+ )?syncer [^`]+)`", "\n".join([WRITTEN, *DOOR.values()]))
+    lines = [line for language, text in CODE if language in {"sh", "cron", "text"} for line in text.splitlines()]
+    call = re.compile(rf"(?:^|&& |=\w+ |bin/)syncer (?:--[a-z]+ \S+ )?((?:(?:{group}) )?[a-z-]+)")
+    calls = [found[1] for text in [*inline, *lines] if (found := call.search(" ".join(text.split())))]
     assert calls
     assert {call for call in calls if call not in GROUPS} - {words for words, _ in commands()} == set()
 
@@ -292,7 +293,8 @@ def test_each_metric_is_named_and_exists() -> None:
     code = "".join(path.read_text("utf-8") for path in (ROOT / "syncer" / "web").glob("*.py"))
     named = named_in(section(PAGES["operate"], "Being watched"))
     metrics = {name for name in named if name.startswith("syncer_")}
-    assert {name for name in metrics if f'"{name.removeprefix("syncer_").removesuffix("_total")}"' not in code} == set()
+    declared = {re.sub("_total$|_info$", "", name) for name in metrics}
+    assert {name for name in declared if not re.search(f'"(syncer_)?{name.removeprefix("syncer_")}"', code)} == set()
     rules = "".join(path.read_text("utf-8") for path in (ROOT / "syncer" / "monitoring").iterdir() if path.is_file())
     used = set(re.findall(r"\bsyncer_[a-z_]+\b", rules))
     assert used <= metrics
@@ -334,7 +336,7 @@ def test_each_table_and_view_is_named() -> None:
 @pytest.mark.parametrize("view", sorted(entries("Views")))
 def test_each_column_of_a_view_is_named(view: str) -> None:
     """The entry of a view names each of its columns, and no other."""
-    listed = entries("Views")[view].partition("Columns: ")[2].partition("```")[0]
+    listed = entries("Views")[view].partition("Columns:")[2].partition("```")[0]
     assert set(re.findall(r"`([a-z_]+)`", listed)) - {"repriced", "relisted", "added"} == set(view_columns()[view])
 
 
