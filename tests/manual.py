@@ -8,7 +8,6 @@ import inspect
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -180,12 +179,25 @@ def view_columns() -> dict[str, list[str]]:
 
 
 def _fields() -> str:
-    fields = import_module("syncer.core.fields").FIELDS
-    rows = [f"| `{field.name}` | {field.column} | {field.comment} |" for field in fields]
+    from syncer.core.fields import FIELDS
+
+    types = {"name": "text"}  # a name is a text that fits into an index
+    rows = [f"| `{field.name}` | {types.get(field.column, field.column)} | {field.comment} |" for field in FIELDS]
     return "\n".join(["| field | type | |", "|---|---|---|", *rows, ""])
 
 
-_BLOCKS = {"fields": _fields}
+def _formats() -> str:
+    from syncer.core import formats
+
+    rows = []
+    for name in formats.names():
+        one = formats.builtin(name)
+        listed = ", ".join(f"`{component.name}`" for component in one.components) or "none"
+        rows.append(f"| `{name}` | `{one.auth}` | {one.currency or 'unknown'} | {listed} |")
+    return "\n".join(["| format | key | currency | prices |", "|---|---|---|---|", *rows, ""])
+
+
+_BLOCKS = {"fields": _fields, "formats": _formats}
 
 if __name__ == "__main__":
     write()
