@@ -5,9 +5,13 @@
 """
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import click
@@ -15,10 +19,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from syncer import cli
-from syncer.db.engine import ensure_schema, open_engine
 from syncer.db.tables import metadata
 
-MANUAL = Path(__file__).resolve().parent.parent / "syncer" / "manual"
+ROOT = Path(__file__).resolve().parent.parent
+MANUAL = ROOT / "syncer" / "manual"
 _BLOCK = re.compile(r"(?<=<!-- generated: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 _TERMINAL = 120  # columns: the width at which click would wrap; the page wraps nothing
 
@@ -162,11 +166,16 @@ def _view(name: str, columns: Sequence[str]) -> Iterator[str]:
     yield from (f"### `{name}`", "", ", ".join(f"`{column}`" for column in columns), "")
 
 
-def view_columns() -> dict[str, list[str]]:
+@cache
+def view_columns() -> Mapping[str, Sequence[str]]:
     """The columns of each view, in order, as a new database has them."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = open_engine(f"sqlite:///{folder}/syncer.db")
-        ensure_schema(engine)
+        url = f"sqlite:///{folder}/syncer.db"
+        upgrade = [sys.executable, "-m", "syncer", "db", "upgrade"]
+        subprocess.run(
+            upgrade, cwd=ROOT, env={**os.environ, "SYNCER_DATABASE_URL": url}, stdout=subprocess.DEVNULL, check=True
+        )
+        engine = sa.create_engine(url)
         inspector = sa.inspect(engine)
         found = {
             name: [column["name"] for column in inspector.get_columns(name)] for name in inspector.get_view_names()
