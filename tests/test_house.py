@@ -37,6 +37,13 @@ def test_top_level_names() -> None:
     assert {name for name in top if not name.startswith(".")} <= agreed
 
 
+def test_the_workflow_is_what_ci_runs() -> None:
+    """The workflow runs `.ci/run` and installs, tests and checks nothing by itself."""
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    steps = [line.split("run:")[1].strip() for line in workflow.splitlines() if line.lstrip("- ").startswith("run: ")]
+    assert [step.split()[-1] for step in steps] == [".ci/run"]
+
+
 def test_no_lock_file_and_no_registry_host() -> None:
     """No lock file and no package registry's host name is committed."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
