@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from syncer import cli, history, manual
 from syncer.core.model import Kind
 from syncer.core.notices import NoticeKind
+from syncer.core.rules import FindingKind
 from syncer.db import engine as db
 from syncer.db.tables import metadata
 from syncer.errors import DatabaseError, SourceBusy, UpstreamError, UsageError
@@ -302,6 +303,13 @@ def test_each_kind_is_in_the_glossary() -> None:
     """The glossary has every kind of change and of notice."""
     glossary = section(PAGES["trust"], "Glossary")
     assert [kind for kind in (*Kind, *NoticeKind) if f"`{kind.value}`" not in glossary] == []
+
+
+def test_each_rule_is_named() -> None:
+    """The table of rules has the name of each, as the column `findings.kind` has it."""
+    rules = section(PAGES["trust"], "What is believed, and when")
+    named = set(re.findall(r"^\| [A-Z][^|(]+ \(`([a-z_]+)`\) \|", rules, re.MULTILINE))
+    assert named == {kind.value for kind in FindingKind}
 
 
 def test_each_question_is_named() -> None:
