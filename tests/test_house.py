@@ -28,13 +28,20 @@ def test_house_rule(claim: str) -> None:
 
 
 def test_top_level_names() -> None:
-    """The top level holds the agreed names and dotfiles, nothing else."""
+    """The top level holds the agreed names, dotfiles and dotfolders such as .github, nothing else."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")
     agreed = {"pyproject.toml", "README.md", "syncer", "migrations", "tests", "alembic.ini", "LICENSE", "CHANGELOG.md"}
     top = {name.split("/")[0] for name in listed.stdout.splitlines()}
     assert {name for name in top if not name.startswith(".")} <= agreed
+
+
+def test_the_workflow_is_what_ci_runs() -> None:
+    """The workflow runs `.ci/run` and installs, tests and checks nothing by itself."""
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    steps = [line.split("run:")[1].strip() for line in workflow.splitlines() if line.lstrip("- ").startswith("run: ")]
+    assert [step.split()[-1] for step in steps] == [".ci/run"]
 
 
 def test_no_lock_file_and_no_registry_host() -> None:

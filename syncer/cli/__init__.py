@@ -23,6 +23,7 @@ GROUPS = {
         "run": "syncer.cli.running",
         "schedule": "syncer.cli.running",
         "config": "syncer.cli.admin",
+        "manual": "syncer.cli.manual",
     },
     "Ask": {
         "status": "syncer.cli.show",

@@ -157,13 +157,13 @@ def _families(connection: "Connection", settings: Settings, tally: Tally, now: d
     ended = {name: run for name, run in watch.last_runs(connection).items() if name in known}
     yield from _counters(tally, known)
     yield _gauge(
-        "last_good_look_age_seconds",
+        "last_observation_age_seconds",
         "Since the catalog was last read.",
         {name: (now - one.last_good_look_at).total_seconds() for name, one in known.items() if one.last_good_look_at},
     )
     yield _gauge(
         "source_late",
-        "1 if a configured source had no good look for three of its intervals.",
+        "1 if a configured source had no observation for three of its intervals.",
         {name: name not in known or known[name].late for name in intervals if name not in retired},
     )
     yield _gauge(
@@ -178,13 +178,13 @@ def _families(connection: "Connection", settings: Settings, tally: Tally, now: d
     )
     yield _gauge(
         "rejected_rows",
-        "Elements that the last look could not read.",
+        "Elements that the last observation could not read.",
         {name: run.rejected for name, run in ended.items()},
     )
     yield _gauge("listed_models", "Of the current catalog.", {name: one.listed for name, one in known.items()})
     yield _gauge(
         "missing_models",
-        "Listed ones that the last looks did not show, not yet believed removed.",
+        "Listed ones that the last observations did not show, not yet believed removed.",
         {name: one.missing for name, one in known.items()},
     )
     yield _gauge(

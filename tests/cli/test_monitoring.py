@@ -51,9 +51,9 @@ def test_each_metric_that_is_asked_for_is_exposed(home: Home, exposed: set[str],
     assert asked <= exposed
 
 
-def test_the_readme_names_each_metric(exposed: set[str]) -> None:
-    """The README's table of metrics is exactly what a live /metrics exposes of ours."""
-    text = (ROOT / "README.md").read_text("utf-8")
+def test_the_manual_names_each_metric(exposed: set[str]) -> None:
+    """The manual's table of metrics is exactly what a live /metrics exposes of ours."""
+    text = (ROOT / "syncer" / "manual" / "operate.md").read_text("utf-8")
     assert set(re.findall(r"`(syncer_[a-z_]+)`", text)) == {name for name in exposed if name.startswith("syncer_")}
 
 

@@ -187,7 +187,7 @@ def test_what_a_source_is_like(story: Story) -> None:
         assert numbers == {"listed_models": 3, "missing_models": 1}
         assert value(pages, "held_findings", source="shop") == len(story.findings("open")) > 0
         assert value(pages, "rejected_rows", source="shop") == 1
-        assert value(pages, "last_good_look_age_seconds", source="shop") == 600
+        assert value(pages, "last_observation_age_seconds", source="shop") == 600
         assert value(pages, "last_run_duration_seconds", source="shop") == 0
         assert value(pages, "feed_last_id") == story.ask("SELECT last_id FROM feed")[0].last_id
         assert value(pages, "database_up") == 1
