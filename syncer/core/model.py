@@ -13,61 +13,86 @@ from typing import Any
 
 import msgspec
 
-TRACKED = (
-    "alias",
-    "type",
-    "context_length",
-    "max_completion_tokens",
-    "description",
-    "price",
-    "huggingface_url",
-)
-"""The fields whose movement is a change. Everything else upstream sends is kept in `extra` and is never one."""
-_tracked = attrgetter(*TRACKED)
-
 NOTHING: Mapping[str, Any] = {}
 """One empty mapping for the many listings without further fields, and for changes in which no field moved."""
 
+PRICES = "prices"
+"""The name of all prices together, as one field: one unreadable component makes all of them unread."""
+_COMPONENT = "prices."
+
 
 class Kind(StrEnum):
-    """What happened to a model. If the price moved it is `repriced`, whatever else moved with it."""
+    """What happened to a model. If a price moved it is `repriced`, whatever else moved with it.
+
+    `reread` is no news: the same bytes, read by another format or parser.
+    """
 
     ADDED = "added"
     REMOVED = "removed"
     RELISTED = "relisted"
     REPRICED = "repriced"
     UPDATED = "updated"
+    REREAD = "reread"
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One model as a source lists it at one time.
+class Tracked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What of a model, beside its prices, is a change when it moves. One line for each field."""
 
-    `price` is a canonical Decimal in the source's currency and unit; None is unknown, 0 is free and a negative
-    number is kept as sent. `extra` holds the fields that syncer does not track, by key. `fields` are the tracked
-    fields that the element had as a key. `raw` is the element as upstream sent it, a view into the response, and
-    `digest` its fingerprint; these last three are empty for a listing that did not come from a response.
-    """
-
-    name: str
     alias: str | None = None
     type: str | None = None
     context_length: int | None = None
     max_completion_tokens: int | None = None
     description: str | None = None
-    price: Decimal | None = None
     huggingface_url: str | None = None
+    expires_at: datetime | None = None
+
+
+TRACKED = Tracked.__struct_fields__
+_tracked = attrgetter(*TRACKED)
+
+
+class Listing(Tracked, frozen=True, kw_only=True, gc=False):
+    """One model as a source lists it at one time.
+
+    `prices` maps each component to its canonical price. As parsed it holds the components that the element states
+    (None: stated, but unknown) and always the headline; as stored, every component ever known of the model (None:
+    unknown now). `price` is the headline's. `extra` holds the fields that syncer does not track, by key. `unread` names
+    the fields that the element states and that cannot be read ("prices" as one of them); `stated` what it states with
+    a value, components as "prices.COMPONENT". `raw` is the element as upstream sent it, a view into the response, and
+    `digest` its fingerprint. The last four are empty for a listing that did not come from a response.
+    """
+
+    name: str
+    price: Decimal | None = None
+    prices: Mapping[str, Decimal | None] = NOTHING
     extra: Mapping[str, Any] = NOTHING
-    fields: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
+    stated: frozenset[str] = frozenset()
     raw: msgspec.Raw = msgspec.Raw()
     digest: bytes = b""
 
     def tracked(self) -> tuple[Any, ...]:
-        """The values of TRACKED, in that order: two listings with equal ones are the same state."""
+        """The values of TRACKED, in that order."""
         return _tracked(self)
+
+    def value(self, field: str) -> Any:  # noqa: ANN401 - a field's type is the field's
+        """The value of a tracked field, or of a component where `field` is "prices.COMPONENT"."""
+        component = component_of(field)
+        return getattr(self, field) if component is None else self.prices.get(component)
+
+
+def price_field(component: str) -> str:
+    """What a component is called among the fields of a change: "prices.input"."""
+    return _COMPONENT + component
+
+
+def component_of(field: str) -> str | None:
+    """The component that a field of a change is about; None for every other field."""
+    return field.removeprefix(_COMPONENT) if field.startswith(_COMPONENT) else None
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """One element of a response that could not be read. `name` is None where not even its name could be."""
+    """One element that is not listed. `name` is None where it has no legible one; a legible one may be refused."""
 
     name: str | None
     reason: str
@@ -78,16 +103,24 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One whole, validated response, never half-read.
 
-    `listings` are the elements that had to be read; `same` the names of known models whose element has the very
-    bytes that are stored. `fields` are the tracked fields that at least one legible element had as a key.
-    `listed` counts the models of the response, read or the same.
+    `shown_at` is `observed_at` less the response's Age. `parser` names the reading (the digests of the field table and
+    of the format), `headline` its component. `listings` are the elements that had to be read; `same` the names of known
+    models whose element has the stored bytes, read by the stored parser. `duplicates` is what was left over of several
+    elements with one name. `stated` is what at least one legible element states with a value. `elements` counts them
+    as sent. `partial` is what says that this is not the whole list, None if nothing does.
     """
 
     observed_at: datetime
+    shown_at: datetime
+    parser: str
+    headline: str
     listings: Mapping[str, Listing]
     same: frozenset[str]
     rejected: tuple[Rejected, ...] = ()
-    fields: frozenset[str] = frozenset()
+    duplicates: tuple[Rejected, ...] = ()
+    stated: frozenset[str] = frozenset()
+    elements: int = 0
+    partial: str | None = None
 
     @property
     def listed(self) -> int:
@@ -95,38 +128,61 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.listings) + len(self.same)
 
     @property
-    def unread(self) -> frozenset[str]:
-        """Names that were present but could not be read, and are not legibly listed either."""
+    def present_unreadable(self) -> frozenset[str]:
+        """Names that were present, but in a row that could not be read at all."""
         named = frozenset(row.name for row in self.rejected if row.name is not None)
         return named - self.same - self.listings.keys()
 
     @property
-    def proves_absence(self) -> bool:
-        """False if an element's *name* could not be read: it may be any model (law 3)."""
-        return all(row.name is not None for row in self.rejected)
+    def nameless(self) -> tuple[Rejected, ...]:
+        """The rows without a legible name: each may be any model (law 3)."""
+        return tuple(row for row in self.rejected if row.name is None)
 
 
 class StoredModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the database believes of one model before this run.
 
-    `listed` is False once it was removed. `last_seen_at` is None while the source's last good look showed the
-    model plainly; otherwise it is the last look that did.
+    `listing.digest` is the stored digest and `parser` the reading it was read by. `listed` is False once it was
+    removed. `last_seen_at` is None while the source's last observation showed the model plainly; otherwise it is the
+    last that did. `unread` outlives the trouble by one observation (see decide.py). `last_changed_at` is the
+    `effective_at` of the model's last change. `reread` is the raw element of that change read by the present parser,
+    needed only where bytes and parser both differ from the stored ones.
     """
 
     id: int
     listing: Listing
+    parser: str = ""
     listed: bool = True
     missing_since: datetime | None = None
     missing_count: int = 0
     last_seen_at: datetime | None = None
+    unread: frozenset[str] = frozenset()
+    unread_since: datetime | None = None
+    last_changed_at: datetime | None = None
+    expiring_told: int | None = None
+    reread: Listing | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What an observation did not plainly show of a model; all empty once it is plainly seen again.
+
+    `expiring_told` is the smallest threshold, in days, at which its end was announced.
+    """
+
+    missing_since: datetime | None = None
+    missing_count: int = 0
+    last_seen_at: datetime | None = None
+    unread: frozenset[str] = frozenset()
+    unread_since: datetime | None = None
+    expiring_told: int | None = None
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One history row to be: what moved, the whole state after it, and the window in which it happened.
 
     The true moment lies in `(changed_after, effective_at]`; `changed_after` is None for a baseline. `changed` maps
-    each moved field to its (old, new) values and is empty for `added` and `removed`. `model_id` is None for a model
-    never seen before.
+    each moved field to its (old, new) values, prices as "prices.COMPONENT", and is empty for `added` and `removed`.
+    `reread` likewise holds what came by a new reading of old bytes: no news. `model_id` is None for a model never seen.
     """
 
     kind: Kind
@@ -137,3 +193,4 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     effective_at: datetime
     changed_after: datetime | None
     reverts_id: int | None = None
+    reread: Mapping[str, tuple[Any, Any]] = NOTHING
