@@ -19,19 +19,24 @@ TRACKED = tuple(field.name for field in FIELDS)
 """The fields whose movement is a change, beside the prices. What else upstream sends is kept in `extra`."""
 PRICES = "prices"
 """How all prices of a model are named where fields are named: one that cannot be read costs all of them."""
+_COMPONENT = "prices."
 
 NOTHING: Mapping[str, Any] = {}
 """One empty mapping for the many listings without further fields, and for changes in which no field moved."""
 
 
 class Kind(StrEnum):
-    """What happened to a model. If the price moved it is `repriced`, whatever else moved with it."""
+    """What happened to a model. If a price moved it is `repriced`, whatever else moved with it.
+
+    `reread` is no news: the same bytes, read by another format or parser.
+    """
 
     ADDED = "added"
     REMOVED = "removed"
     RELISTED = "relisted"
     REPRICED = "repriced"
     UPDATED = "updated"
+    REREAD = "reread"
 
 
 class Tracked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -83,6 +88,21 @@ class Listing(Tracked, frozen=True, kw_only=True, gc=False):
         """The values of TRACKED, in that order: two listings with equal ones, and equal prices, are the same state."""
         return _tracked(self)
 
+    def value(self, field: str) -> Any:  # noqa: ANN401 - a field's type is the field's
+        """The value of a tracked field, or of a component where `field` is "prices.COMPONENT"."""
+        component = component_of(field)
+        return getattr(self, field) if component is None else self.prices.get(component)
+
+
+def price_field(component: str) -> str:
+    """What a component is called among the fields of a change: "prices.input"."""
+    return _COMPONENT + component
+
+
+def component_of(field: str) -> str | None:
+    """The component that a field of a change is about; None for every other field."""
+    return field.removeprefix(_COMPONENT) if field.startswith(_COMPONENT) else None
+
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """One element of a response, or a part of it, that could not be read.
@@ -133,32 +153,55 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         return named - self.same - self.listings.keys()
 
     @property
-    def nameless(self) -> bool:
-        """Whether an element has no legible name: it may be any model (law 3)."""
-        return any(row.name is None for row in self.rejected)
+    def nameless(self) -> tuple[Rejected, ...]:
+        """The rows without a legible name: each may be any model (law 3)."""
+        return tuple(row for row in self.rejected if row.name is None)
 
 
 class StoredModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the database believes of one model before this run.
 
-    `listed` is False once it was removed. `last_seen_at` is None while the source's last good look showed the
-    model plainly; otherwise it is the last look that did.
+    `listing.digest` is the stored digest and `parser` the reading it was read by. `listed` is False once it was
+    removed. `last_seen_at` is None while the source's last observation showed the model plainly; otherwise it is the
+    last that did. `unread` outlives the trouble by one observation (see decide.py). `last_changed_at` is the
+    `effective_at` of the model's last change. `reread` is the raw element of that change read by the present parser,
+    needed only where bytes and parser both differ from the stored ones.
     """
 
     id: int
     listing: Listing
+    parser: str = ""
     listed: bool = True
     missing_since: datetime | None = None
     missing_count: int = 0
     last_seen_at: datetime | None = None
+    unread: frozenset[str] = frozenset()
+    unread_since: datetime | None = None
+    last_changed_at: datetime | None = None
+    expiring_told: int | None = None
+    reread: Listing | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What an observation did not plainly show of a model; all empty once it is plainly seen again.
+
+    `expiring_told` is the smallest threshold, in days, at which its end was announced.
+    """
+
+    missing_since: datetime | None = None
+    missing_count: int = 0
+    last_seen_at: datetime | None = None
+    unread: frozenset[str] = frozenset()
+    unread_since: datetime | None = None
+    expiring_told: int | None = None
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One history row to be: what moved, the whole state after it, and the window in which it happened.
 
     The true moment lies in `(changed_after, effective_at]`; `changed_after` is None for a baseline. `changed` maps
-    each moved field to its (old, new) values and is empty for `added` and `removed`. `model_id` is None for a model
-    never seen before.
+    each moved field to its (old, new) values, prices as "prices.COMPONENT", and is empty for `added` and `removed`.
+    `reread` likewise holds what came by a new reading of old bytes: no news. `model_id` is None for a model never seen.
     """
 
     kind: Kind
@@ -169,3 +212,4 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     effective_at: datetime
     changed_after: datetime | None
     reverts_id: int | None = None
+    reread: Mapping[str, tuple[Any, Any]] = NOTHING
