@@ -1,82 +1,95 @@
-"""What a sync would do now: the same look and the same decision, and not one byte written."""
+"""What a sync would do now: the same observation and the same decision, and not one byte written."""
 
 from collections import Counter
 from typing import Any
 
-from sqlalchemy.engine import Connection, Engine
+import msgspec
+from sqlalchemy.engine import Connection
 
 from syncer import fetch
-from syncer.core import decide
-from syncer.core.decide import DecisionInput
+from syncer.core.decide import DecisionInput, decide
 from syncer.core.model import TRACKED, Change
-from syncer.core.observation import PastObservations, observed_at
-from syncer.db import store
+from syncer.core.observation import PastObservations
+from syncer.db import leases
 from syncer.db.engine import reading
-from syncer.db.store import Catalog, Lease
-from syncer.settings import SourceSettings
-from syncer.sync import ENDPOINT, Clock, Observation, Report, limits, load_inputs, policy, read, report_of, result_of
+from syncer.sync import (
+    Attempt,
+    Report,
+    limits,
+    load_inputs,
+    observation_of,
+    policy,
+    read_response,
+    record_of,
+    report_of,
+    request_of,
+    result_of,
+)
 
 
-def preview_source(engine: Engine | None, source: SourceSettings, *, key: str | None, clock: Clock) -> Report:
+def preview_source(attempt: Attempt, *, is_new: bool) -> Report:
     """The report of a sync that was none: `run_id` is None and `changes` are what would be believed.
 
-    `engine` is None where there is no database yet. Raises UpstreamError, ClockError or DatabaseError.
+    `is_new`: there is no database yet. Raises UpstreamError, ClockError or DatabaseError.
     """
-    response = fetch.fetch(
-        fetch.Request(url=fetch.catalog_url(source.url, ENDPOINT), key=key), clock=clock, limits=limits(source)
-    )
-    if engine is None:
-        return _preview(None, None, source, response, key)
-    with reading(engine) as connection:
-        return _preview(connection, store.peek_lease(connection, source.name, key), source, response, key)
+    response = fetch.fetch(request_of(attempt), clock=attempt.clock, limits=limits(attempt.source))
+    if is_new:
+        return _preview(attempt, response, None)
+    with reading(attempt.engine) as connection:
+        return _preview(attempt, response, connection)
 
 
-def _preview(
-    connection: Connection | None,
-    lease: Lease | None,
-    source: SourceSettings,
-    response: fetch.Response,
-    key: str | None,
-) -> Report:
-    at = observed_at(response.received_at, lease.last_observed_at if lease else None)
-    observation = Observation(body=response.body, at=at, status=response.status, digest="", remember=(None, "", ""))
+def _preview(attempt: Attempt, response: fetch.Response, connection: Connection | None) -> Report:
+    record = record_of(attempt.source, attempt.format)
+    lease = None if connection is None else leases.peek(connection, record, attempt.key)
+    observation = observation_of(attempt, lease, response)
+    read = read_response(attempt, observation, connection, lease)
     if connection is None or lease is None:
-        snapshot = read(observation, Catalog(), ever_listed=False, key=key)
-        seen = DecisionInput(
-            snapshot=snapshot, known={}, listed=frozenset(), priced=0, past=PastObservations(last=None, absent=None)
-        )
+        seen = DecisionInput(snapshot=read.snapshot, known={}, listed=frozenset(), priced=0, past=PastObservations())
     else:
-        catalog = store.catalog(connection, lease.source_id)
-        snapshot = read(observation, catalog, ever_listed=lease.ever_listed, key=key)
-        seen = load_inputs(connection, lease, catalog, snapshot, source.required)
-    decision = decide.decide(seen, policy(source))
+        seen = load_inputs(connection, attempt, lease, observation, read)
+    decision = decide(seen, policy(attempt.source))
     counts = Counter(change.kind for change in decision.believed)
-    result = result_of(observation, snapshot, decision, counts, finished_at=at)
-    return report_of(source.name, "sync", None, result, decision, changes=decision.believed)
+    result = result_of(observation, read.snapshot, decision, counts, observation.at)
+    return report_of(attempt, None, result, decision, read.warnings, decision.believed)
 
 
-def preview_event(change: Change, report: Report, source: SourceSettings) -> dict[str, Any]:
+def preview_event(change: Change, report: Report, attempt: Attempt) -> dict[str, Any]:
     """What the event of a change would be, had the run been a real one: without an id, as the feed has none for it."""
     from syncer.alerts.event import event
     from syncer.history import ChangeRow
+    from syncer.history.resolve import Source
 
-    listing = change.listing
+    listing, record = change.listing, record_of(attempt.source, attempt.format)
+    source = Source(
+        id=0,
+        name=record.name,
+        headline=record.headline,
+        currency=record.currency,
+        price_units=record.price_units or {},
+        created_at=report.result.observed_at,
+        last_observed_at=None,
+    )
     row = ChangeRow(
         id=0,
         source=source.name,
         run_id=0,
         model_id=change.model_id or 0,
         kind=change.kind,
-        observed_at=report.observed_at,
+        observed_at=report.result.observed_at,
         effective_at=change.effective_at,
         changed_after=change.changed_after,
         name=listing.name,
         **{field: getattr(listing, field) for field in TRACKED},
+        price=listing.price,
+        prices=dict(listing.prices),
         old_price=change.old_price,
         changed={field: list(pair) for field, pair in change.changed.items()},
         reverts_id=None,
+        component=source.headline,
         currency=source.currency,
-        unit=source.price_units.get(listing.type or ""),
+        unit=source.unit(source.headline, listing.type),
+        units=source.units_of(listing.prices, listing.type),
     )
     whole = event(row, feed="")
     return {key: whole[key] for key in ("type", "subject", "time")} | {"data": whole["data"] | {"run_id": None}}

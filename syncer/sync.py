@@ -5,288 +5,358 @@ is waited for with no transaction open. The clock is the caller's.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy.engine import Connection, Engine
 
 from syncer import fetch
-from syncer.core import decide, diff, parse
-from syncer.core.decide import Decision, DecisionInput, FindingKind, Policy
+from syncer.core import notices, parse
+from syncer.core.decide import Approval, Decision, DecisionInput, Policy, decide
+from syncer.core.formats import CompiledFormat
 from syncer.core.model import Change, Kind, Snapshot
-from syncer.core.notices import after_observation, of_failure
-from syncer.core.observation import observed_at
-from syncer.db import notices, store, writes
+from syncer.core.observation import NO_WITNESS, Witness, observed_at
+from syncer.db import feed, inputs, leases, results, state, writes
 from syncer.db.engine import reading, writing
-from syncer.db.store import Catalog, Lease, RunResult
+from syncer.db.leases import Lease, SourceRecord
+from syncer.db.results import Failure, RunResult, Shortcut
+from syncer.db.state import CatalogState
 from syncer.errors import BadResponse, DatabaseError, Fenced, SyncerError, UpstreamError
 from syncer.settings import SourceSettings
 
 log = logging.getLogger("syncer.sync")
 
-ENDPOINT = "/serverless/models"
-
 Clock = Callable[[], datetime]
-Archive = Callable[[str, datetime, parse.Bytes], None]
+Body = bytes | bytearray
+Archive = Callable[[str, datetime, Body], None]
 """Keeps the body of a response that has to be read: called with (source name, observed_at, body)."""
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """A response and its time. `remember` is what the source keeps of it while nothing is pending."""
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an attempt at one source is made with, handed down as one value.
 
-    body: parse.Bytes
+    `key` is the provider's key, if there is one, and `headers` go with it; `secrets` are those of their values that are
+    never shown. `owner` says who holds the lease. `approval` is what a person has just said yes to.
+    """
+
+    engine: Engine
+    source: SourceSettings
+    format: CompiledFormat
+    clock: Clock
+    owner: str
+    key: str | None = None
+    headers: Mapping[str, str] = {}
+    secrets: tuple[str, ...] = ()
+    archive: Archive | None = None
+    approval: Approval | None = None
+    kind: str = "sync"
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """A response and its time. `bodies` are its pages, `witness` what it says of its own time.
+
+    `partial` is what its head says against the list's being whole. `shortcut` is what the source keeps of it while
+    nothing is pending. `expiring_after`: nothing is told of what expires before (an import's own end).
+    """
+
+    bodies: tuple[Body, ...]
     at: datetime
-    digest: str
+    shortcut: Shortcut
     status: int | None = None
-    remember: tuple[str | None, str, str]
+    witness: Witness = NO_WITNESS
+    partial: str | None = None
+    expiring_after: datetime | None = None
+
+    @property
+    def shown_at(self) -> datetime:
+        """When upstream itself showed it: before a cache kept it."""
+        return self.at - self.witness.age
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one run. `counts` are the believed changes by kind; `changes` are given by a preview only.
+    """What came of one run.
 
+    `result` is how it was closed; `run_id` is None for a preview, of which `changes` are what would be believed.
     `missing` counts the models that were not listed and whose removal is neither confirmed yet nor withheld.
-    `doubts` says what this run withheld that no earlier one did; `error` also what was withheld before and still is.
+    `announced` says what this run withheld that no earlier one did; the result's `error` also what still is withheld.
+    `warnings` are about the format of a source that is observed for the first time.
     """
 
     source: str
     kind: str
-    outcome: str
     run_id: int | None
-    observed_at: datetime
-    http_status: int | None
-    listed: int | None
-    counts: Mapping[Kind, int]
-    rejected: int = 0
-    withheld: int = 0
+    result: RunResult
     missing: int = 0
-    error: str | None = None
-    doubts: tuple[str, ...] = ()
+    announced: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
 
 
-def sync_source(
-    engine: Engine,
-    source: SourceSettings,
-    *,
-    key: str | None,
-    clock: Clock,
-    owner: str,
-    archive: Archive | None = None,
-    approving: Collection[FindingKind] = (),
-) -> Report:
+def sync_source(attempt: Attempt) -> Report:
     """Bring one source's catalog and history up to date.
 
-    `approving` names the doubts that a person has said yes to. Raises SourceBusy (or Fenced) where another syncer has
-    the source, and, once the failed run is recorded, UpstreamError, ClockError, DatabaseError or whatever went wrong.
+    Raises SourceBusy (or Fenced) where another syncer has the source, and, once the failed run is recorded,
+    UpstreamError, ClockError, DatabaseError or whatever went wrong.
     """
-    kind = "approve" if approving else "sync"
     lease: Lease | None = None
     try:
-        with writing(engine) as connection:
-            lease = store.acquire(
-                connection, origin(source), kind=kind, owner=owner, now=clock(), lease_for=source.lease, key=key
-            )
-        return sync_leased(engine, source, lease, key=key, clock=clock, archive=archive, approving=approving)
+        with writing(attempt.engine) as connection:
+            lease = acquire(connection, attempt, attempt.clock())
+        return sync_leased(attempt, lease)
     except (KeyboardInterrupt, SystemExit) as signal:  # it may come just between the two
         if lease is not None:
-            record_failure_of(engine, lease, signal, key, clock)
+            record_failure_of(attempt, lease, signal)
         raise
 
 
-def sync_leased(
-    engine: Engine,
-    source: SourceSettings,
-    lease: Lease,
-    *,
-    key: str | None,
-    clock: Clock,
-    archive: Archive | None = None,
-    approving: Collection[FindingKind] = (),
-) -> Report:
-    """`sync_source` from its lease on; the daemon leases a source together with its tick."""
+def sync_leased(attempt: Attempt, lease: Lease) -> Report:
+    """`sync_source` from its lease on; the daemon takes a source together with its tick."""
     try:
-        result, decision = _poll(engine, source, lease, key, clock, archive, approving)
+        observation = observe(attempt, lease)
+        if is_unchanged(attempt, lease, observation):
+            return close_unchanged(attempt, lease, observation)
+        for body in observation.bodies if attempt.archive else ():
+            attempt.archive(attempt.source.name, observation.at, body)
+        return decide_and_apply(attempt, lease, observation)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the attempt leaves a run (law 9) and goes on up
-        result, decision = record_failure_of(engine, lease, error, key, clock), None
-    return report_of(source.name, "approve" if approving else "sync", lease.run_id, result, decision)
+        result = record_failure_of(attempt, lease, error)
+        return Report(source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result)
 
 
-# -- the two ways a poll can go ----------------------------------------------------------------------------------------
+# -- what upstream shows -----------------------------------------------------------------------------------------------
 
 
-def _poll(
-    engine: Engine,
-    source: SourceSettings,
-    lease: Lease,
-    key: str | None,
-    clock: Clock,
-    archive: Archive | None,
-    approving: Collection[FindingKind],
-) -> tuple[RunResult, Decision | None]:
-    rules = rules_digest(source, lease.credential)
-    usable = lease.stored_with == rules and lease.body_digest is not None
-    etag = lease.etag if usable else None
+def observe(attempt: Attempt, lease: Lease) -> Observation:
+    """Fetch the catalog, and date it; unconditionally where the stored bytes may not be relied on."""
+    usable = is_usable(attempt, lease)
     response = fetch.fetch(
-        fetch.Request(url=fetch.catalog_url(source.url, ENDPOINT), key=key, etag=etag),
-        clock=clock,
-        limits=limits(source),
+        request_of(attempt, etag=lease.etag if usable else None), clock=attempt.clock, limits=limits(attempt.source)
     )
-    at = observed_at(response.received_at, lease.last_observed_at)
-    digest = str(lease.body_digest) if response.status == 304 else parse.body_digest(response.body)
-    etag = response.etag or (lease.etag if response.status == 304 else None)
-    observation = Observation(
-        body=response.body, at=at, status=response.status, digest=digest, remember=(etag, digest, rules)
-    )
-    if usable and digest == lease.body_digest:
-        return _close_unchanged(engine, lease, observation, clock), None
-    if archive is not None:
-        archive(source.name, at, response.body)
-    return decide_and_apply(engine, source, lease, observation, key=key, clock=clock, approving=approving)
+    return observation_of(attempt, lease, response, stored_at=lease.stored_at if usable else None)
 
 
-def decide_and_apply(
-    engine: Engine,
-    source: SourceSettings,
-    lease: Lease,
-    observation: Observation,
-    *,
-    clock: Clock,
-    key: str | None = None,
-    approving: Collection[FindingKind] = (),
-) -> tuple[RunResult, Decision]:
+def observation_of(
+    attempt: Attempt, lease: Lease | None, response: fetch.Response, *, stored_at: datetime | None = None
+) -> Observation:
+    """A response as an observation; raises ClockError where its time cannot be right (law 5)."""
+    witness = Witness(date=response.date, **({} if response.age is None else {"age": response.age}))
+    last = lease.last_time if lease else None
+    at = observed_at(response.received_at, last, witness, trust_date=attempt.source.trust_date)
+    not_modified = response.status == 304 and lease is not None
+    shortcut = Shortcut(
+        etag=response.etag or (lease.etag if not_modified and lease else None),
+        body_digest=str(lease.body_digest) if not_modified and lease else parse.body_digest(b"".join(response.bodies)),
+        stored_with=reading_digest(attempt, lease.credential if lease else None),
+        stored_at=stored_at or at,
+    )
+    return Observation(
+        bodies=response.bodies, at=at, shortcut=shortcut, status=response.status, witness=witness,
+        partial=response.partial,
+    )  # fmt: skip
+
+
+def is_usable(attempt: Attempt, lease: Lease) -> bool:
+    """Whether the bytes of the last clean response still say what this one would: read alike, and not too long ago."""
+    if lease.body_digest is None or lease.stored_at is None:
+        return False
+    fresh = attempt.clock() - lease.stored_at < attempt.source.revalidate_after
+    return fresh and lease.stored_with == reading_digest(attempt, lease.credential)
+
+
+def is_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> bool:
+    """Whether it is the very body of the last clean response, so that nothing has to be read."""
+    return is_usable(attempt, lease) and observation.shortcut.body_digest == lease.body_digest
+
+
+def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> Report:
+    """The very bytes of the last clean response: one row says so, and it is an observation."""
+    with writing(attempt.engine) as connection:
+        leases.check_fencing_token(connection, lease)
+        said, told = inputs.of_unchanged(
+            connection, lease, observation.at, observation.witness, trust_date=attempt.source.trust_date
+        )
+        rejected, _ = results.carried_counts(connection, lease.source_id)
+        writes.mark_expiring(connection, told)
+        feed.write_notices(connection, lease.source_id, lease.run_id, said, observation.at)
+        result = RunResult(
+            outcome="unchanged",
+            observed_at=observation.at,
+            finished_at=attempt.clock(),
+            shown_at=observation.shown_at,
+            http_status=observation.status,
+            rejected=rejected,
+            body_digest=observation.shortcut.body_digest,
+            shortcut=observation.shortcut,
+        )
+        results.close(connection, lease, result)
+    return Report(source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result)
+
+
+# -- read, decide, apply -----------------------------------------------------------------------------------------------
+
+
+class Reading(NamedTuple):
+    """A response as it was read, and what a first one tells of its format."""
+
+    snapshot: Snapshot
+    catalog: CatalogState
+    warnings: tuple[str, ...] = ()
+
+
+def decide_and_apply(attempt: Attempt, lease: Lease, observation: Observation) -> Report:
     """Read one response and apply what is believed of it, all in one transaction; raises BadResponse or Fenced."""
-    with reading(engine) as connection:
-        catalog = store.catalog(connection, lease.source_id)  # our lease keeps it as it is
-    snapshot = read(observation, catalog, ever_listed=lease.ever_listed, key=key)
-    with writing(engine) as connection:
-        store.check_fencing_token(connection, lease)
-        seen = load_inputs(connection, lease, catalog, snapshot, source.required)
-        decision = decide.decide(seen, policy(source), approving)
-        counts = _apply(connection, lease, seen, decision)
-        result = result_of(observation, snapshot, decision, counts, clock())
-        store.close(connection, lease, result)
-    return result, decision
+    with reading(attempt.engine) as connection:  # our lease keeps the catalog as it is
+        read = read_response(attempt, observation, connection, lease)
+    with writing(attempt.engine) as connection:
+        leases.check_fencing_token(connection, lease)
+        seen = load_inputs(connection, attempt, lease, observation, read)
+        decision = decide(seen, policy(attempt.source), attempt.approval)
+        counts = apply(connection, attempt, lease, seen, decision)
+        result = result_of(observation, read.snapshot, decision, counts, attempt.clock())
+        results.close(connection, lease, result)
+    return report_of(attempt, lease.run_id, result, decision, read.warnings)
+
+
+def read_response(
+    attempt: Attempt, observation: Observation, connection: Connection | None, lease: Lease | None
+) -> Reading:
+    """The response as a snapshot; raises BadResponse, without the key, where it is no catalog."""
+    catalog = CatalogState()
+    if connection is not None and lease is not None:
+        catalog = state.catalog(connection, lease.source_id, attempt.format.parser)
+    try:
+        snapshot = parse.snapshot(
+            observation.bodies,
+            attempt.format,
+            observed_at=observation.at,
+            shown_at=observation.shown_at,
+            known=catalog.by_digest,
+            http_partial=observation.partial,
+            believed=None if connection is None or lease is None else state.believed(connection, lease.source_id),
+        )
+        warnings = _first_doubts(attempt, snapshot) if lease is None or not lease.ever_listed else ()
+    except BadResponse as error:
+        raise BadResponse(str(error), http_status=observation.status).without(attempt.key) from None
+    return Reading(snapshot, catalog, warnings)
+
+
+def load_inputs(
+    connection: Connection, attempt: Attempt, lease: Lease, observation: Observation, read: Reading
+) -> DecisionInput:
+    """Everything the decision rests on: whole states only of what moved, is missing or was pending."""
+    return inputs.load(
+        connection,
+        lease,
+        read.catalog,
+        read.snapshot,
+        required=attempt.source.required,
+        trust_date=attempt.source.trust_date,
+        reread=lambda raw: parse.element(raw.encode(), attempt.format),
+        witness=observation.witness,
+        expiring_after=observation.expiring_after,
+    )
+
+
+def apply(
+    connection: Connection, attempt: Attempt, lease: Lease, seen: DecisionInput, decision: Decision
+) -> Mapping[Kind, int]:
+    """Write what was decided, the feed last."""
+    snapshot, at = seen.snapshot, seen.snapshot.observed_at
+    writes.write_rejected(connection, lease, (*snapshot.rejected, *snapshot.duplicates, *snapshot.unreadable))
+    comment = None if attempt.approval is None else attempt.approval.comment
+    opened = writes.write_findings(connection, lease, decision, comment=comment)
+    counts = writes.write_changes(
+        connection, lease, decision.believed, decision.marks, at=at, parser=snapshot.parser
+    )
+    writes.write_marks(connection, seen.known, decision, parser=snapshot.parser)
+    feed.write_notices(connection, lease.source_id, lease.run_id, decision.notices, at, opened=opened)
+    return counts
 
 
 def result_of(
-    observation: Observation, snapshot: Snapshot, decision: Decision, counts: Mapping[Kind, int], finished_at: datetime
+    observation: Observation, snapshot: Snapshot, decision: Decision, counts: Mapping[Kind, int], now: datetime
 ) -> RunResult:
     """How a run ends that has decided."""
     return RunResult(
         outcome=decision.outcome,
         observed_at=observation.at,
-        finished_at=finished_at,
+        finished_at=now,
+        shown_at=observation.shown_at,
+        judged=decision.judges,
         http_status=observation.status,
         listed=snapshot.listed,
-        rejected=len(snapshot.rejected),
+        rejected=len(snapshot.rejected) + len(snapshot.unreadable),
         withheld=decision.withheld,
-        body_digest=observation.digest,
+        body_digest=observation.shortcut.body_digest,
         error="; ".join(decision.reasons) or None,
         counts=counts,
-        remember=None if decision.pending else observation.remember,
+        shortcut=None if decision.pending else observation.shortcut,
     )
 
 
-def _close_unchanged(engine: Engine, lease: Lease, observation: Observation, clock: Clock) -> RunResult:
-    """The very bytes of the last clean look: one row says so."""
-    result = RunResult(
-        outcome="unchanged",
-        observed_at=observation.at,
-        finished_at=clock(),
-        http_status=observation.status,
-        body_digest=observation.digest,
-        remember=observation.remember,
+def report_of(
+    attempt: Attempt,
+    run_id: int | None,
+    result: RunResult,
+    decision: Decision,
+    warnings: tuple[str, ...] = (),
+    changes: tuple[Change, ...] = (),
+) -> Report:
+    """A run as it was closed, and what was decided on the way."""
+    return Report(
+        source=attempt.source.name,
+        kind=attempt.kind,
+        run_id=run_id,
+        result=result,
+        missing=decision.unconfirmed,
+        announced=decision.announced,
+        warnings=warnings,
+        changes=changes,
     )
-    with writing(engine) as connection:
-        store.check_fencing_token(connection, lease)
-        said = after_observation(in_trouble=notices.in_trouble(connection, lease.source_id))
-        notices.write(connection, lease.source_id, lease.run_id, said, observation.at)
-        store.close(connection, lease, result)
-    return result
 
 
-def record_failure(engine: Engine, source: SourceSettings, error: SyncerError, *, clock: Clock, owner: str) -> None:
+def _first_doubts(attempt: Attempt, snapshot: Snapshot) -> tuple[str, ...]:
+    """What a first response says against its format; raises BadResponse where it cannot be the right one."""
+    if not snapshot.listed and not snapshot.rejected:
+        raise BadResponse("the list is empty, and this source has never listed a model")
+    doubts = parse.unmatched(snapshot, attempt.format)
+    if doubts.error:
+        raise BadResponse(doubts.error)
+    return doubts.warnings
+
+
+# -- what went wrong ---------------------------------------------------------------------------------------------------
+
+
+def record_failure(attempt: Attempt, error: SyncerError) -> None:
     """Leave a failed run (law 9) for an attempt that ended before anything was asked, such as one without a key."""
-    with writing(engine) as connection:
-        now = clock()
-        lease = store.acquire(
-            connection, origin(source), kind="sync", owner=owner, now=now, lease_for=source.lease, key=None
-        )
-        _close_failed(connection, lease, store.Failure(error=str(error)), now)
-
-
-# -- load, (decide,) apply ---------------------------------------------------------------------------------------------
-
-
-def read(observation: Observation, catalog: Catalog, *, ever_listed: bool, key: str | None) -> Snapshot:
-    """The response as a snapshot; raises BadResponse, without the key, where it is no catalog."""
-    try:
-        snapshot = parse.snapshot(observation.body, observation.at, catalog.by_digest)
-        if not ever_listed and not snapshot.listed and not snapshot.rejected:
-            raise BadResponse("the list is empty, and this source has never listed a model")
-    except BadResponse as error:
-        raise BadResponse(str(error), http_status=observation.status).without(key) from None
-    return snapshot
-
-
-def load_inputs(
-    connection: Connection, lease: Lease, catalog: Catalog, snapshot: Snapshot, required: Collection[str]
-) -> DecisionInput:
-    """Everything the decision rests on: whole states only of what moved, is missing or was pending."""
-    findings = store.findings_in_force(connection, lease.source_id)
-    names = {*snapshot.listings, *diff.not_present(catalog.listed, snapshot), *snapshot.unread, *catalog.pending}
-    names.update(required, *(finding.evidence for finding in findings))
-    known = store.known(connection, lease.source_id, names) if lease.ever_listed else {}
-    return DecisionInput(
-        snapshot=snapshot,
-        known=known,
-        listed=catalog.listed,
-        priced=catalog.priced,
-        past=store.past_observations(connection, lease.source_id, lease.last_good_look_at),
-        findings=findings,
-        new_credential=lease.last_good_look_at is not None and lease.credential != lease.last_credential,
-    )
-
-
-def _apply(connection: Connection, lease: Lease, seen: DecisionInput, decision: Decision) -> Mapping[Kind, int]:
-    """Write what was decided, the feed last."""
-    at = seen.snapshot.observed_at
-    writes.write_rejected(connection, lease, seen.snapshot.rejected)
-    opened = writes.write_findings(connection, lease, decision)
-    writes.write_marks(connection, seen.known, decision.marks, decision.refreshed)
-    counts = writes.write_changes(connection, lease, decision.believed, at)
-    states = ((finding, decision.settled.get(finding.id or 0)) for finding in seen.findings)
-    settled = [(finding, state) for finding, state in states if state is not None]
-    said = after_observation(
-        in_trouble=notices.in_trouble(connection, lease.source_id),
-        settled=settled,
-        opened=list(zip(decision.opened, opened, decision.doubts, strict=True)),
-    )
-    notices.write(connection, lease.source_id, lease.run_id, said, at)
-    return counts
+    with writing(attempt.engine) as connection:
+        now = attempt.clock()
+        _close_failed(connection, acquire(connection, attempt, now), Failure(error=str(error)), now)
 
 
 def record_failure_of(
-    engine: Engine,
-    lease: Lease,
-    error: BaseException,
-    key: str | None,
-    clock: Clock,
-    body_digest: str | None = None,
+    attempt: Attempt, lease: Lease, error: BaseException, body_digest: str | None = None
 ) -> RunResult:
-    """Record the failure and raise it; but if a commit was cut off and had succeeded, say how the run was closed."""
+    """Record the failure and raise it; but if a commit was cut off and had succeeded, say how the run was closed.
+
+    What its own operator interrupted is `abandoned`, and nobody is told.
+    """
     if isinstance(error, Fenced):
         raise error
-    text = str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}"
-    text = text.replace(key, "***") if key else text
-    status = error.http_status if isinstance(error, UpstreamError) else None
+    failure = Failure(
+        error=_without_key(error, attempt.key),
+        http_status=error.http_status if isinstance(error, UpstreamError) else None,
+        body_digest=body_digest,
+        abandoned=isinstance(error, KeyboardInterrupt | SystemExit),
+    )
     try:
-        with writing(engine) as connection:
-            failure = store.Failure(error=text, http_status=status, body_digest=body_digest)
-            if not _close_failed(connection, lease, failure, clock()):
-                committed = store.stored_result(connection, lease.run_id)
+        with writing(attempt.engine) as connection:
+            if not _close_failed(connection, lease, failure, attempt.clock()):
+                committed = results.stored_result(connection, lease.run_id)
                 if isinstance(error, DatabaseError) and committed is not None:
                     return committed
     except SyncerError as second:
@@ -294,16 +364,66 @@ def record_failure_of(
     raise error
 
 
-def _close_failed(connection: Connection, lease: Lease, failure: store.Failure, now: datetime) -> bool:
+def _without_key(error: BaseException, key: str | None) -> str:
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return "stopped by its operator"
+    text = str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}"
+    return text.replace(key, "***") if key else text
+
+
+def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: datetime) -> bool:
     """Close the run as failed, if it is still open, and say so in the feed if the source looked well until now."""
-    closed = store.close_failed(connection, lease, failure, now=now)
-    if closed and not notices.in_trouble(connection, lease.source_id):
-        said = of_failure(failure.error, failure.http_status)
-        notices.write(connection, lease.source_id, lease.run_id, [said], now)
+    closed = results.close_failed(connection, lease, failure, now=now)
+    if closed and not failure.abandoned:
+        trouble = feed.trouble(connection, lease.source_id)
+        said = notices.of_failure(trouble, failure.error, failure.http_status)
+        feed.write_notices(connection, lease.source_id, lease.run_id, said, now)
     return closed
 
 
 # -- small translations ------------------------------------------------------------------------------------------------
+
+
+def acquire(connection: Connection, attempt: Attempt, now: datetime) -> Lease:
+    """The source's lease and an open run; raises SourceBusy where somebody else has it."""
+    return leases.acquire(
+        connection,
+        record_of(attempt.source, attempt.format),
+        kind=attempt.kind,
+        owner=attempt.owner,
+        now=now,
+        lasts=attempt.source.lease,
+        key=attempt.key,
+    )
+
+
+def request_of(attempt: Attempt, *, etag: str | None = None) -> fetch.Request:
+    """What to ask of the provider."""
+    fmt = attempt.format
+    paged = fmt.pages is not None and not fmt.pages.whole
+
+    def next_page(body: Body, url: str, number: int) -> str | None:
+        page = parse.next_page(fmt, body, url, number)
+        return None if page is None else page.url
+
+    def contradiction(bodies: tuple[Body, ...]) -> str | None:
+        return parse.pages_contradiction(bodies, fmt)
+
+    return fetch.Request(
+        url=catalog_url(attempt.source, fmt),
+        key=attempt.key,
+        auth=fmt.auth,
+        headers=attempt.headers,
+        secrets=attempt.secrets,
+        etag=None if paged else etag,
+        next_page=next_page if paged else None,
+        contradiction=contradiction if paged else None,
+    )
+
+
+def catalog_url(source: SourceSettings, fmt: CompiledFormat) -> str:
+    """Where the catalog is: the source's URL, and the path that the format puts behind a base URL."""
+    return fetch.catalog_url(source.url, fmt.endpoint)
 
 
 def policy(source: SourceSettings) -> Policy | None:
@@ -313,13 +433,16 @@ def policy(source: SourceSettings) -> Policy | None:
     return Policy(**{name: getattr(source, name) for name in Policy.__struct_fields__})
 
 
-def origin(source: SourceSettings) -> store.SourceRecord:
-    """What the database keeps of a source's settings."""
-    return store.SourceRecord(
+def record_of(source: SourceSettings, fmt: CompiledFormat) -> SourceRecord:
+    """What the database keeps of a source's settings and format."""
+    return SourceRecord(
         name=source.name,
-        url=fetch.public_url(fetch.catalog_url(source.url, ENDPOINT)),
-        currency=source.currency,
-        price_units=source.price_units or None,
+        url=fetch.public_url(catalog_url(source, fmt)),
+        format=fmt.name,
+        headline=fmt.headline,
+        currency=fmt.currency,
+        price_units=dict(fmt.price_units) or None,
+        interval=source.interval,
     )
 
 
@@ -328,34 +451,8 @@ def limits(source: SourceSettings) -> fetch.Limits:
     return fetch.Limits(deadline=source.deadline.total_seconds(), max_body=source.max_body)
 
 
-def rules_digest(source: SourceSettings, credential: str | None) -> str:
-    """What stored bytes hold for: another URL, key, rule or parser may read them differently."""
-    parts = (source.url, credential, source.trust, policy(source), parse.VERSION)
+def reading_digest(attempt: Attempt, credential: str | None) -> str:
+    """What stored bytes hold for: another URL, key, rule, format or parser may read them differently."""
+    source = attempt.source
+    parts = (source.url, credential, source.trust, source.trust_date, policy(source), attempt.format.parser)
     return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def report_of(
-    name: str,
-    kind: str,
-    run_id: int | None,
-    result: RunResult,
-    decision: Decision | None,
-    changes: tuple[Change, ...] = (),
-) -> Report:
-    """A run as it was closed, and what was decided on the way, as a Report."""
-    return Report(
-        source=name,
-        kind=kind,
-        outcome=result.outcome,
-        run_id=run_id,
-        observed_at=result.observed_at,
-        http_status=result.http_status,
-        listed=result.listed,
-        counts=result.counts,
-        rejected=result.rejected,
-        withheld=result.withheld,
-        error=result.error,
-        missing=decision.unconfirmed if decision else 0,
-        doubts=decision.doubts if decision else (),
-        changes=changes,
-    )
