@@ -201,6 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(reply, upstream.closing)
 
     do_POST = do_GET  # noqa: N815 - http.server's name
+    do_CONNECT = do_GET  # noqa: N815 - likewise; as a proxy it refuses every tunnel, with the next reply
 
     def _send(self, reply: Reply, closing: threading.Event) -> None:
         self._write(reply.head(), reply.drip if reply.drip_in == "head" else 0, closing)
