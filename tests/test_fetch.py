@@ -705,6 +705,25 @@ def test_a_proxy_that_speaks_no_tls_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert "(http:// instead of https://)" in text
 
 
+@pytest.mark.faults
+def test_behind_a_tunnel_it_is_the_provider_again(
+    self_signed: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a proxy has opened the way, certificate, deadline and answer are the provider's."""
+    with Upstream() as proxy, Upstream(tls=self_signed[0]) as server:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
+        proxy.reply(Reply(tunnel=True))
+        assert f"{server.url}/serverless/models shows a certificate that cannot be trusted" in str(failure(server))
+        monkeypatch.setenv("SSL_CERT_FILE", str(self_signed[1]))
+        server.reply(page(1, "?2"), page(2, None))
+        assert numbers(get(server, next_page=next_of)) == [1, 2]
+        server.reply(Reply(body=BODY, drip=0.1))
+        with within(2):
+            text = str(failure(server, limits=Limits(deadline=0.5)))
+        assert f"(through the proxy {proxy.origin} of HTTPS_PROXY) did not finish within the deadline of 0.5 s" in text
+        assert [request.method for request in proxy.requests] == ["CONNECT"] * 3
+
+
 @pytest.mark.parametrize(
     ("excluded", "is_direct"),
     [
@@ -974,7 +993,7 @@ def page(number: int, following: str | None, **headers: str) -> Reply:
 def next_of(body: bytes | bytearray, url: str, number: int) -> str | None:
     """What the pages' format says: the next page is named in the body."""
     assert json.loads(body)["page"] == number
-    assert url.startswith("http://127.0.0.1:")
+    assert "://127.0.0.1:" in url
     return json.loads(body)["next"]  # type: ignore[no-any-return]
 
 
