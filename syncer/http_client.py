@@ -744,13 +744,12 @@ def _packed(secret: bytes) -> Iterator[str]:
 
 
 def url_secrets(url: str) -> tuple[str, ...]:
-    """What to hide of a URL that is a secret: all of it, and each part that may be what makes it one."""
-    parts = urlsplit(url)
-    pieces = [parts.netloc, parts.hostname or "", parts.username or "", parts.password or "", parts.path, parts.query]
-    pieces += parts.path.split("/")
-    pieces += [value for pair in parts.query.split("&") for value in pair.split("=")]
-    pieces += [unquote(piece) for piece in pieces]
-    return (url, *dict.fromkeys(piece for piece in pieces if len(piece) >= _SHORTEST_PART))
+    """What to hide of a URL that is a secret: all of it, its password, and each part that may be what makes it one."""
+    rest = url.partition("://")[2]
+    parts = [rest, *re.split(r"[/?#]+", rest), *re.split(r"[/:@?&=#]+", rest)]
+    password = parts[1].rpartition("@")[0].partition(":")[2]
+    pieces = [piece for part in parts if len(part) >= _SHORTEST_PART for piece in (part, unquote(part))]
+    return tuple(dict.fromkeys((url, password, unquote(password), *pieces)))
 
 
 def escape(text: str) -> str:
