@@ -433,6 +433,8 @@ def _follow_pages(conversation: _Conversation) -> list[Answer]:
             return answers
         shown = f"page {len(answers)} of {public_url(question.url)}"
         url = _same_origin(answer.url, following, "names as its next page one at")
+        if len(answers) > 1 and answer.body == answers[-2].body:
+            raise FetchError(f"{shown} is the same as the one before it, and is not the last one either; {_ASK}")
         if url in seen:
             raise FetchError(f"{shown} names as its next page one that came before, so the list never ends; {_ASK}")
         if len(answers) >= limits.max_pages:

@@ -10,7 +10,6 @@
 """
 
 import base64
-import ipaddress
 import json
 import logging
 import re
@@ -192,12 +191,14 @@ class Client:
 
         self._connection.status = None
         error, late = run_with_deadline(ends_at, work, self._connection.abort, name=self._thread)
-        if arrived and arrived[0].status not in whole:
+        failure = None if error is None else self._explained(error)
+        is_bug = failure is not None and not isinstance(failure, NoAnswer)
+        if arrived and arrived[0].status not in whole and not is_bug:
             return arrived[0]
         if late:
             raise self._late(seconds)
-        if error is not None:
-            raise self._explained(error) from None  # what httpx and h11 say of a request may quote it
+        if failure is not None:
+            raise failure from None  # what httpx and h11 say of a request may quote it
         return arrived[0]
 
     def _open(self) -> "httpx.Client":
@@ -594,6 +595,8 @@ def _is_excluded(scheme: str, host: str, port: int | None, no_proxy: str) -> boo
 
 def _excludes(entry: str, scheme: str, host: str, port: int) -> bool:
     """Raises ValueError for an entry that cannot be read."""
+    import ipaddress
+
     named, _, place = entry.rpartition("://")
     place = place.rstrip("/")
     if place == "*":
@@ -613,6 +616,8 @@ def _excludes(entry: str, scheme: str, host: str, port: int) -> bool:
 
 def _is_within(host: str, network: str) -> bool:
     """Whether the host is an address of the network; False if one of them is a name."""
+    import ipaddress
+
     with suppress(ValueError):
         return ipaddress.ip_address(host) in ipaddress.ip_network(network)
     return False
@@ -666,7 +671,7 @@ def http_date(text: str | None) -> datetime | None:
 
 # --- what is safe to show ------------------------------------------------------------------------------------------
 
-_SHORTEST_END = 4  # fewer characters of a secret give nothing away
+_SHORTEST = 4  # fewer characters are no secret, and fewer of one give nothing away
 _SHORTEST_START = 8  # likewise, in the midst of a text: shorter ones begin ordinary words
 _SHORTEST_PACKED = 6  # a shorter secret in base64 is a few letters that stand in ordinary words
 _SHORTEST_PART = 5  # a shorter part of a URL gives nothing away, and hiding it would spoil every sentence
@@ -714,7 +719,7 @@ def _spans(folded: bytes, form: bytes, least: int) -> Iterator[tuple[int, int]]:
 
 def _cut_off(folded: bytes, form: bytes) -> list[tuple[int, int]]:
     """Where the end of the text is the beginning of a secret."""
-    lengths = range(min(len(form), _SHORTEST_START) - 1, _SHORTEST_END - 1, -1)
+    lengths = range(min(len(form), _SHORTEST_START) - 1, _SHORTEST - 1, -1)
     return next(([(len(folded) - n, len(folded))] for n in lengths if folded.endswith(form[:n])), [])
 
 
@@ -722,7 +727,7 @@ def _cut_off(folded: bytes, form: bytes) -> list[tuple[int, int]]:
 def _forms(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
     """In how many ways the secrets may be written, in small letters."""
     forms: set[str] = set()
-    for secret in filter(None, secrets):
+    for secret in (secret for secret in secrets if len(secret) >= _SHORTEST):
         forms |= {secret, quote(secret, safe="", errors="replace")}
         forms |= {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
         if len(secret) >= _SHORTEST_PACKED:
@@ -739,13 +744,12 @@ def _packed(secret: bytes) -> Iterator[str]:
 
 
 def url_secrets(url: str) -> tuple[str, ...]:
-    """What to hide of a URL that is a secret: all of it, and each part that may be what makes it one."""
-    parts = urlsplit(url)
-    pieces = [parts.netloc, parts.hostname or "", parts.username or "", parts.password or "", parts.path, parts.query]
-    pieces += parts.path.split("/")
-    pieces += [value for pair in parts.query.split("&") for value in pair.split("=")]
-    pieces += [unquote(piece) for piece in pieces]
-    return (url, *dict.fromkeys(piece for piece in pieces if len(piece) >= _SHORTEST_PART))
+    """What to hide of a URL that is a secret: all of it, its password, and each part that may be what makes it one."""
+    rest = url.partition("://")[2]
+    parts = [rest, *re.split(r"[/?#]+", rest), *re.split(r"[/:@?&=#]+", rest)]
+    password = parts[1].rpartition("@")[0].partition(":")[2]
+    pieces = [piece for part in parts if len(part) >= _SHORTEST_PART for piece in (part, unquote(part))]
+    return tuple(dict.fromkeys((url, password, unquote(password), *pieces)))
 
 
 def escape(text: str) -> str:

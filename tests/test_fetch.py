@@ -1,7 +1,10 @@
 """Fetching, against a real server that misbehaves: what comes back, what is tried again, and what never leaks."""
 
+import base64
 import gzip
+import json
 import logging
+import re
 import socket
 import ssl
 import subprocess
@@ -18,7 +21,7 @@ from typing import Any
 import pytest
 
 from syncer import __version__
-from syncer.errors import FetchError, SettingsError, UpstreamError
+from syncer.errors import BadResponse, FetchError, SettingsError, UpstreamError
 from syncer.fetch import Limits, Request, Response, catalog_url, fetch, public_url
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
@@ -195,15 +198,35 @@ def test_one_read_of_packed_zeros_is_unpacked_in_steps(upstream: Upstream) -> No
     ("encoding", "body", "said"),
     [
         ("gzip", BODY, "not the gzip it claims"),
-        ("br", BODY, "content encoding 'br'"),
-        ("gzip, gzip", gzip.compress(gzip.compress(BODY)), "content encoding 'gzip, gzip'"),
+        ("gzip", gzip.compress(BODY) + b"\0\0rest", "not the gzip it claims"),
+        ("br", BODY, "packed with Brotli (content encoding 'br'), which cannot be read; only gzip was asked for"),
+        ("ZSTD", BODY, "packed with Zstandard (content encoding 'zstd')"),
+        ("utf-8, br", BODY, "packed with Brotli"),
+        ("deflate, gzip", BODY, "packed with deflate and gzip"),
+        ("gzip, gzip", gzip.compress(gzip.compress(BODY)), "packed with gzip more than once"),
     ],
 )
 def test_an_encoding_that_cannot_be_read_is_an_error(upstream: Upstream, encoding: str, body: bytes, said: str) -> None:
-    """A body in another encoding than the one asked for, or not in the one it names, fails without another attempt."""
+    """A body in another compression than the one asked for is named in words, and fails without another attempt."""
     upstream.reply(Reply(body=body, headers={"Content-Encoding": encoding}))
     assert said in str(failure(upstream))
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "none", "identity", "", "identity, utf-8", "aws-chunked", 'x"y'])
+def test_an_encoding_that_compresses_nothing_is_none(upstream: Upstream, encoding: str) -> None:
+    """A Content-Encoding that is no compression, as object storage often sends it, leaves the body as it is."""
+    upstream.reply(Reply(body=BODY, headers={"Content-Encoding": encoding}))
+    assert get(upstream).body == BODY
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZip, identity", "aws-chunked,gzip"])
+@pytest.mark.parametrize("padding", [0, 1, 511, 700_000])
+def test_zeros_behind_gzip_are_padding(upstream: Upstream, encoding: str, padding: int) -> None:
+    """Zeros after a gzip member, or between two, are no part of the body, as for gzip itself."""
+    packed = gzip.compress(BODY[:50]) + bytes(padding) + gzip.compress(BODY[50:]) + bytes(padding)
+    upstream.reply(Reply(body=packed, headers={"Content-Encoding": encoding}))
+    assert get(upstream).body == BODY
 
 
 # --- too slow --------------------------------------------------------------------------------------------------------
@@ -385,6 +408,28 @@ def test_an_echoed_key_is_blotted_out(upstream: Upstream) -> None:
     """Law 11: an upstream that echoes the key does not make us show it."""
     upstream.reply(Reply(status=400, body=f"bad token {KEY}, I said {KEY}".encode()))
     assert "bad token ***, I said ***" in str(failure(upstream))
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        KEY.upper(),
+        KEY.lower(),
+        base64.b64encode(f"Bearer {KEY}".encode()).decode(),
+        base64.urlsafe_b64encode(f"x:{KEY}".encode()).decode(),
+        base64.b64encode(KEY.encode()).decode(),
+        f"{KEY[:12]}...",
+    ],
+    ids=["upper", "lower", "packed after 7", "packed after 2", "packed", "shortened"],
+)
+def test_a_key_is_known_in_disguise(upstream: Upstream, echo: str) -> None:
+    """Law 11: a key that upstream repeats in another case, in base64 or shortened is not shown."""
+    upstream.reply(Reply(status=400, body=f"bad token {echo} !".encode()))
+    text = str(failure(upstream))
+    assert KEY[:8].lower() not in text.lower()
+    assert base64.b64encode(KEY[:9].encode()).decode() not in text
+    assert "bad token" in text
+    assert "***" in text
 
 
 @pytest.mark.parametrize("size", [60, 4090, 5000])
@@ -592,13 +637,143 @@ def test_a_proxy_of_the_environment_is_used(upstream: Upstream, monkeypatch: pyt
         assert (len(proxy.requests), len(upstream.requests)) == (1, 1)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://me:hush@127.0.0.1:1", "gopher://me:hush@x", "http://me:hush@[::1"])
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
-    """Law 11: a proxy setting that httpx refuses is an error that names the variables and shows no value."""
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("socks5://me:hush@127.0.0.1:1", "names socks5://127.0.0.1:1, a SOCKS proxy, which syncer cannot use"),
+        ("gopher://me:hush@x", "names gopher://x, which is not the URL of an HTTP proxy"),
+        ("http://me:hush@[::1", "no URL of a proxy that can be read"),
+        ("http://me:12/hush@proxy", "no URL of a proxy that can be read"),
+        ("http://me:12#hush@proxy", "no URL of a proxy that can be read"),
+        ("me:hu\tsh@proxy:1", "no URL of a proxy that can be read"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, said: str
+) -> None:
+    """Law 11: a proxy setting that cannot be used is an error that names the variable and what is wrong."""
     monkeypatch.setenv("ALL_PROXY", proxy)
     text = str(failure("http://catalog.invalid"))
-    assert "ALL_PROXY" in text
+    assert f"ALL_PROXY {said}" in text or f"ALL_PROXY holds {said}" in text
+    for piece in ("hush", "hu\\tsh", "me:"):
+        assert piece not in text
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_dead_proxy_is_named_and_not_the_provider(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """Nobody listens where the proxy should: the error names it without its password, and the variable to correct."""
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        port = once.getsockname()[1]
+    monkeypatch.setenv(f"{scheme}_proxy", f"http://me:hush@127.0.0.1:{port}")
+    text = str(failure(f"{scheme}://catalog.invalid"))
+    assert text.startswith(
+        f"cannot connect to the proxy http://127.0.0.1:{port} on the way to {scheme}://catalog.invalid/serverless/models"
+        f": [Errno 111] Connection refused; correct {scheme.upper()}_PROXY, or exclude the host with NO_PROXY"
+    )
     assert "hush" not in text
+
+
+@pytest.mark.parametrize(
+    ("status", "scheme", "said"),
+    [
+        (407, "http", "answered with status 407: write its user and password into HTTP_PROXY"),
+        (407, "https", "407 Proxy Authentication Required; write its user and password into HTTPS_PROXY"),
+        (403, "https", "403 Forbidden; correct HTTPS_PROXY, or exclude the host with NO_PROXY"),
+        (502, "https", "502 Bad Gateway; correct HTTPS_PROXY, or exclude the host with NO_PROXY; given up after 4"),
+        (502, "http", "of HTTP_PROXY) answered with status 502"),
+    ],
+)
+def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch, status: int, scheme: str, said: str) -> None:
+    """What a proxy says against us is told as the proxy's; what may pass is tried again."""
+    with Upstream() as proxy:
+        monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy.origin.replace("://", "://me:hush@"))
+        proxy.reply(Reply(status=status))
+        text = str(failure(f"{scheme}://catalog.invalid"))
+        assert len(proxy.requests) == (4 if status == 502 else 1)
+    assert f"the proxy {proxy.origin}" in text
+    assert said in text
+    assert base64.b64encode(b"me:hush").decode() not in text
+    assert "hush" not in text
+
+
+def test_a_proxy_that_speaks_no_tls_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """https:// before a proxy that speaks plain HTTP is told as the mistake that it is."""
+    with Upstream() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.origin.replace("http:", "https:"))
+        text = str(failure("http://catalog.invalid"))
+    assert "no TLS with the proxy https://127.0.0.1" in text
+    assert "(http:// instead of https://)" in text
+
+
+@pytest.mark.faults
+def test_behind_a_tunnel_it_is_the_provider_again(
+    self_signed: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a proxy has opened the way, certificate, deadline and answer are the provider's."""
+    with Upstream() as proxy, Upstream(tls=self_signed[0]) as server:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.origin)
+        proxy.reply(Reply(tunnel=True))
+        assert f"{server.url}/serverless/models shows a certificate that cannot be trusted" in str(failure(server))
+        monkeypatch.setenv("SSL_CERT_FILE", str(self_signed[1]))
+        server.reply(page(1, "?2"), page(2, None))
+        assert numbers(get(server, next_page=next_of)) == [1, 2]
+        server.reply(Reply(body=BODY, drip=0.1))
+        with within(2):
+            text = str(failure(server, limits=Limits(deadline=0.5)))
+        assert f"(through the proxy {proxy.origin} of HTTPS_PROXY) did not finish within the deadline of 0.5 s" in text
+        assert [request.method for request in proxy.requests] == ["CONNECT"] * 3
+
+
+@pytest.mark.parametrize(
+    ("excluded", "is_direct"),
+    [
+        ("*", True),
+        ("127.0.0.1", True),
+        ("fe80::/10, 127.0.0.1", True),
+        ("localhost,127.0.0.0/8,[::1]", True),
+        ("localhost 127.0.0.1", True),
+        ("http://127.0.0.1", True),
+        ("127.0.0.1:{port}", True),
+        ("127.0.0.1:1", False),
+        ("https://127.0.0.1", False),
+        ("::1,10.0.0.0/8,.0.1.example", False),
+        ("27.0.0.1", False),
+    ],
+)
+def test_no_proxy_is_read_as_curl_reads_it(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, excluded: str, is_direct: bool
+) -> None:
+    """Names, addresses and networks of both kinds, with or without a port, exclude a host from the proxy."""
+    monkeypatch.setenv("NO_PROXY", excluded.format(port=upstream.port))
+    with Upstream() as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.origin)
+        proxy.reply(GOOD)
+        upstream.reply(GOOD)
+        get(upstream)
+        assert (len(upstream.requests), len(proxy.requests)) == ((1, 0) if is_direct else (0, 1))
+
+
+def test_a_socks_proxy_is_no_matter_for_a_host_that_is_excluded(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that syncer cannot use stops nothing that does not go through it."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    upstream.reply(GOOD)
+    assert get(upstream).body == BODY
+
+
+@pytest.mark.parametrize("entry", ["fe80::/200", "[::1", "127.0.0.1:port", "a/b", "."])
+def test_an_entry_of_no_proxy_that_cannot_be_read_is_named_and_ignored(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, entry: str
+) -> None:
+    """One bad entry of NO_PROXY is one warning that names it; the others count."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", f"{entry},127.0.0.1")
+    upstream.reply(GOOD)
+    assert get(upstream).body == BODY
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert f"NO_PROXY has the entry {entry}, which is no host, address or network" in warning
 
 
 # --- keys and URLs ---------------------------------------------------------------------------------------------------
@@ -637,6 +812,11 @@ def test_a_key_that_is_no_token_is_refused_unseen(upstream: Upstream, key: str) 
 def test_the_catalog_url_is_made_from_the_base(base: str, url: str) -> None:
     """The endpoint is appended to the base URL unless it already ends in it."""
     assert catalog_url(base, ENDPOINT) == url
+
+
+def test_a_format_without_a_path_takes_the_url_as_it_is() -> None:
+    """Without a path of the format's own nothing of the URL is changed but outer white space."""
+    assert catalog_url(" https://h.example/v1/models/?a=b ") == "https://h.example/v1/models/?a=b"
 
 
 @pytest.mark.parametrize(
@@ -697,3 +877,244 @@ def test_query_values_stay_out_of_errors_and_logs(upstream: Upstream, caplog: py
     assert upstream.requests[0].path.endswith("?token=hush")
     assert "hush" not in str(error)
     assert "hush" not in caplog.text
+
+
+# --- how the key travels ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("auth", "sent"),
+    [("bearer", {"authorization": f"Bearer {KEY}"}), ("none", {}), ("X-Api-Key", {"x-api-key": KEY})],
+)
+def test_the_key_travels_as_the_format_says(upstream: Upstream, auth: str, sent: dict[str, str]) -> None:
+    """A key is a bearer token, the value of a header of any name, or is not sent at all."""
+    upstream.reply(GOOD)
+    get(upstream, auth=auth)
+    headers = upstream.requests[0].headers
+    assert {name: value for name, value in headers.items() if KEY in value} == sent
+
+
+def test_a_source_has_headers_of_its_own(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
+    """Extra headers travel with every request, also after a redirect, and a secret one is never shown (law 11)."""
+    moved = Reply(status=307, headers={"Location": "/team-t0ken"})
+    upstream.reply(moved, Reply(status=500, body=b"who is team-t0ken?"), moved, Reply(status=404, body=b"TEAM-T0KEN!"))
+    headers = {"X-Team": "team-t0ken", "Anthropic-Version": "2023-06-01", "Accept": "application/vnd+json"}
+    text = str(failure(upstream, headers=headers, secrets=("team-t0ken",)))
+    for request in upstream.requests:
+        assert request.headers["x-team"] == "team-t0ken"
+        assert request.headers["anthropic-version"] == "2023-06-01"
+        assert request.headers["accept"] == "application/vnd+json"
+    assert "t0ken" not in (text + caplog.text).lower()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"headers": {"X Team": "a"}}, "not the name of a header"),
+        ({"headers": {"X-Team": "se\ncret"}}, "X-Team has a control character"),
+        ({"headers": {"X-Team": "s\u00e9cret"}}, "X-Team has a control character, a non-ASCII"),
+        ({"headers": {"Accept-Encoding": "br"}}, "set by syncer itself"),
+        ({"auth": "x\r\ny"}, "not the name of a header"),
+        ({"auth": "Host"}, "set by syncer itself"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused(upstream: Upstream, asked: dict[str, Any], said: str) -> None:
+    """A header that would be no header, or would break the exchange, is a settings error that shows no value."""
+    with pytest.raises(SettingsError, match=said) as caught:
+        get(upstream, **asked)
+    assert "cret" not in str(caught.value)
+    assert upstream.requests == []
+
+
+def test_a_format_without_a_key_says_so(upstream: Upstream) -> None:
+    """A refusal where the format sends no key names that, not the key."""
+    upstream.reply(Reply(status=401))
+    assert 'no key was sent, as auth is "none"' in str(failure(upstream, auth="none"))
+
+
+# --- what the head of a response says --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "date", "age"),
+    [
+        ({"Date": "Sun, 22 Nov 2026 11:00:00 GMT", "Age": "3600"}, NOW - timedelta(hours=1), timedelta(hours=1)),
+        ({"Date": "Sun, 22 Nov 2026 13:00:00 +0200"}, NOW - timedelta(hours=1), None),
+        ({"Date": "soon", "Age": "-1"}, None, None),
+        ({"Date": "Fri, 31 Dec 9999 23:59:59 -0900", "Age": "9" * 40}, None, timedelta(seconds=10**9)),
+        ({"Date": "Wed, 31 Dec 1969 23:59:59 GMT", "Age": "1, 2"}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_a_response_tells_its_own_time(
+    upstream: Upstream, headers: dict[str, str], date: datetime | None, age: timedelta | None
+) -> None:
+    """Date and Age are handed on where they can be read (law 5), of a 304 too, and are never a failure."""
+    upstream.reply(Reply(body=BODY, headers=headers), Reply(status=304, headers=headers))
+    for response in (get(upstream), get(upstream, etag='"v1"')):
+        assert (response.date, response.age, response.received_at) == (date, age, NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "partial"),
+    [
+        (200, {}, None),
+        (206, {}, "status 206"),
+        (200, {"Content-Range": "models 0-19/300"}, "Content-Range: models 0-19/300"),
+        (200, {"Content-Range": "0-24/25"}, None),
+        (200, {"Content-Range": "0-24/*"}, None),
+        (200, {"Content-Range": "bytes 20-39/*"}, "Content-Range: bytes 20-39/*"),
+        (200, {"Content-Range": "*/0"}, None),
+        (200, {"Link": '</v1?page=2>; rel="next", </v1?page=9>; rel=last'}, "Link: rel=next"),
+        (200, {"Link": "<https://h.example/a;b,c>; title=x; REL=Next"}, "Link: rel=next"),
+        (200, {"Link": '</v1>; rel="start prev", </style.css>; rel=preload; as=style'}, None),
+        (200, {"Link": '</v1>; rel=self; title="rel=next"'}, None),
+        (200, {"Link": "<" * 60_000}, None),
+    ],
+)
+def test_a_head_that_speaks_of_a_part_is_heard(
+    upstream: Upstream, status: int, headers: dict[str, str], partial: str | None
+) -> None:
+    """Law 3: a status, a range or a link that says that there is more is handed on; what speaks of the whole is not."""
+    upstream.reply(Reply(status=status, body=BODY, headers=headers))
+    response = get(upstream)
+    assert (response.status, response.body, response.partial) == (status, BODY, partial)
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+def page(number: int, following: str | None, **headers: str) -> Reply:
+    """One page of a list, whose body names the next one."""
+    body = json.dumps({"page": number, "next": following}).encode()
+    return Reply(body=body, headers={"ETag": f'"{number}"'} | headers)
+
+
+def next_of(body: bytes | bytearray, url: str, number: int) -> str | None:
+    """What the pages' format says: the next page is named in the body."""
+    assert json.loads(body)["page"] in {number, number - 1}
+    assert "://127.0.0.1:" in url
+    return json.loads(body)["next"]  # type: ignore[no-any-return]
+
+
+def numbers(response: Response) -> list[int]:
+    """The pages that arrived."""
+    return [json.loads(body)["page"] for body in response.bodies]
+
+
+def test_all_pages_are_one_answer(upstream: Upstream) -> None:
+    """Every page is asked for with the same key and headers, unconditionally, and what came has no ETag."""
+    upstream.reply(page(1, "/api/v1?after=b"), page(2, "?after=c", Link="</more>; rel=next"), page(3, None))
+    response = get(upstream, next_page=next_of, etag='"1"', headers={"X-Team": "a"})
+    assert numbers(response) == [1, 2, 3]
+    assert (response.status, response.etag, response.partial) == (200, None, None)
+    assert [request.path for request in upstream.requests] == [
+        "/api/v1/serverless/models",
+        "/api/v1?after=b",
+        "/api/v1?after=c",
+    ]
+    for request in upstream.requests:
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.headers["x-team"] == "a"
+        assert "if-none-match" not in request.headers
+    with pytest.raises(ValueError, match="3 pages"):
+        _ = response.body
+
+
+def test_a_list_of_pages_may_have_one(upstream: Upstream) -> None:
+    """A first page that is the last is the whole answer."""
+    upstream.reply(page(1, None))
+    response = get(upstream, next_page=next_of)
+    assert (numbers(response), response.body, response.etag) == ([1], response.bodies[0], None)
+
+
+def test_pages_are_as_old_as_the_oldest(upstream: Upstream) -> None:
+    """Date and Age of several pages are those of the one that a cache has held for longest; one part makes a part."""
+    old = {"Date": "Sun, 22 Nov 2026 11:00:00 GMT", "Age": "3600"}
+    new = {"Date": "Sun, 22 Nov 2026 12:00:00 GMT"}
+    cut = {"Content-Range": "0-1/9"}
+    upstream.reply(page(1, "?2", **new), page(2, "?3", **old), page(3, None, **new, **cut))
+    response = get(upstream, next_page=next_of)
+    assert (response.date, response.age) == (NOW - timedelta(hours=1), timedelta(hours=1))
+    assert response.partial == "Content-Range: 0-1/9"
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "broken", [Reply(status=500), Reply(body=b"{}", content_length=9), Reply(hang=True)], ids=["500", "cut", "silent"]
+)
+def test_a_page_that_fails_is_tried_again(upstream: Upstream, broken: Reply) -> None:
+    """A page in the middle has as many attempts as the first; the others are not asked for twice."""
+    upstream.reply(page(1, "?2"), broken, broken, page(2, "?3"), broken, page(3, None))
+    assert numbers(get(upstream, next_page=next_of)) == [1, 2, 3]
+    assert len(upstream.requests) == 6
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (Reply(status=404), "status 404"),
+        (Reply(status=500), "given up after 4 attempts"),
+        (Reply(body=b"x" * 100, drip=0.1), "deadline of 1 s"),
+        (Reply(body=b"x" * QUICK.max_body), r"larger than 1048576 bytes \(decoded, with the pages before it\)"),
+        (page(3, "/api/v1/serverless/models?2"), "one that came before, so the list never ends"),
+        (page(3, "/api/v1/serverless/models"), "one that came before, so the list never ends"),
+        (page(3, "http://localhost:9/v1"), "another origin: from http://127.0.0.1:.* to http://localhost:9"),
+        (page(3, "//me:hush@127.0.0.1/v1"), "another origin"),
+        (page(3, "http://[::1"), "no URL"),
+        (page(2, "?3"), "page 3 of .* is the same as the one before it"),
+        (page(3, "?4"), "more than 3 pages are not read"),
+    ],
+    ids=[
+        "refused",
+        "down",
+        "slow",
+        "large",
+        "circle",
+        "start",
+        "elsewhere",
+        "userinfo",
+        "no URL",
+        "ignored",
+        "endless",
+    ],
+)
+def test_pages_that_do_not_all_arrive_are_no_answer(upstream: Upstream, last: Reply, said: str) -> None:
+    """Law 3: a list of which one page is missing is a failed fetch, never a shorter list."""
+    upstream.reply(page(1, "?2"), page(2, "?3"), last)
+    limits = Limits(deadline=1, read=2, max_body=QUICK.max_body, attempts=4, backoff=0.01, max_pages=3)
+    with within(3):
+        error = failure(upstream, next_page=next_of, limits=limits)
+    assert re.search(said, str(error))
+    assert "hush" not in str(error)
+
+
+def test_a_page_that_cannot_be_read_is_the_formats_to_refuse(upstream: Upstream) -> None:
+    """What the format raises for a page comes out as it is, without the key that the page holds."""
+
+    def refuse(body: bytes | bytearray, _url: str, number: int) -> str | None:
+        raise BadResponse(f"page {number} is not JSON: it begins with {body[:40].decode()}", http_status=200)
+
+    upstream.reply(Reply(body=f"no {KEY}".encode()))
+    with pytest.raises(BadResponse, match=r"page 1 is not JSON: it begins with no \*\*\*"):
+        get(upstream, next_page=refuse)
+
+
+def test_a_list_that_changes_between_its_pages_is_fetched_once_more(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Pages that contradict each other are fetched again, and then, in a sentence, are a failure."""
+
+    def contradiction(bodies: tuple[bytes | bytearray, ...]) -> str | None:
+        return None if b'"x": 1' in bodies[-1] else "acme/\x1b[2J is on two of them"
+
+    torn = [page(1, "?2"), page(2, None)]
+    whole = Reply(body=b'{"page": 2, "next": null, "x": 1}')
+    upstream.reply(*torn, torn[0], whole)
+    assert numbers(get(upstream, next_page=next_of, contradiction=contradiction)) == [1, 2]
+    assert "not of one list: acme/\\x1b[2J is on two of them" in caplog.text
+    upstream.reply(*torn, *torn)
+    text = str(failure(upstream, next_page=next_of, contradiction=contradiction))
+    assert "changed while its 2 pages were fetched, twice in a row: acme/\\x1b[2J is on two of them" in text
+    assert len(upstream.requests) == 8

@@ -8,6 +8,7 @@
 import contextlib
 import json
 import re
+import select
 import socket
 import ssl
 import sys
@@ -45,6 +46,7 @@ class Reply:
     `drip`: seconds between single bytes, of the head or of the body (`drip_in`). `hang`: nothing is ever sent.
     `close_after`: the connection ends after so many bytes of the body. `content_length`: said instead of the true
     one. `gzip_bomb`: so many zero bytes follow instead of `body`, compressed while they are sent.
+    `tunnel`: a CONNECT is granted, and the way opened to where it leads.
     `on_request` is called in the server's thread, after the request was recorded and before anything is sent: let
     it wait on an Event (with a timeout) to hold a client inside its fetch.
     """
@@ -58,6 +60,7 @@ class Reply:
     close_after: int | None = None
     content_length: int | None = None
     gzip_bomb: int = 0
+    tunnel: bool = False
     on_request: Callable[[], object] | None = None
 
     @property
@@ -196,11 +199,29 @@ class _Handler(BaseHTTPRequestHandler):
             reply.on_request()
         if reply.hang:
             upstream.closing.wait()
+        if reply.tunnel:
+            self._relay(upstream.closing)
+            return
         self.close_connection = reply.faulty or upstream.closing.is_set()
         if not upstream.closing.is_set():
             self._send(reply, upstream.closing)
 
     do_POST = do_GET  # noqa: N815 - http.server's name
+    do_CONNECT = do_GET  # noqa: N815 - likewise
+
+    def _relay(self, closing: threading.Event) -> None:
+        """Carry bytes to where the CONNECT leads, and back, until one side ends."""
+        host, _, port = self.path.rpartition(":")
+        self.close_connection = True
+        with socket.create_connection((host, int(port))) as there:
+            self.connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            ways = {self.connection: there, there: self.connection}
+            while not closing.is_set():
+                for side in select.select(list(ways), [], [], 0.05)[0]:
+                    data = side.recv(65536)
+                    if not data:
+                        return
+                    ways[side].sendall(data)
 
     def _send(self, reply: Reply, closing: threading.Event) -> None:
         self._write(reply.head(), reply.drip if reply.drip_in == "head" else 0, closing)

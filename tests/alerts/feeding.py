@@ -109,8 +109,9 @@ def bodies_by_id(messages: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
 
 
 def event_ids(bodies: Iterable[bytes]) -> list[int]:
-    """The feed ids of the events in these bodies."""
-    return [int(event["id"]) for body in bodies for event in json.loads(body)]
+    """The feed ids of the events in these bodies: batches, or single ones."""
+    told = [json.loads(body) for body in bodies]
+    return [int(event["id"]) for body in told for event in (body if isinstance(body, list) else [body])]
 
 
 HOUR = timedelta(hours=1)

@@ -1,5 +1,6 @@
 """Sinks: a message arrives whole, or one error says what the other side answered; nothing else ever happens."""
 
+import base64
 import fcntl
 import json
 import logging
@@ -14,10 +15,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from cloudevents.core.v1.event import CloudEvent
 from standardwebhooks import WebhookVerificationError
 
 from syncer.alerts.message import DeliveryError, Message, Sink
@@ -25,7 +28,7 @@ from syncer.alerts.sinks import apprise_child, chat, command, file, redis, sink_
 from syncer.errors import SettingsError
 from syncer.settings import AlertSettings, Secret
 from tests.alerts import redis_server
-from tests.alerts.receiver import Endless, Receiver
+from tests.alerts.receiver import OK, Endless, Receiver
 from tests.alerts.redis_server import RedisServer
 from tests.conftest import IN_CI
 from tests.upstream import Reply
@@ -343,6 +346,100 @@ def test_nothing_is_remembered_between_two_messages(receiver: Receiver, tmp_path
         sink(message())
         sink(message())
     assert not {"cookie", "authorization"} & (set(receiver.requests[0].headers) | set(receiver.requests[1].headers))
+
+
+def received(receiver: Receiver) -> list[CloudEvent]:
+    """What the official SDK of CloudEvents reads of each request."""
+    messages = [HTTPMessage(headers=dict(request.headers), body=request.body) for request in receiver.requests]
+    return [cast("CloudEvent", from_http_event(message)) for message in messages]
+
+
+HOSTILE = 'acme/\u00e4 "50 %"\u202e\r\nce-id: 7'
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary", None])
+def test_single_events_are_read_by_the_official_sdk(receiver: Receiver, mode: webhook.Mode | None) -> None:
+    """Each event is one request that the CloudEvents SDK reads, by default too; the signature covers its body."""
+    sent = message(event(1), event(2, "removed", HOSTILE, new=None))
+    chosen: dict[str, Any] = {} if mode is None else {"mode": mode}
+    webhook.make(Secret(receiver.url), [Secret(NEW)], clock=now, **chosen)(sent)
+    for got, meant in zip(received(receiver), sent.events, strict=True):
+        assert (got.get_id(), got.get_source(), got.get_type()) == (meant["id"], meant["source"], meant["type"])
+        assert (got.get_specversion(), got.get_subject(), got.get_time()) == ("1.0", meant["subject"], NOON)
+        assert got.get_data() == json.loads(_JSON.encode(meant["data"]))
+    kind = "application/json" if mode == "binary" else "application/cloudevents+json; charset=utf-8"
+    assert [request.headers["content-type"] for request in receiver.requests] == [kind] * 2
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [f"{sent.id}-1", f"{sent.id}-2"]
+    assert len(receiver.verified(NEW)) == 2
+
+
+@pytest.mark.parametrize("mode", ["structured", "binary"])
+def test_a_repeat_of_single_events_carries_the_same_ids_and_bytes(receiver: Receiver, mode: webhook.Mode) -> None:
+    """What follows an event that did not arrive is not sent; the repeat sends all, each as it was."""
+    sent = message(event(1), event(2), event(3))
+    receiver.reply(OK, Reply(status=500, body=b"full"), OK)
+    error = refusal(to(receiver, mode=mode), sent)
+    assert str(error).startswith("the webhook of 'team' (event 2 of 3) answered with status 500")
+    to(receiver, mode=mode)(sent)
+    told = [(request.headers["webhook-id"], request.body) for request in receiver.requests]
+    assert [name[-1] for name, _ in told] == ["1", "2", "1", "2", "3"]
+    assert told[:2] == told[2:4]
+
+
+def test_a_refusal_of_the_form_names_the_setting(receiver: Receiver) -> None:
+    """415 names the modes that there are."""
+    receiver.reply(Reply(status=415))
+    assert "set another mode (batch, structured or binary)" in str(refusal(to(receiver)))
+
+
+@pytest.mark.faults
+def test_many_slow_answers_are_no_hang(receiver: Receiver) -> None:
+    """The deadline is that of one request: a receiver that takes half of it each time gets every event."""
+    receiver.reply(Reply(status=204, drip=0.005, drip_in="head"))
+    to(receiver, mode="structured", deadline=SHORT)(message(*[event(number) for number in range(6)]))
+    assert len(receiver.requests) == 6
+
+
+def test_a_receiver_gets_the_headers_that_it_wants(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """Headers of the user's own are sent with each request and shown nowhere, even if they are repeated (law 11)."""
+    caplog.set_level(logging.DEBUG)
+    headers = {"Authorization": Secret("Bearer p4ssword-0123"), "X-Team": Secret("blue-t0ken")}
+    sink = webhook.make(Secret(receiver.url), clock=now, mode="structured", headers=headers)
+    sink(message())
+    for request in receiver.requests:
+        assert (request.headers["authorization"], request.headers["x-team"]) == ("Bearer p4ssword-0123", "blue-t0ken")
+    packed = base64.b64encode(b"got Bearer p4ssword-0123").decode()
+    receiver.reply(Reply(status=403, body=f"who is BLUE-T0KEN, or {packed}?".encode()))
+    assert "check the secret, headers_env and the URL (it says: who is ***, or " in str(refusal(sink))
+    assert "p4ssword" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("Authorization", None),
+        ("X-Api-Key", None),
+        ("webhook-signature", "says what the request is"),
+        ("CE-Id", "says what the request is"),
+        ("Content-Type", "says what the request is"),
+        ("Host", "set by syncer itself"),
+        ("X Y", "not the name of a header"),
+    ],
+)
+def test_a_header_that_is_ours_is_refused(name: str, fault: str | None) -> None:
+    """A header that would change what a request is cannot be set."""
+    said = webhook.reserved_header(name)
+    assert said is None if fault is None else fault in str(said)
+
+
+def test_a_dead_proxy_is_named(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is down is told as the proxy's fault, not as the receiver's."""
+    monkeypatch.setenv("HTTP_PROXY", "http://me:p4ssword@localhost:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    said = str(refusal(to(receiver)))
+    assert "cannot connect to the proxy http://localhost:1 on the way to the webhook of 'team'" in said
+    assert "correct HTTP_PROXY" in said
 
 
 # --- command ---------------------------------------------------------------------------------------------------------

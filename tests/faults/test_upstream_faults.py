@@ -55,6 +55,7 @@ FAULTS = {
     ),
     "10 GB of gzip zeros": (Reply(gzip_bomb=10 * 1024**3), FetchError, 200, "larger than 1048576 bytes"),
     "no gzip": (Reply(body=b"{}", headers={"Content-Encoding": "gzip"}), FetchError, 200, "not the gzip"),
+    "Brotli": (Reply(body=b"?", headers={"Content-Encoding": "br"}), FetchError, 200, "packed with Brotli"),
     "500 for ever": (Reply(status=500), FetchError, 500, "status 500"),
     "429, to wait an hour": (
         Reply(status=429, headers={"Retry-After": "3600"}),

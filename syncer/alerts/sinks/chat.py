@@ -9,12 +9,11 @@ import importlib.util
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
-from urllib.parse import unquote
 
 import msgspec
 
@@ -99,7 +98,7 @@ def make(url: Secret, environ: Mapping[str, str], *, deadline: timedelta = DEADL
             raise DeliveryError(f"{where} did not answer within {deadline.total_seconds():g} s; check that it is up")
         if ended.code == 2:
             raise DeliveryError(f"{where} cannot be told: Apprise does not understand its URL; correct it")
-        said = http_client.escape(http_client.redact(ended.stderr, _hidden(url.reveal())))[-_SHOWN:]
+        said = http_client.escape(http_client.redact(ended.stderr, http_client.url_secrets(url.reveal())))[-_SHOWN:]
         raise DeliveryError(f"{where} was not told; check its URL and that it is up" + (f" ({said})" if said else ""))
 
     return send
@@ -219,9 +218,3 @@ def _kind(event: Mapping[str, Any]) -> str:
 def _data(event: Mapping[str, Any]) -> Mapping[str, Any]:
     data: Mapping[str, Any] = event.get("data") or {}
     return data
-
-
-def _hidden(url: str) -> Iterable[str]:
-    """What is blotted out: the URL and each part of it that may be what makes it secret."""
-    parts = [part for part in re.split(r"[/:@?&=#]+", url.partition("://")[2]) if len(part) > 4]
-    return [url, url.partition("://")[2], *parts, *map(unquote, parts)]

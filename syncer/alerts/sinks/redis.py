@@ -7,7 +7,6 @@
 
 import re
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -77,7 +76,7 @@ def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
         if late:
             raise DeliveryError(f"{where} did not answer within {deadline.total_seconds():g} s; check that it is up")
         if isinstance(error, (redis.RedisError, OSError, ValueError)):
-            reason = http_client.escape(http_client.redact(str(error), _hidden(url.reveal()))[:_SHOWN])
+            reason = http_client.escape(http_client.redact(str(error), http_client.url_secrets(url.reveal()))[:_SHOWN])
             raise DeliveryError(f"{where} took nothing: {reason}; check that it is up, its user and its memory")
         if error is not None:
             raise error
@@ -111,9 +110,3 @@ def _add(client: "Redis", stream: str, message: Message) -> None:
         for event, raw in zip(message.events, raw_events(message), strict=True):
             pipeline.xadd(stream, {"id": str(event["id"]), "event": raw})
         pipeline.execute()
-
-
-def _hidden(url: str) -> Sequence[str]:
-    parts = urlsplit(url)
-    password = parts.password or ""
-    return [url, parts.netloc, parts.hostname or "", password, unquote(password)]

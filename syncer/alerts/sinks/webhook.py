@@ -28,7 +28,8 @@ from syncer.settings.sinks import Opening, SinkSettings, register
 
 Mode = Literal["batch", "structured", "binary"]
 
-_LONGEST = timedelta(seconds=90)  # within the two minutes for which a consumer is ours
+# Shorter than the lease of a consumer (2 min): a process that was suspended sends nothing after another took over.
+_LONGEST = timedelta(seconds=90)
 _OURS = ("webhook-", "ce-", "content-type")  # headers that say what a request is
 
 
