@@ -13,56 +13,69 @@ from typing import Any
 
 import msgspec
 
-TRACKED = (
-    "alias",
-    "type",
-    "context_length",
-    "max_completion_tokens",
-    "description",
-    "price",
-    "huggingface_url",
-)
-"""The fields whose movement is a change. Everything else upstream sends is kept in `extra` and is never one."""
-_tracked = attrgetter(*TRACKED)
+from syncer.core.fields import FIELDS
 
 NOTHING: Mapping[str, Any] = {}
 """One empty mapping for the many listings without further fields, and for changes in which no field moved."""
 
 
 class Kind(StrEnum):
-    """What happened to a model. If the price moved it is `repriced`, whatever else moved with it."""
+    """What happened to a model. If any price moved it is `repriced`, whatever else moved with it."""
 
     ADDED = "added"
     REMOVED = "removed"
     RELISTED = "relisted"
     REPRICED = "repriced"
     UPDATED = "updated"
+    REREAD = "reread"
 
 
-class Listing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One model as a source lists it at one time.
+PRICES = "prices"
+"""The name of all prices together, as one field."""
+_COMPONENT = "prices."
 
-    `price` is a canonical Decimal in the source's currency and unit; None is unknown, 0 is free and a negative
-    number is kept as sent. `extra` holds the fields that syncer does not track, by key. `fields` are the tracked
-    fields that the element had as a key. `raw` is the element as upstream sent it, a view into the response, and
-    `digest` its fingerprint; these last three are empty for a listing that did not come from a response.
-    """
 
-    name: str
+def price_field(component: str) -> str:
+    """What a component is called among the fields of a change: "prices.input"."""
+    return _COMPONENT + component
+
+
+def component_of(field: str) -> str | None:
+    """The component that a field of a change is about; None for every other field."""
+    return field.removeprefix(_COMPONENT) if field.startswith(_COMPONENT) else None
+
+
+class Tracked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What of a model is a change when it moves, beside its prices."""
+
     alias: str | None = None
     type: str | None = None
     context_length: int | None = None
     max_completion_tokens: int | None = None
     description: str | None = None
-    price: Decimal | None = None
     huggingface_url: str | None = None
+    expires_at: datetime | None = None
+
+
+TRACKED = Tracked.__struct_fields__
+assert tuple(field.name for field in FIELDS) == TRACKED, "Tracked and FIELDS differ"  # noqa: S101 - at import
+_tracked = attrgetter(*TRACKED)
+
+
+class Listing(Tracked, frozen=True, kw_only=True, gc=False):
+    """One model as a source lists it at one time; `prices` maps each component to its canonical price."""
+
+    name: str
+    price: Decimal | None = None
+    prices: Mapping[str, Decimal | None] = NOTHING
     extra: Mapping[str, Any] = NOTHING
-    fields: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
+    stated: frozenset[str] = frozenset()
     raw: msgspec.Raw = msgspec.Raw()
     digest: bytes = b""
 
     def tracked(self) -> tuple[Any, ...]:
-        """The values of TRACKED, in that order: two listings with equal ones are the same state."""
+        """The values of FIELDS, in that order."""
         return _tracked(self)
 
 
@@ -76,58 +89,51 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One whole, validated response, never half-read.
-
-    `listings` are the elements that had to be read; `same` the names of known models whose element has the very
-    bytes that are stored. `fields` are the tracked fields that at least one legible element had as a key.
-    `listed` counts the models of the response, read or the same.
-    """
+    """One whole, validated response, never half-read."""
 
     observed_at: datetime
+    shown_at: datetime
+    parser: str
+    headline: str
     listings: Mapping[str, Listing]
-    same: frozenset[str]
+    same: frozenset[str] = frozenset()
     rejected: tuple[Rejected, ...] = ()
-    fields: frozenset[str] = frozenset()
-
-    @property
-    def listed(self) -> int:
-        """How many models the response lists legibly."""
-        return len(self.listings) + len(self.same)
-
-    @property
-    def unread(self) -> frozenset[str]:
-        """Names that were present but could not be read, and are not legibly listed either."""
-        named = frozenset(row.name for row in self.rejected if row.name is not None)
-        return named - self.same - self.listings.keys()
-
-    @property
-    def proves_absence(self) -> bool:
-        """False if an element's *name* could not be read: it may be any model (law 3)."""
-        return all(row.name is not None for row in self.rejected)
+    duplicates: tuple[Rejected, ...] = ()
+    stated: frozenset[str] = frozenset()
+    elements: int = 0
+    partial: str | None = None
 
 
 class StoredModel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the database believes of one model before this run.
-
-    `listed` is False once it was removed. `last_seen_at` is None while the source's last good look showed the
-    model plainly; otherwise it is the last look that did.
-    """
+    """What the database believes of one model before this run."""
 
     id: int
     listing: Listing
+    parser: str = ""
     listed: bool = True
     missing_since: datetime | None = None
     missing_count: int = 0
     last_seen_at: datetime | None = None
+    unread: frozenset[str] = frozenset()
+    unread_since: datetime | None = None
+    last_changed_at: datetime | None = None
+    expiring_told: int | None = None
+    reread: Listing | None = None
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What an observation did not plainly show of a known model; all empty once it is plainly seen again."""
+
+    missing_since: datetime | None = None
+    missing_count: int = 0
+    last_seen_at: datetime | None = None
+    unread: frozenset[str] = frozenset()
+    unread_since: datetime | None = None
+    expiring_told: int | None = None
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One history row to be: what moved, the whole state after it, and the window in which it happened.
-
-    The true moment lies in `(changed_after, effective_at]`; `changed_after` is None for a baseline. `changed` maps
-    each moved field to its (old, new) values and is empty for `added` and `removed`. `model_id` is None for a model
-    never seen before.
-    """
+    """One history row to be: what moved, the whole state after it, and the window in which it happened."""
 
     kind: Kind
     model_id: int | None
@@ -137,3 +143,4 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     effective_at: datetime
     changed_after: datetime | None
     reverts_id: int | None = None
+    reread: Mapping[str, tuple[Any, Any]] = NOTHING
