@@ -237,20 +237,24 @@ def _history_unlocked(connection: sa.Connection) -> Iterator[None]:
 
 def working_views(connection: sa.Connection) -> frozenset[str]:
     """The views that answer. SQLite lets tables change under a view, and tells only whoever asks it."""
-    names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'view'").scalars().all()
-    return frozenset(name for name in names if _answers(connection, name))
+    return frozenset(name for name in _view_names(connection) if _answers(connection, name))
 
 
 def require_working(connection: sa.Connection, before: frozenset[str]) -> None:
     """Raise CommandError with the names of views that answered before and are still there, but do so no longer."""
-    broken = sorted(
-        name for name in before if sa.inspect(connection).has_table(name) and not _answers(connection, name)
-    )
+    if not before:
+        return
+    broken = sorted(name for name in _view_names(connection) if name in before and not _answers(connection, name))
     if broken:
         raise CommandError(
             f"{', '.join(broken)} would not work after this: drop them first, and create them again afterwards; "
             "nothing was changed"
         )
+
+
+def _view_names(connection: sa.Connection) -> Sequence[str]:
+    names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'view'").scalars().all()
+    return [str(name) for name in names]
 
 
 def _answers(connection: sa.Connection, name: str) -> bool:

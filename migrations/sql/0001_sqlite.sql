@@ -225,6 +225,8 @@ CREATE TABLE notices (
   CONSTRAINT fk_notices_model_id_models FOREIGN KEY(model_id) REFERENCES models (id)
 );
 
+CREATE INDEX ix_notices_model_id ON notices (model_id);
+
 CREATE INDEX ix_notices_observed_at ON notices (observed_at);
 
 CREATE INDEX ix_notices_source_id_id ON notices (source_id, id);
@@ -435,7 +437,7 @@ WHERE c.model_id = m.id AND c.kind IN ('added', 'relisted');
 
 -- The feed: all changes and notices. `price` is that of the headline.
 CREATE VIEW feed_events AS
-SELECT c.id, s.name AS source, c.name AS model, c.type, c.source_id, c.model_id, c.run_id, c.kind, c.observed_at,
+SELECT c.id, s.name AS source, m.name AS model, c.type, c.source_id, c.model_id, c.run_id, c.kind, c.observed_at,
   c.effective_at, c.changed_after, s.headline AS component, c.old_price, c.price, s.currency,
   CASE s.headline WHEN 'price' THEN
       (SELECT json_extract(u.value, '$[0]') FROM json_each(s.price_units, '$.price') u WHERE u.key = m.type)

@@ -123,4 +123,4 @@ def _model_ids(connection: Connection, source_id: int, names: Sequence[str]) -> 
     if not names:
         return {}
     query = sa.select(models.c.name, models.c.id).where(models.c.source_id == source_id, models.c.name.in_(names))
-    return dict(connection.execute(query).tuples().all())
+    return {row.name: row.id for row in connection.execute(query)}

@@ -228,4 +228,3 @@ def stored(engine: Engine, name: str = "shop") -> dict[str, Any]:
         assert lease is not None
         names = state.catalog(connection, lease.source_id, PARSER).listed
         return dict(state.stored_models(connection, lease.source_id, names))
-

@@ -1,6 +1,6 @@
 -- The feed: all changes and notices. `price` is that of the headline.
 CREATE VIEW feed_events AS
-SELECT c.id, s.name AS source, c.name AS model, c.type, c.source_id, c.model_id, c.run_id, c.kind, c.observed_at,
+SELECT c.id, s.name AS source, m.name AS model, c.type, c.source_id, c.model_id, c.run_id, c.kind, c.observed_at,
   c.effective_at, c.changed_after, s.headline AS component, c.old_price, c.price, s.currency,
   (u.unit ->> 0)::bigint AS quantity, u.unit ->> 1 AS unit,
   c.changed AS data
