@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from syncer.db.engine import ensure_schema, open_engine
+from syncer.db.engine import open_engine
+from syncer.db.migrate import ensure_schema
 from tests.postgres import Postgres, find_binaries
 
 if TYPE_CHECKING:

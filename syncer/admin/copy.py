@@ -18,7 +18,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from syncer.admin.verify import verify_rows
 from syncer.admin.verify.rules import label
-from syncer.db.engine import create_schema, location, reading, require_schema, schema_change
+from syncer.db.engine import location, reading, schema_change
+from syncer.db.migrate import VERSION_TABLE, create_schema, require_schema
 from syncer.db.tables import feed, metadata, runs
 from syncer.errors import DatabaseError, UsageError
 
@@ -76,7 +77,7 @@ def _be_patient(target: Connection) -> None:
 
 
 def _refuse_used(target: Connection) -> None:
-    used = sorted({*metadata.tables, "alembic_version"} & set(sa.inspect(target).get_table_names()))
+    used = sorted({*metadata.tables, VERSION_TABLE} & set(sa.inspect(target).get_table_names()))
     if used:
         raise UsageError(
             f"the database at {location(target.engine)} is not empty (it has a table {used[0]}): "

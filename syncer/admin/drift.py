@@ -13,8 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from syncer.db.engine import reading
+from syncer.db.migrate import VERSION_TABLE
 from syncer.db.schema import metadata
-from syncer.db.views import FUNCTIONS, TRIGGERS, VIEWS
+from syncer.db.views import VIEWS, create, triggers, view
+
+_CAST = re.compile(r"::(character varying|text|numeric|bigint)(\[\])?")
 
 
 def drift(engine: Engine) -> list[str]:
@@ -31,7 +34,9 @@ def _tables(connection: Connection) -> Iterator[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": _is_ours})
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "include_object": _is_ours, "version_table": VERSION_TABLE}
+    )
     for difference in compare_metadata(context, metadata):
         yield _moved_column(*difference[0]) if isinstance(difference, list) else _moved_thing(*difference)
 
@@ -64,7 +69,7 @@ def _conditions(connection: Connection) -> Iterator[str]:
                 yield f"index {index.name} has another condition than the declared one"
         checks = {str(check["name"]): check["sqltext"] for check in inspector.get_check_constraints(table.name)}
         for check in (each for each in table.constraints if isinstance(each, sa.CheckConstraint)):
-            if _quoted(checks.get(str(check.name), "")) != _quoted(str(check.sqltext)):
+            if _tokens(checks.get(str(check.name), "")) != _tokens(str(check.sqltext)):
                 yield f"check {check.name} is missing or differs from the declared one"
 
 
@@ -76,8 +81,9 @@ def _condition(condition: Any) -> str:  # noqa: ANN401 - text, an expression, or
     return _plain(text.replace("<>", "!="))
 
 
-def _quoted(text: str) -> list[str]:
-    return sorted(re.findall(r"'[^']*'", text))
+def _tokens(text: str) -> list[str]:
+    """The words of a CHECK, without the casts and parentheses that PostgreSQL adds."""
+    return re.findall(r"'[^']*'|\w+|[<>=]+", _CAST.sub("", text.lower()))
 
 
 # -- views, triggers, functions ----------------------------------------------------------------------------------------
@@ -87,9 +93,9 @@ def _sqlite_programs(connection: Connection) -> Iterator[str]:
     """SQLite keeps the very text of each CREATE."""
     rows = connection.execute(sa.text("SELECT type || ' ' || name, sql FROM sqlite_master"))
     found = {name: _plain(text or "") for name, text in rows}
-    declared = {f"view {name}": text for name, text in VIEWS["sqlite"].items()}
-    declared |= {f"trigger {name}": text for name, text in TRIGGERS["sqlite"].items()}
-    yield from _compare(found, {name: _plain(text) for name, text in declared.items()})
+    declared = {f"view {name}": view("sqlite", name) for name in VIEWS}
+    declared |= {f"trigger {name}": text for name, text in triggers("sqlite").items()}
+    yield from _compare(found, {name: _plain(create(text)) for name, text in declared.items()})
 
 
 def _postgresql_programs(connection: Connection) -> Iterator[str]:
@@ -98,7 +104,7 @@ def _postgresql_programs(connection: Connection) -> Iterator[str]:
         connection,
         "SELECT 'view ' || relname, pg_get_viewdef(oid) FROM pg_class WHERE relkind = 'v' AND pg_table_is_visible(oid)",
     )
-    triggers = _pairs(
+    found_triggers = _pairs(
         connection,
         "SELECT 'trigger ' || tgname, pg_get_triggerdef(t.oid, true)"
         " FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid"
@@ -108,21 +114,26 @@ def _postgresql_programs(connection: Connection) -> Iterator[str]:
     functions = _pairs(
         connection, "SELECT 'function ' || proname, prosrc FROM pg_proc WHERE pg_function_is_visible(oid)"
     )
-    found |= {name: _words(text) for name, text in triggers.items()}
+    found |= {name: _words(text) for name, text in found_triggers.items()}
     found |= {name: _plain(text) for name, text in functions.items()}
-    declared = {f"trigger {name}": _words(text) for name, text in TRIGGERS["postgresql"].items()}
-    declared |= {f"function {name}": _plain(text.split("$$")[1]) for name, text in FUNCTIONS["postgresql"].items()}
-    yield from _compare(found, declared)
-    for name, text in VIEWS["postgresql"].items():
-        yield from _compare(found, {f"view {name}": _parsed_view(connection, name, text)})
+    yield from _compare(found, dict(_program(name, text) for name, text in triggers("postgresql").items()))
+    for name in VIEWS:
+        yield from _compare(found, {f"view {name}": _parsed_view(connection, name, create(view("postgresql", name)))})
+
+
+def _program(name: str, text: str) -> tuple[str, str]:
+    """A declared function or trigger in the spelling in which it is compared."""
+    if "CREATE FUNCTION" in text:
+        return f"function {name}", _plain(text.split("$$")[1])
+    return f"trigger {name}", _words(create(text))
 
 
 def _parsed_view(connection: Connection, name: str, text: str) -> str:
     """The declared view as this database would print it; "" where its tables cannot carry it."""
-    create = text.replace(f"CREATE VIEW {name} ", f"CREATE TEMPORARY VIEW declared_{name} ", 1)
+    text = text.replace(f"CREATE VIEW {name} ", f"CREATE TEMPORARY VIEW declared_{name} ", 1)
     try:
         with connection.begin_nested():
-            connection.exec_driver_sql(create)
+            connection.exec_driver_sql(text, execution_options={"no_parameters": True})
             definition = sa.text("SELECT pg_get_viewdef(CAST(:view AS regclass))")
             parsed: str = connection.execute(definition, {"view": f"declared_{name}"}).scalar_one()
     except sa.exc.ProgrammingError:  # a column or table that it names is gone
@@ -147,5 +158,6 @@ def _plain(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """A trigger's words in a fixed order: PostgreSQL prints its events in its own."""
-    return " ".join(sorted(re.findall(r"\w+", text)))
+    """A trigger's words in a fixed order: PostgreSQL prints its events in its own, and NOT IN as <> ALL (ARRAY[..])."""
+    words = re.findall(r"\w+", _CAST.sub("", text.lower()))
+    return " ".join(sorted(word for word in words if word not in {"not", "in", "all", "array"}))

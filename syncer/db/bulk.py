@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.db.types import write_json
+from syncer.db.types import JSONBinary, write_json
 
 PIECE = 500
 """How many rows, or names, one statement takes: enough to forget what a statement costs, few enough to hold."""
@@ -69,7 +69,9 @@ def _bound(rows: Iterable[Row], columns: Sequence[sa.Column[Any]], dialect: sa.D
 
 def _binder(kind: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
     """How a value of this type becomes one for the driver; None where it is one already."""
-    if isinstance(kind, sa.JSON):  # as text: psycopg's own wrapper for it costs more than all the rest of a row
+    if isinstance(
+        kind, sa.JSON | JSONBinary
+    ):  # as text: psycopg's own wrapper for it costs more than all the rest of a row
         return lambda value: None if value is None else write_json(value)
     return kind.dialect_impl(dialect).bind_processor(dialect)
 

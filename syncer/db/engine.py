@@ -1,11 +1,11 @@
-"""URL -> Engine, and the schema behind it.
+"""URL -> Engine.
 
 - Money and times need drivers set up one way only, so every engine of syncer is made here.
 - SQLite: WAL, foreign keys on; a *writing* transaction begins IMMEDIATE (a plain BEGIN that reads first fails the
   moment somebody else commits), a reading one never does (it would lock all writers out).
-- PostgreSQL: READ COMMITTED is pinned (law 8 counts on it); sessions speak UTC; a syncer that stops inside a
-  transaction is ended by the server instead of blocking everybody.
-- The schema is created by the first sync, checked by one small query afterwards, and upgraded only when asked.
+- PostgreSQL: READ COMMITTED is pinned (law 8 counts on it); a syncer that stops inside a transaction is ended by the
+  server instead of blocking everybody. What a transaction needs is set for it alone, in one round trip: behind a pooler
+  such as PgBouncer the session is shared, so it gets no setting and no prepared statement of ours.
 """
 
 import sqlite3
@@ -21,19 +21,23 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from syncer.core.words import how_to_install
 from syncer.db.types import read_json, write_json
-from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError, UsageError
-
-HEAD = "0006"
-"""The revision this code works with; a test holds it to migrations/."""
+from syncer.errors import DatabaseError, SettingsError, SourceBusy, SyncerError
 
 _WRITES = "syncer_writes"
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 _BUSY_MS = 10_000
-_POSTGRESQL_SESSION = (
-    f"SET TIME ZONE 'UTC'; SET lock_timeout = {_BUSY_MS}; SET idle_in_transaction_session_timeout = 30000; "
-    "SET cursor_tuple_fraction = 1; "  # what streams is read to its end: plan for that, not for a quick first row
-    "SET random_page_cost = 1.1"  # the default is for spinning disks: there, a scan of it all beats a thousand seeks
+_POSTGRESQL_TRANSACTION = (
+    f"SET LOCAL TIME ZONE 'UTC'; SET LOCAL datestyle = 'ISO'; SET LOCAL lock_timeout = {_BUSY_MS}; "
+    "SET LOCAL idle_in_transaction_session_timeout = 30000; "
+    "SET LOCAL jit = off; "  # compiling a question costs more than most of them
+    "SET LOCAL cursor_tuple_fraction = 1; "  # what streams is read to its end: plan for that, not for a quick first row
+    "SET LOCAL random_page_cost = 1.1"  # the default is for spinning disks: there, a scan beats a thousand seeks
 )
+_POSTGRESQL_OPTIONS = {
+    "isolation_level": "READ COMMITTED",
+    "pool_pre_ping": True,
+    "connect_args": {"prepare_threshold": None},
+}
 _MIGRATION_LOCK = 7_303_014  # any constant: the key of PostgreSQL's advisory lock around schema changes
 
 
@@ -44,7 +48,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     """
     parsed = _parse(url)
     sqlite = parsed.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {} if sqlite else {"isolation_level": "READ COMMITTED", "pool_pre_ping": True}
+    options: dict[str, Any] = {} if sqlite else _POSTGRESQL_OPTIONS
     if sqlite and read_only and _is_file(parsed):
         path = quote(str(Path(str(parsed.database)).absolute()))
         parsed = parsed.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
@@ -56,9 +60,9 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         ) from None
     except sa.exc.NoSuchModuleError:
         raise SettingsError(f"database_url names a driver that there is not: {parsed.drivername}") from None
-    event.listen(engine, "connect", _set_up_sqlite if sqlite else _set_up_postgresql)
     if sqlite:
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite if sqlite else _begin_postgresql)
     return engine
 
 
@@ -95,102 +99,6 @@ def translate_errors(engine: Engine) -> None:
     event.listen(engine, "handle_error", translate, retval=True)
 
 
-def location(engine: Engine) -> str:
-    """The database's URL as it may be shown: without a password (law 11)."""
-    if engine.dialect.name == "sqlite" and _is_file(engine.url):
-        return f"sqlite:///{_sqlite_path(engine.url)}"
-    shown = {name: "***" if "password" in name else value for name, value in engine.url.query.items()}
-    return engine.url.set(query=shown).render_as_string(hide_password=True)
-
-
-# -- the schema --------------------------------------------------------------------------------------------------------
-
-
-def ensure_schema(engine: Engine) -> None:
-    """For writers: create the schema in an empty database; raise DatabaseNotReady for an older or newer one."""
-    found = _revision(engine)
-    if found is None:
-        upgrade(engine)
-        found = _revision(engine)
-    _require_head(engine, found)
-
-
-def require_schema(engine: Engine) -> None:
-    """For everybody: raise DatabaseNotReady unless the schema is exactly the one this code works with."""
-    _require_head(engine, _revision(engine))
-
-
-def refuse_newer(engine: Engine) -> str | None:
-    """The schema's revision; raises DatabaseNotReady if a newer syncer made it."""
-    found = _revision(engine)
-    _require_not_newer(engine, found)
-    return found
-
-
-def _require_head(engine: Engine, found: str | None) -> None:
-    _require_not_newer(engine, found)
-    if found is None:
-        raise DatabaseNotReady(f"there is no syncer database at {location(engine)} yet: run `syncer sync` to create it")
-    if found < HEAD:
-        raise DatabaseNotReady(
-            f"the database at {location(engine)} has schema {found}, this syncer needs {HEAD}: "
-            "back it up, then run `syncer db upgrade`"
-        )
-
-
-def _require_not_newer(engine: Engine, found: str | None) -> None:
-    if found is not None and found > HEAD:
-        raise DatabaseNotReady(
-            f"the database at {location(engine)} has schema {found}, newer than this syncer's {HEAD}: upgrade syncer"
-        )
-
-
-def current(engine: Engine) -> str | None:
-    """The schema's revision, None if there is none."""
-    return _revision(engine)
-
-
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, in one transaction that excludes all others who try the same."""
-    _migrate(engine, "upgrade", revision)
-
-
-def downgrade(engine: Engine, revision: str) -> None:
-    """Take the schema down to `revision`; raises UsageError where that would drop history."""
-    _migrate(engine, "downgrade", revision)
-
-
-def migrations_dir() -> Path:
-    """Where the Alembic scripts are: inside an installed package, or beside it in a checkout."""
-    packaged = Path(__file__).resolve().parent.parent / "_migrations"
-    return packaged if packaged.is_dir() else packaged.parent.parent / "migrations"
-
-
-def create_schema(connection: Connection) -> None:
-    """The schema in an empty database, within the caller's `schema_change`: seen by nobody before that commits."""
-    _run_migrations(connection, "upgrade", "head")
-
-
-def _migrate(engine: Engine, direction: str, revision: str) -> None:
-    with schema_change(engine) as connection:
-        _run_migrations(connection, direction, revision)
-
-
-def _run_migrations(connection: Connection, direction: str, revision: str) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    try:
-        getattr(command, direction)(config, revision)
-    except CommandError as refused:
-        raise UsageError(f"the database at {location(connection.engine)}: {refused}") from None
-
-
 @contextmanager
 def schema_change(engine: Engine) -> Iterator[Connection]:
     """A transaction in which tables may be altered: alone, and on SQLite with foreign keys checked at its end."""
@@ -210,13 +118,17 @@ def schema_change(engine: Engine) -> Iterator[Connection]:
             connection.invalidate()  # the next user of the pool gets a connection with foreign keys on
 
 
-def _revision(engine: Engine) -> str | None:
-    if engine.dialect.name == "sqlite" and _is_file(engine.url) and not _sqlite_path(engine.url).exists():
-        return None  # looking must not create it
-    with reading(engine) as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+def is_to_be_made(engine: Engine) -> bool:
+    """Whether this is a SQLite file that does not exist yet: connecting would create it."""
+    return engine.dialect.name == "sqlite" and _is_file(engine.url) and not _sqlite_path(engine.url).exists()
+
+
+def location(engine: Engine) -> str:
+    """The database's URL as it may be shown: without a password (law 11)."""
+    if engine.dialect.name == "sqlite" and _is_file(engine.url):
+        return f"sqlite:///{_sqlite_path(engine.url)}"
+    shown = {name: "***" if "password" in name else value for name, value in engine.url.query.items()}
+    return engine.url.set(query=shown).render_as_string(hide_password=True)
 
 
 # -- drivers -----------------------------------------------------------------------------------------------------------
@@ -259,10 +171,8 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
-def _set_up_postgresql(connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg's
-    connection.autocommit = True  # a SET inside a transaction would vanish with its rollback
-    connection.execute(_POSTGRESQL_SESSION)
-    connection.autocommit = False
+def _begin_postgresql(connection: Connection) -> None:
+    connection.exec_driver_sql(_POSTGRESQL_TRANSACTION, execution_options={"no_parameters": True})
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Source(Base):
     name: Mapped[str]
     url: Mapped[str]
     currency: Mapped[str | None]
-    last_good_look_at: Mapped[datetime | None]
+    last_observed_at: Mapped[datetime | None]
     models: Mapped[list["Model"]] = relationship(back_populates="source", viewonly=True)
     runs: Mapped[list["Run"]] = relationship(back_populates="source", viewonly=True)
 
@@ -55,11 +55,15 @@ class Model(Base):
     id: Mapped[int]
     name: Mapped[str]
     price: Mapped[Decimal | None]
+    prices: Mapped[dict[str, Decimal | None]]
     context_length: Mapped[int | None]
     removed_at: Mapped[datetime | None]
     source: Mapped[Source] = relationship(back_populates="models", viewonly=True)
     changes: Mapped[list["Change"]] = relationship(
         back_populates="model", viewonly=True, order_by=tables.changes.c.effective_at
+    )
+    moves: Mapped[list["Price"]] = relationship(
+        back_populates="model", viewonly=True, order_by=tables.prices.c.effective_at
     )
 
 
@@ -74,5 +78,19 @@ class Change(Base):
     changed_after: Mapped[datetime | None]
     old_price: Mapped[Decimal | None]
     price: Mapped[Decimal | None]
+    prices: Mapped[dict[str, Decimal | None]]
     changed: Mapped[dict[str, Any]]
     model: Mapped[Model] = relationship(back_populates="changes", viewonly=True)
+
+
+class Price(Base):
+    """One move of one price; never updated, never deleted."""
+
+    __table__ = tables.prices
+    component: Mapped[str]
+    effective_at: Mapped[datetime]
+    changed_after: Mapped[datetime | None]
+    kind: Mapped[str]
+    old_price: Mapped[Decimal | None]
+    price: Mapped[Decimal | None]
+    model: Mapped[Model] = relationship(back_populates="moves", viewonly=True)

@@ -6,9 +6,12 @@ both dialects, and no statement of a sync needs to know an index. Views and trig
 
 import sqlalchemy as sa
 
-from syncer.db.tables import changes, findings, metadata, models, notices, runs
+from syncer.db.tables import changes, findings, metadata, models, notices, prices, runs
 
 __all__ = ["metadata"]
+
+prices.dialect_options["sqlite"]["with_rowid"] = False
+prices.primary_key.dialect_options["postgresql"]["include"] = ["kind", "price"]
 
 sa.Index("ix_runs_source_id_id", runs.c.source_id, runs.c.id)
 sa.Index("ix_runs_source_id_observed_at", runs.c.source_id, runs.c.observed_at)
@@ -24,25 +27,22 @@ sa.Index(
     models.c.source_id,
     models.c.name,
     models.c.digest,
+    models.c.parser,
     models.c.price,
     models.c.last_seen_at,
     sqlite_where=models.c.removed_at.is_(None),
     postgresql_where=models.c.removed_at.is_(None),
 )
+sa.Index("ix_models_name", models.c.name)  # a view is asked for a model without naming its source
 sa.Index(
-    "ix_changes_model_id_effective_at",
-    changes.c.model_id,
-    changes.c.effective_at,
-    changes.c.kind,
-    changes.c.price,
-)
-sa.Index(
-    "ix_changes_price_boundaries",
-    changes.c.model_id,
-    changes.c.effective_at,
-    sqlite_where=changes.c.kind != "updated",
-    postgresql_where=changes.c.kind != "updated",
+    "ix_models_expires_at",
+    models.c.source_id,
+    models.c.expires_at,
+    sqlite_where=models.c.expires_at.is_not(None),
+    postgresql_where=models.c.expires_at.is_not(None),
 )
 sa.Index("ix_changes_observed_at", changes.c.observed_at)
 sa.Index("ix_findings_source_id_state", findings.c.source_id, findings.c.state)
 sa.Index("ix_notices_source_id_id", notices.c.source_id, notices.c.id)
+sa.Index("ix_notices_observed_at", notices.c.observed_at)
+sa.Index("ix_notices_model_id", notices.c.model_id)

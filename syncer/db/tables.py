@@ -1,12 +1,16 @@
-"""The tables, as the README promises them (the data contract). Each column says what it is; PostgreSQL shows it too.
+"""The tables, as the manual promises them (the data contract). Each column says what it is; PostgreSQL shows it too.
 
 They are plain Table objects, because the sync path must not pay for importing the ORM (as long as all of SQLAlchemy's
-core again); `syncer.db.models` maps classes onto them for whoever wants those.
+core again); `syncer.db.models` maps classes onto them for whoever wants those. Single-row facts that no later version
+can want otherwise are CHECK constraints: on SQLite they are for ever. Open sets, such as kinds, are held by triggers.
 """
+
+from typing import Any
 
 import sqlalchemy as sa
 
-from syncer.db.types import BIG_ID, JSON, NAME, Price, UtcDateTime
+from syncer.core.fields import FIELDS
+from syncer.db.types import BIG_ID, COMPONENT, JSON, NAME, JSONBinary, Price, UtcDateTime
 
 metadata = sa.MetaData(
     naming_convention={
@@ -18,24 +22,51 @@ metadata = sa.MetaData(
     }
 )
 
+_TYPES: dict[str, Any] = {"text": sa.Text, "name": sa.String(255), "integer": sa.BigInteger, "time": UtcDateTime}
+
+
+def _tracked() -> list[sa.Column[Any]]:
+    """A fresh column for each tracked field: a Column belongs to one table."""
+    return [sa.Column(field.name, _TYPES[field.column], comment=field.comment or None) for field in FIELDS]
+
+
+def _same(left: str, right: str) -> str:
+    """SQL for "equal, or both NULL" that each dialect takes and that is never NULL itself."""
+    return f"(({left} IS NULL) = ({right} IS NULL) AND coalesce({left} = {right}, {left} IS NULL))"
+
+
+_WINDOW = "changed_after IS NULL OR changed_after < effective_at"
+_ADDED = "kind <> 'added' OR old_price IS NULL"
+_REMOVED = f"kind <> 'removed' OR {_same('price', 'old_price')}"
+
 sources = sa.Table(
     "sources",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", NAME, nullable=False, comment="as configured; unique"),
-    sa.Column("url", sa.Text, nullable=False, comment="the endpoint, without query or credentials"),
-    sa.Column("currency", sa.String(16), comment="as configured; NULL = unknown, the endpoint does not say"),
-    sa.Column("price_units", JSON, comment="as configured: model type -> [quantity, word]; NULL = unknown"),
+    sa.Column("url", sa.Text, nullable=False, comment="the endpoint last observed, without query or credentials"),
+    sa.Column("format", sa.String(64), nullable=False, comment="how that endpoint writes its catalog"),
+    sa.Column("headline", COMPONENT, nullable=False, comment="which component is in the columns price and old_price"),
+    sa.Column("currency", sa.String(16), comment="of its prices; NULL = unknown, the endpoint does not say"),
+    sa.Column(
+        "price_units",
+        JSONBinary,
+        comment="component -> [quantity, word]; of the component price by type: type -> [quantity, word]",
+    ),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("salt", sa.LargeBinary(16), nullable=False, comment="salt of the credential fingerprints in runs"),
     sa.Column("lease_owner", sa.String(255), comment="who is syncing this source now; NULL = nobody"),
     sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0", comment="fencing token; only rises"),
     sa.Column("lease_until", UtcDateTime, comment="when the lease may be taken over"),
+    sa.Column("interval_seconds", sa.Integer, comment="how often it is meant to be polled; NULL = not said"),
     sa.Column("next_due_at", UtcDateTime, comment="when the daemon will sync it next"),
     sa.Column("etag", sa.Text, comment="of the last cleanly applied body; NULL while anything is pending"),
     sa.Column("body_digest", sa.String(32), comment="of the last cleanly applied body; NULL while anything is pending"),
     sa.Column("stored_with", sa.String(32), comment="digest of what etag and body_digest hold for (URL, key, rules)"),
-    sa.Column("last_good_look_at", UtcDateTime, comment="observed_at of the last run that read the catalog"),
+    sa.Column("stored_at", UtcDateTime, comment="when a whole body was last read; the shortcut holds for a while"),
+    sa.Column("last_observed_at", UtcDateTime, comment="observed_at of the last run that read the catalog"),
+    sa.Column("last_shown_at", UtcDateTime, comment="the same, less the Age of that response"),
+    sa.Column("last_judged_at", UtcDateTime, comment="the last observation that could judge absence"),
     sa.Column("retired_at", UtcDateTime, comment="since when nobody is meant to sync it; the next sync clears it"),
     sa.Column("pruned_before", UtcDateTime, comment="runs that began earlier may have been pruned; NULL = none was"),
     sa.UniqueConstraint("name"),
@@ -64,12 +95,13 @@ runs = sa.Table(
     sa.Column("relisted", sa.Integer, nullable=False, server_default="0"),
     sa.Column("repriced", sa.Integer, nullable=False, server_default="0"),
     sa.Column("updated", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reread", sa.Integer, nullable=False, server_default="0", comment="the same bytes, read another way"),
     sa.Column("rejected", sa.Integer, nullable=False, server_default="0", comment="elements that could not be read"),
     sa.Column("withheld", sa.Integer, nullable=False, server_default="0", comment="changes seen but not believed yet"),
     sa.Column("credential", sa.String(16), comment="fingerprint of the key: HMAC under the source's salt, never it"),
     sa.Column("body_digest", sa.String(32), comment="fingerprint of the response"),
     sa.Column("error", sa.Text, comment="why it failed, or what is held"),
-    comment="one row an attempt, whatever came of it",
+    comment="one row for each attempt, whatever came of it",
 )
 
 models = sa.Table(
@@ -78,24 +110,28 @@ models = sa.Table(
     sa.Column("id", BIG_ID, primary_key=True),
     sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
     sa.Column("name", NAME, nullable=False, comment="as upstream sends it; bytewise unique in its source"),
-    sa.Column("alias", sa.String(255)),
-    sa.Column("type", sa.String(255)),
-    sa.Column("context_length", sa.BigInteger, comment="tokens"),
-    sa.Column("max_completion_tokens", sa.BigInteger, comment="tokens"),
-    sa.Column("description", sa.Text),
-    sa.Column("price", Price, comment="in the source's currency and unit; NULL = unknown, 0 = free, negative as sent"),
-    sa.Column("huggingface_url", sa.Text),
+    *_tracked(),
+    sa.Column("price", Price, comment="of the headline; NULL = unknown, 0 = free, negative as sent"),
+    sa.Column(
+        "prices", JSONBinary, nullable=False, comment="component -> price, every one ever known; null = unknown now"
+    ),
     sa.Column("extra", JSON, nullable=False, comment="upstream fields that are not tracked: kept, never a change"),
     sa.Column("digest", sa.LargeBinary(16), nullable=False, comment="of the element these values were read from"),
+    sa.Column("parser", sa.String(64), nullable=False, comment="the reading that made these values of it"),
     sa.Column("first_seen_at", UtcDateTime, nullable=False),
     sa.Column(
         "last_seen_at",
         UtcDateTime,
-        comment="last look that plainly showed it; written when it goes missing, unread or withheld, NULL = the last",
+        comment="last observation that showed it as believed; set while missing, unread or withheld, NULL = the last",
     ),
     sa.Column("last_changed_at", UtcDateTime, nullable=False, comment="effective_at of its latest change"),
-    sa.Column("missing_since", UtcDateTime, comment="first look that missed it, while it is missing or removed"),
-    sa.Column("missing_looks", sa.Integer, nullable=False, server_default="0", comment="good looks in a row without"),
+    sa.Column("missing_since", UtcDateTime, comment="first observation that lacked it, while missing or removed"),
+    sa.Column(
+        "missing_count", sa.Integer, nullable=False, server_default="0", comment="judging observations without it"
+    ),
+    sa.Column("unread", JSON, comment="names of its fields that could not be read; NULL = none"),
+    sa.Column("unread_since", UtcDateTime, comment="since when its prices could not be read"),
+    sa.Column("expiring_told", sa.Integer, comment="days before expires_at that the last notice was for"),
     sa.Column("removed_at", UtcDateTime, comment="effective_at of its removal; NULL = listed"),
     sa.UniqueConstraint("source_id", "name"),
     comment="every model ever listed, in its last known state",
@@ -108,25 +144,47 @@ changes = sa.Table(
     sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
     sa.Column("run_id", sa.ForeignKey("runs.id"), nullable=False),
     sa.Column("model_id", sa.ForeignKey("models.id"), nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False, comment="added, removed, relisted, repriced or updated"),
-    sa.Column("observed_at", UtcDateTime, nullable=False, comment="when the run that wrote it looked"),
-    sa.Column("effective_at", UtcDateTime, nullable=False, comment="first look that showed the new state"),
-    sa.Column("changed_after", UtcDateTime, comment="last look that still showed the old state; NULL = baseline"),
-    sa.Column("old_price", Price, comment="the price before; NULL = unknown, or never listed before"),
-    sa.Column("price", Price, comment="the price after (for removed: the last one)"),
+    sa.Column(
+        "kind", sa.String(16), nullable=False, comment="added, removed, relisted, repriced, updated; reread: no news"
+    ),
+    sa.Column("observed_at", UtcDateTime, nullable=False, comment="when the run that wrote it observed the source"),
+    sa.Column("effective_at", UtcDateTime, nullable=False, comment="first observation that showed the new state"),
+    sa.Column("changed_after", UtcDateTime, comment="last that still showed the old state; NULL = baseline"),
+    sa.Column("old_price", Price, comment="of the headline before; NULL = unknown, or never listed before"),
+    sa.Column("price", Price, comment="of the headline after (for removed: the last one)"),
     sa.Column("name", NAME, nullable=False, comment="this and what follows: the whole state after the change"),
-    sa.Column("alias", sa.String(255)),
-    sa.Column("type", sa.String(255)),
-    sa.Column("context_length", sa.BigInteger),
-    sa.Column("max_completion_tokens", sa.BigInteger),
-    sa.Column("description", sa.Text),
-    sa.Column("huggingface_url", sa.Text),
+    *_tracked(),
+    sa.Column("prices", JSONBinary, nullable=False, comment="component -> price, every one ever known; null = unknown"),
     sa.Column("changed", JSON, nullable=False, comment="field -> [old, new]; {} for added and removed"),
     sa.Column("reverts_id", sa.ForeignKey("changes.id"), comment="the change that this one takes back"),
     sa.Column("raw", sa.Text, comment="the element as upstream sent it; NULL for removed"),
     sa.UniqueConstraint("run_id", "model_id"),
-    sa.CheckConstraint("kind IN ('added', 'removed', 'relisted', 'repriced', 'updated')", name="kind"),
+    sa.UniqueConstraint("model_id", "effective_at"),
+    sa.CheckConstraint("id > 0", name="id"),
+    sa.CheckConstraint(f"effective_at <= observed_at AND ({_WINDOW})", name="window"),
+    sa.CheckConstraint(_ADDED, name="added"),
+    sa.CheckConstraint(f"kind <> 'removed' OR raw IS NULL AND {_same('price', 'old_price')}", name="removed"),
+    sa.CheckConstraint("reverts_id IS NULL OR reverts_id < id", name="reverts"),
     comment="the history: append-only, the database refuses UPDATE and DELETE",
+)
+
+prices = sa.Table(
+    "prices",
+    metadata,
+    sa.Column("model_id", sa.ForeignKey("models.id"), primary_key=True),
+    sa.Column("component", COMPONENT, primary_key=True, comment="input, output, ...; the seed's only one is price"),
+    sa.Column("effective_at", UtcDateTime, primary_key=True, comment="first observation that showed the new price"),
+    sa.Column("change_id", sa.ForeignKey("changes.id"), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False, comment="added, removed, relisted, repriced; reread: no news"),
+    sa.Column("changed_after", UtcDateTime, comment="last that still showed the old price; NULL = baseline"),
+    sa.Column("old_price", Price, comment="NULL = unknown, or never known before"),
+    sa.Column("price", Price, comment="NULL = unknown, 0 = free (for removed: the last one)"),
+    sa.CheckConstraint("component <> ''", name="component"),
+    sa.CheckConstraint(_WINDOW, name="window"),
+    sa.CheckConstraint(_ADDED, name="added"),
+    sa.CheckConstraint(_REMOVED, name="removed"),
+    sa.CheckConstraint(f"kind <> 'repriced' OR NOT {_same('price', 'old_price')}", name="repriced"),
+    comment="the moves of each price: append-only, the database refuses UPDATE and DELETE",
 )
 
 feed = sa.Table(
@@ -134,7 +192,7 @@ feed = sa.Table(
     metadata,
     sa.Column("feed_id", sa.String(32), primary_key=True, comment="random, made with the database"),
     sa.Column("last_id", sa.BigInteger, nullable=False, comment="the highest feed id given out"),
-    comment="one row: the counter behind the feed ids of changes",
+    comment="one row: the counter behind the feed ids of changes and notices",
 )
 
 rejected_rows = sa.Table(
@@ -156,18 +214,19 @@ findings = sa.Table(
     metadata,
     sa.Column("id", BIG_ID, primary_key=True),
     sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
-    sa.Column("kind", sa.String(32), nullable=False, comment="which rule doubts"),
+    sa.Column("kind", sa.String(32), nullable=False, comment="the rule that withholds"),
     sa.Column("opened_run_id", sa.ForeignKey("runs.id"), nullable=False),
-    sa.Column("opened_at", UtcDateTime, nullable=False, comment="the first look that showed what is withheld"),
+    sa.Column("opened_at", UtcDateTime, nullable=False, comment="the first observation that showed what is withheld"),
     sa.Column(
         "evidence",
         JSON,
         nullable=False,
-        comment="model -> withheld values, null = its absence; the ceiling of an approval",
+        comment='model -> {"since": time, "fields": withheld values, null = its absence}; the ceiling of an approval',
     ),
-    sa.Column("last_run_id", sa.ForeignKey("runs.id"), nullable=False, comment="last run that upheld it"),
-    sa.Column("state", sa.String(16), nullable=False, comment="open, approved, rejected, or withdrawn by upstream"),
-    sa.Column("settled_run_id", sa.ForeignKey("runs.id"), comment="the run that settled it; NULL for a plain no"),
+    sa.Column("last_run_id", sa.ForeignKey("runs.id"), nullable=False, comment="last run in which it still held"),
+    sa.Column("state", sa.String(16), nullable=False, comment="open, approved, rejected, confirmed or withdrawn"),
+    sa.Column("settled_run_id", sa.ForeignKey("runs.id"), comment="the run that settled it; NULL for a rejection"),
+    sa.Column("comment", sa.Text, comment="of the person who settled it"),
     comment="what is doubtful and withheld until it is settled",
 )
 
@@ -176,11 +235,15 @@ notices = sa.Table(
     metadata,
     sa.Column("id", BIG_ID, primary_key=True, autoincrement=False, comment="feed id, from the same counter as changes"),
     sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
-    sa.Column("run_id", sa.ForeignKey("runs.id"), comment="the run that noticed; NULL where none did (stale)"),
+    sa.Column("run_id", sa.ForeignKey("runs.id"), comment="the run that noticed; NULL where none did"),
     sa.Column("finding_id", sa.ForeignKey("findings.id"), comment="for held and settled"),
-    sa.Column("kind", sa.String(16), nullable=False, comment="failed, stale, recovered, held or settled"),
+    sa.Column("model_id", sa.ForeignKey("models.id"), comment="for missing and returned"),
+    sa.Column(
+        "kind", sa.String(16), nullable=False, comment="failed, stale, recovered, held, settled, unreadable, ..."
+    ),
     sa.Column("observed_at", UtcDateTime, nullable=False),
     sa.Column("data", JSON, nullable=False, comment="what there is to say"),
+    sa.CheckConstraint("id > 0", name="id"),
     comment="a source's health in the feed",
 )
 
@@ -190,15 +253,14 @@ consumers = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("name", NAME, nullable=False, comment="of its [[alerts]] table, or of `syncer changes --cursor`"),
     sa.Column("position", sa.BigInteger, nullable=False, comment="the last feed id that it is done with"),
-    sa.Column("state", sa.String(16), nullable=False, comment="active, paused or disabled"),
+    sa.Column("state", sa.String(16), nullable=False, comment="active, paused, disabled, or cursor"),
     sa.Column("reason", sa.Text, comment="why it is disabled"),
     sa.Column("created_at", UtcDateTime, nullable=False),
-    sa.Column("failing", JSON, nullable=False, comment="names of sources in a trouble that it was told of"),
+    sa.Column("failing", JSON, nullable=False, comment="names of sources of whose trouble it was notified"),
     sa.Column("batch_id", sa.String(400), comment="of the message being handed over; frozen before its first attempt"),
     sa.Column("batch_end", sa.BigInteger, comment="its position once that has arrived"),
-    sa.Column("batch_rules", sa.String(32), comment="fingerprint of the rules that chose it"),
     sa.Column("batch_body", sa.Text, comment="the very bytes of the message"),
-    sa.Column("batch_told", JSON, comment="what is remembered of each model once it has arrived"),
+    sa.Column("batch_notified", JSON, comment="what is remembered of each model once it has arrived"),
     sa.Column("batch_since", UtcDateTime, comment="first attempt"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0", comment="failed attempts in a row"),
     sa.Column("next_attempt_at", UtcDateTime, comment="NULL = now"),
@@ -211,12 +273,13 @@ consumers = sa.Table(
     comment="named readers of the feed with a stored position",
 )
 
-told = sa.Table(
-    "told",
+notified = sa.Table(
+    "notified",
     metadata,
     sa.Column("consumer_id", sa.ForeignKey("consumers.id"), primary_key=True),
     sa.Column("model_id", sa.ForeignKey("models.id"), primary_key=True),
+    sa.Column("component", COMPONENT, primary_key=True),
     sa.Column("price", Price, comment="what its next move is measured from; NULL = unknown"),
-    sa.Column("told_at", UtcDateTime, comment="when it was last told; NULL = never, price is the base"),
-    comment="what each consumer was last told of each model",
+    sa.Column("notified_at", UtcDateTime, comment="when it was last notified; NULL = never, price is the base"),
+    comment="which price of each model each consumer was last notified of",
 )

@@ -3,6 +3,7 @@
 - `UtcDateTime`: aware values only; TIMESTAMP WITH TIME ZONE, on SQLite text in UTC that compares with datetime().
 - `Price`: a canonical Decimal (law 4); NUMERIC on PostgreSQL, REAL on SQLite. A REAL holds 15 significant digits, and
   `repr` gives those back where SQLAlchemy's own Numeric would round through a fixed scale.
+- `JSONBinary`: documents of our own making; JSON holds upstream's text, which JSONB refuses in part.
 - `NAME`: compared bytewise everywhere: model names are case-sensitive.
 """
 
@@ -56,7 +57,23 @@ class Price(sa.TypeDecorator[Decimal]):
         return prices.canonical(value if isinstance(value, Decimal) else Decimal(repr(float(value))))
 
 
+class JSONBinary(sa.TypeDecorator[Any]):
+    """Our own keys and canonical numbers: JSONB on PostgreSQL, which compares and groups it; text on SQLite."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """The dialect is imported here, so that a sync on SQLite never loads the one of PostgreSQL."""
+        if dialect.name != "postgresql":
+            return sa.JSON(none_as_null=True)
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return JSONB(none_as_null=True)
+
+
 NAME = sa.String(255).with_variant(sa.String(255, collation="C"), "postgresql")
+COMPONENT = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite: INTEGER PRIMARY KEY is the row's own id
 JSON = sa.JSON(none_as_null=True)
 _encode_json = msgspec.json.Encoder(decimal_format="number").encode
@@ -68,5 +85,5 @@ def write_json(value: object) -> str:
 
 
 def read_json(text: str) -> Any:  # noqa: ANN401 - JSON
-    """The value that a JSON column's text spells; its fractions are Decimals."""
-    return json.loads(text, parse_float=Decimal)
+    """The value that a JSON column's text spells; every number is a Decimal, so that none is one by luck."""
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal)

@@ -1,34 +1,52 @@
-"""What a run decided, written: the effects of law 1. Each takes a connection in a transaction and never commits.
+"""What a run decided, written: the effects of law 1. Each function takes a connection in a transaction, never commits.
 
-- Nothing here decides what to believe: it writes a `decide.Decision` as it is.
-- The feed counter is touched last, just before the changes, so that other sources wait as little as can be (law 8).
-- It comes after `store.fence`, the first statement of the transaction, and before `store.close`, the last (law 7).
+- Nothing here decides what to believe: it writes a `Decision` as it is.
+- The order is `leases.check_fencing_token`, `write_rejected`, `write_findings`, `write_changes`, `write_marks`,
+  `feed.write_notices`, `results.close`: the feed's counter as late as can be (law 8), the fence first (law 7).
+- `changes.prices` is the whole state; the table `prices` has the moves, so that the last row of each component, in feed
+  order, is that state exactly. Both are written here, of one change at a time.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.decide import Decision, Finding, FindingKind, Mark
-from syncer.core.model import TRACKED, Change, Kind, Listing, Rejected, StoredModel
-from syncer.db import bulk, store
-from syncer.db.store import Lease, findings_in_force, insert_into
-from syncer.db.tables import changes, feed, findings, models, rejected_rows
+from syncer.core.decide import Decision
+from syncer.core.model import TRACKED, Change, Kind, Listing, Mark, Rejected, StoredModel, component_of
+from syncer.core.rules import Evidence, Finding, FindingKind
+from syncer.db import bulk, feed, leases, state
+from syncer.db.leases import Lease, insert_into
+from syncer.db.tables import changes, findings, models, prices, rejected_rows
+
+MOST_REJECTED = 1_000
+"""So many elements that were never rejected before are kept of one response, lest a bad one fill the disk."""
+_PLAIN = Mark()
+Marks = Mapping[str, Mark]
 
 
-def write_changes(connection: Connection, lease: Lease, believed: Sequence[Change], at: datetime) -> Counter[Kind]:
-    """Bring `models` up to date and append to `changes`; how many of each kind."""
-    ids = _insert_models(connection, lease, [change for change in believed if change.kind is Kind.ADDED], at)
-    moved = (change for change in believed if change.kind not in {Kind.ADDED, Kind.REMOVED})
+# -- models and history ------------------------------------------------------------------------------------------------
+
+
+def write_changes(
+    connection: Connection, lease: Lease, believed: Sequence[Change], marks: Marks, *, at: datetime, parser: str
+) -> Counter[Kind]:
+    """Bring `models` up to date and append to `changes` and `prices`; how many changes of each kind."""
+    added = [change for change in believed if change.model_id is None]
+    ids = iter(_insert_models(connection, lease, added, marks, at=at, parser=parser))
+    moved = (change for change in believed if change.model_id is not None and change.kind is not Kind.REMOVED)
     bulk.update(
         connection,
         models,
         (*_STATE, *_MARK, "removed_at"),
-        ((*_state(change), *_mark(Mark()), None, change.model_id) for change in moved),
+        (
+            (*_state(change, parser), *_mark(marks.get(change.listing.name, _PLAIN)), None, change.model_id)
+            for change in moved
+        ),
     )
     gone = (change for change in believed if change.kind is Kind.REMOVED)  # since when it was missing is in its mark
     bulk.update(
@@ -38,42 +56,90 @@ def write_changes(connection: Connection, lease: Lease, believed: Sequence[Chang
         ((change.effective_at, change.effective_at, change.model_id) for change in gone),
     )
     if believed:
-        first = next_feed_ids(connection, len(believed))
-        bulk.insert(connection, changes, _CHANGE, _history(believed, lease, first, iter(ids), at))
+        model_ids = [next(ids) if change.model_id is None else change.model_id for change in believed]
+        first = feed.next_ids(connection, len(believed))
+        history = list(zip(range(first, first + len(believed)), model_ids, believed, strict=True))
+        bulk.insert(connection, changes, _CHANGE, _history(history, lease, at))
+        bulk.insert(connection, prices, _PRICE, _moves(history))
     return Counter(change.kind for change in believed)
 
 
-def write_marks(
-    connection: Connection, known: Mapping[str, StoredModel], marks: Mapping[str, Mark], refreshed: Iterable[Listing]
-) -> None:
-    """What a look did not plainly show, and new bytes that say nothing new."""
-    bulk.update(connection, models, _MARK, ((*_mark(mark), known[name].id) for name, mark in marks.items()))
+def write_marks(connection: Connection, known: Mapping[str, StoredModel], decision: Decision, *, parser: str) -> None:
+    """What an observation did not plainly show, and new bytes that say nothing new."""
+    marks = decision.marks
+    written = {change.listing.name for change in decision.believed if change.kind is not Kind.REMOVED}
+    written.update(new.name for new in decision.refreshed)
     bulk.update(
         connection,
         models,
-        ("extra", "digest", *_MARK),
-        ((new.extra, new.digest, *_mark(Mark()), known[new.name].id) for new in refreshed),
+        _MARK,
+        ((*_mark(mark), known[name].id) for name, mark in marks.items() if name not in written),
+    )
+    bulk.update(
+        connection,
+        models,
+        ("extra", "digest", "parser", *_MARK),
+        (
+            (new.extra, new.digest, parser, *_mark(marks.get(new.name, _PLAIN)), known[new.name].id)
+            for new in decision.refreshed
+        ),
     )
 
 
+def mark_expiring(connection: Connection, told: Mapping[int, int]) -> None:
+    """Remember which threshold (in days) of its end a notice told of each model, by the model's id."""
+    bulk.update(connection, models, ("expiring_told",), ((days, model_id) for model_id, days in told.items()))
+
+
+def _moves(history: Iterable[tuple[int, int, Change]]) -> Iterator[tuple[Any, ...]]:
+    """The rows of `prices`."""
+    for change_id, model_id, change in history:
+        for component, kind, old, new in price_moves(change):
+            yield (model_id, component, change.effective_at, change_id, kind.value, change.changed_after, old, new)
+
+
+def price_moves(change: Change) -> Iterator[tuple[str, Kind, Decimal | None, Decimal | None]]:
+    """What one change says of each component: (component, kind, old price, price).
+
+    A model that comes, returns or goes says something of every component; otherwise only those that moved do. What
+    came by another reading of old bytes is `reread`, also beside moves.
+    """
+    now = change.listing.prices
+    moved, reread = _of_prices(change.changed), _of_prices(change.reread)
+    match change.kind:
+        case Kind.ADDED:
+            yield from ((component, Kind.ADDED, None, price) for component, price in now.items())
+        case Kind.REMOVED:
+            yield from ((component, Kind.REMOVED, price, price) for component, price in now.items())
+        case Kind.REREAD:
+            yield from ((component, Kind.REREAD, old, new) for component, (old, new) in moved.items())
+        case Kind.RELISTED:
+            for component, price in now.items():
+                by_reading = component in reread and component not in moved
+                old, _ = moved.get(component) or reread.get(component) or (price, price)
+                yield component, Kind.REREAD if by_reading else Kind.RELISTED, old, price
+        case _:
+            yield from ((component, Kind.REPRICED, old, new) for component, (old, new) in moved.items())
+            rest = {component: pair for component, pair in reread.items() if component not in moved}
+            yield from ((component, Kind.REREAD, old, new) for component, (old, new) in rest.items())
+
+
+def _of_prices(fields: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Decimal | None, Decimal | None]]:
+    pairs = ((component_of(field), pair) for field, pair in fields.items())
+    return {component: pair for component, pair in pairs if component is not None}
+
+
+# -- what is rejected --------------------------------------------------------------------------------------------------
+
+
 def write_rejected(connection: Connection, lease: Lease, rejected: Sequence[Rejected]) -> None:
-    """Keep each unreadable element once, with how often it was seen."""
+    """Keep each unreadable element once, with how often it was seen; of new ones no more than MOST_REJECTED."""
     if not rejected:
         return
     seen = Counter(row.digest for row in rejected)
-    rows = [
-        {
-            "source_id": lease.source_id,
-            "digest": row.digest,
-            "name": row.name,
-            "reason": row.reason,
-            "raw": row.raw,
-            "first_run_id": lease.run_id,
-            "last_run_id": lease.run_id,
-            "count": seen[row.digest],
-        }
-        for row in {row.digest: row for row in rejected}.values()
-    ]
+    rows = {row.digest: row for row in rejected}
+    known = _known_digests(connection, lease.source_id, rows)
+    new = [digest for digest in rows if digest not in known]
     statement = insert_into(connection, rejected_rows)
     upsert = statement.on_conflict_do_update(
         index_elements=["source_id", "digest"],
@@ -83,18 +149,43 @@ def write_rejected(connection: Connection, lease: Lease, rejected: Sequence[Reje
             "count": rejected_rows.c.count + statement.excluded.count,
         },
     )
-    connection.execute(upsert, rows)
+    kept = [digest for digest in rows if digest in known] + new[:MOST_REJECTED]
+    connection.execute(upsert, [_rejected(rows[digest], lease, seen[digest]) for digest in kept])
 
 
-def write_findings(connection: Connection, lease: Lease, decision: Decision) -> list[int]:
-    """Open, uphold and settle findings as decided; the ids of the opened ones, in order."""
-    opened = [open_finding(connection, lease, finding) for finding in decision.opened]
-    for finding_id in decision.still_open:
-        _set_finding(connection, finding_id, last_run_id=lease.run_id)
-    for finding_id, state in decision.settled.items():
-        _set_finding(connection, finding_id, last_run_id=lease.run_id, state=state, settled_run_id=lease.run_id)
-    for finding_id, evidence in decision.trimmed.items():
-        _set_finding(connection, finding_id, evidence=evidence)
+def _known_digests(connection: Connection, source_id: int, digests: Iterable[bytes]) -> set[bytes]:
+    query = sa.select(rejected_rows.c.digest).where(
+        rejected_rows.c.source_id == source_id, rejected_rows.c.digest.in_(sa.bindparam("some", expanding=True))
+    )
+    return {digest for some in bulk.pieces(digests) for digest in connection.execute(query, {"some": some}).scalars()}
+
+
+def _rejected(row: Rejected, lease: Lease, count: int) -> dict[str, Any]:
+    return {
+        "source_id": lease.source_id,
+        "digest": row.digest,
+        "name": row.name,
+        "reason": row.reason,
+        "raw": row.raw,
+        "first_run_id": lease.run_id,
+        "last_run_id": lease.run_id,
+        "count": count,
+    }
+
+
+# -- findings ----------------------------------------------------------------------------------------------------------
+
+
+def write_findings(
+    connection: Connection, lease: Lease, decision: Decision, *, comment: str | None = None
+) -> dict[FindingKind, int]:
+    """Open, keep and settle findings as decided; the ids of the opened ones, by kind. `comment` is the approver's."""
+    opened = {finding.kind: open_finding(connection, lease, finding) for finding in decision.opened}
+    for finding_id, evidence in decision.kept.items():
+        _set_finding(connection, finding_id, last_run_id=lease.run_id, evidence=evidence)
+    for finding_id, final in decision.settled.items():
+        said = {"comment": comment} if final == "approved" and comment is not None else {}
+        _set_finding(connection, finding_id, last_run_id=lease.run_id, state=final, settled_run_id=lease.run_id, **said)
     return opened
 
 
@@ -114,8 +205,30 @@ def open_finding(connection: Connection, lease: Lease, finding: Finding) -> int:
     return finding_id
 
 
-def take_back_no(connection: Connection, lease: Lease, revert_id: int, names: Collection[str]) -> None:
-    """The no that a revert left speaks no longer for `names`; with the last of its models it is withdrawn."""
+def set_rejected(
+    connection: Connection, finding_id: int, *, evidence: Evidence | None = None, comment: str | None = None
+) -> None:
+    """A person's no to an open finding, or to the part of it that `evidence` is. The caller has locked the source."""
+    part = {} if evidence is None else {"evidence": evidence}
+    _set_finding(connection, finding_id, state="rejected", comment=comment, **part)
+
+
+def split_finding(connection: Connection, finding_id: int, rest: Evidence) -> int:
+    """A second finding of the same rule, run and time that goes on with `rest`; its id."""
+    same = [column for column in findings.c if column.name not in {"id", "evidence"}]
+    row = dict(connection.execute(sa.select(*same).where(findings.c.id == finding_id)).mappings().one())
+    copy = findings.insert().values(row | {"evidence": rest}).returning(findings.c.id)
+    new_id: int = connection.execute(copy).scalar_one()
+    return new_id
+
+
+def reopen_finding(connection: Connection, finding_id: int) -> None:
+    """Take a rejection back: what upstream still says is asked again."""
+    _set_finding(connection, finding_id, state="open", comment=None, settled_run_id=None)
+
+
+def take_back_rejection(connection: Connection, lease: Lease, revert_id: int, names: Collection[str]) -> None:
+    """The rejection that a revert left speaks no longer for `names`; with the last of its models it is withdrawn."""
     of_revert = sa.and_(findings.c.opened_run_id == revert_id, findings.c.kind == FindingKind.REVERTED.value)
     for finding in connection.execute(sa.select(findings).where(of_revert)).all():
         left = {name: withheld for name, withheld in finding.evidence.items() if name not in names}
@@ -127,17 +240,11 @@ def take_back_no(connection: Connection, lease: Lease, revert_id: int, names: Co
             )
 
 
-def reject(connection: Connection, name: str, kinds: Collection[FindingKind]) -> tuple[int, list[Finding]]:
-    """A person's no to the open findings of a source: its id, and those findings. Waits for a sync that is writing."""
-    source: int = store.lock(connection, name).id
-    rejected = [
-        finding
-        for finding in findings_in_force(connection, source)
-        if finding.state == "open" and finding.kind in kinds
-    ]
-    for finding in rejected:
-        _set_finding(connection, int(finding.id or 0), state="rejected")
-    return source, rejected
+def open_findings(connection: Connection, name: str) -> tuple[int, tuple[Finding, ...]]:
+    """The source's id and its open findings, the source locked; waits for a sync that is writing."""
+    source_id: int = leases.lock(connection, name).id
+    found = state.findings_in_force(connection, source_id)
+    return source_id, tuple(finding for finding in found if finding.state == "open")
 
 
 def _set_finding(connection: Connection, finding_id: int, **values: Any) -> None:  # noqa: ANN401 - columns
@@ -146,35 +253,44 @@ def _set_finding(connection: Connection, finding_id: int, **values: Any) -> None
 
 # -- rows --------------------------------------------------------------------------------------------------------------
 
-_STATE = (*TRACKED, "extra", "digest", "last_changed_at")
-_MARK = ("missing_since", "missing_looks", "last_seen_at")
+_STATE = (*TRACKED, "price", "prices", "extra", "digest", "parser", "last_changed_at")
+_MARK = ("missing_since", "missing_count", "last_seen_at", "unread", "unread_since", "expiring_told")
 _MODEL = ("id", "source_id", "name", "first_seen_at", *_STATE, *_MARK)
 _CHANGE = (
     "id", "source_id", "run_id", "model_id", "kind", "observed_at", "effective_at", "changed_after", "old_price",
-    "name", *TRACKED, "changed", "reverts_id", "raw",
+    "name", *TRACKED, "price", "prices", "changed", "reverts_id", "raw",
 )  # fmt: skip
+_PRICE = ("model_id", "component", "effective_at", "change_id", "kind", "changed_after", "old_price", "price")
 
 
-def _state(change: Change) -> tuple[Any, ...]:
+def _state(change: Change, parser: str) -> tuple[Any, ...]:
     listing = change.listing
-    return (*listing.tracked(), listing.extra, listing.digest, change.effective_at)
+    element = (listing.extra, listing.digest, parser)
+    return (*listing.tracked(), listing.price, listing.prices, *element, change.effective_at)
 
 
 def _mark(mark: Mark) -> tuple[Any, ...]:
-    return (mark.missing_since, mark.missing_count, mark.last_seen_at)
+    unread = sorted(mark.unread) or None
+    return (mark.missing_since, mark.missing_count, mark.last_seen_at, unread, mark.unread_since, mark.expiring_told)
 
 
-def _insert_models(connection: Connection, lease: Lease, added: Sequence[Change], at: datetime) -> Sequence[int]:
+def _insert_models(
+    connection: Connection, lease: Lease, added: Sequence[Change], marks: Marks, *, at: datetime, parser: str
+) -> Sequence[int]:
     """Insert the models of these changes; their ids, in order."""
     if not added:
         return ()
     ids = _model_ids(connection, len(added))
     rows = (
-        (model_id, lease.source_id, change.listing.name, at, *_state(change), *_mark(Mark()))
-        for model_id, change in zip(ids, added, strict=True)
+        (model_id, lease.source_id, new.listing.name, at, *_state(new, parser), *_mark(_mark_of(new.listing, marks)))
+        for model_id, new in zip(ids, added, strict=True)
     )
     bulk.insert(connection, models, _MODEL, rows)
     return ids
+
+
+def _mark_of(listing: Listing, marks: Marks) -> Mark:
+    return marks.get(listing.name, _PLAIN)
 
 
 def _model_ids(connection: Connection, count: int) -> Sequence[int]:
@@ -188,31 +304,25 @@ def _model_ids(connection: Connection, count: int) -> Sequence[int]:
     return range(last + 1, last + 1 + count)
 
 
-def next_feed_ids(connection: Connection, count: int) -> int:
-    """The first of `count` feed ids; from here to the commit, every other writer of the feed waits."""
-    connection.execute(sa.update(feed).values(last_id=feed.c.last_id + count))
-    last: int = connection.execute(sa.select(feed.c.last_id)).scalar_one()
-    return last - count + 1
-
-
-def _history(
-    believed: Sequence[Change], lease: Lease, first_id: int, new_ids: Iterator[int], at: datetime
-) -> Iterator[tuple[Any, ...]]:
-    """The rows of `changes`, in feed order; `new_ids` are those of the models that were added, in the same order."""
-    for feed_id, change in enumerate(believed, first_id):
+def _history(history: Iterable[tuple[int, int, Change]], lease: Lease, at: datetime) -> Iterator[tuple[Any, ...]]:
+    """The rows of `changes`, in feed order."""
+    for change_id, model_id, change in history:
+        listing = change.listing
         yield (
-            feed_id,
+            change_id,
             lease.source_id,
             lease.run_id,
-            next(new_ids) if change.model_id is None else change.model_id,
+            model_id,
             change.kind.value,
             at,
             change.effective_at,
             change.changed_after,
             change.old_price,
-            change.listing.name,
-            *change.listing.tracked(),
+            listing.name,
+            *listing.tracked(),
+            listing.price,
+            listing.prices,
             change.changed,
             change.reverts_id,
-            bytes(change.listing.raw).decode() or None,
+            None if change.kind is Kind.REMOVED else bytes(listing.raw).decode() or None,
         )

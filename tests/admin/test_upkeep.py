@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from syncer import history
-from syncer.admin import upkeep
+from syncer.admin import prune as pruning
 from syncer.admin.copy import copy_database, count_batches
 from syncer.admin.drift import drift
-from syncer.admin.upkeep import Beyond, Pruned, prune, rename_source, renew_feed, retire_source
+from syncer.admin.prune import Pruned, prune
+from syncer.admin.sources import Beyond, rename_source, renew_feed, retire_source
 from syncer.admin.verify import verify
 from syncer.alerts.delivery import Subscription, deliver
 from syncer.alerts.rules import Rule
@@ -32,8 +33,9 @@ from syncer.importing import Recorded, import_observation
 from syncer.revert import revert_run
 from syncer.settings import SourceSettings
 from syncer.sync import sync_source
-from tests import db as wandering
-from tests.db import NAMES, START, execute, opened, rows, wander
+from tests import wandering
+from tests.db import START, execute, opened, rows
+from tests.wandering import NAMES, wander
 from tests.story import Story, instant
 from tests.upstream import Reply, Upstream, catalog_body, model
 
@@ -249,7 +251,7 @@ def test_young_runs_stay(database_url: str, upstream: Upstream) -> None:
 
 def test_pruning_beside_syncs(database_url: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pruned batch by batch while a syncer works on the same source, neither fails and every law holds."""
-    monkeypatch.setattr(upkeep, "BATCH", 7)
+    monkeypatch.setattr(pruning, "BATCH", 7)
     pruned: list[Pruned] = []
     with Story(database_url, upstream, trust=False) as story:
         story.hourly("01-01", 60, A="1")
@@ -267,7 +269,7 @@ def test_pruning_beside_syncs(database_url: str, upstream: Upstream, monkeypatch
 
 def test_many_rejected_rows(database_url: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """More rejected rows than one transaction deletes go too, and so do the runs that only they named."""
-    monkeypatch.setattr(upkeep, "BATCH", 7)
+    monkeypatch.setattr(pruning, "BATCH", 7)
     with Story(database_url, upstream, trust=False) as story:
         story.on("01-01", A="1")
         for day in range(2, 9):

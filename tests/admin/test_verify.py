@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from syncer.admin.verify import Verdict, verify, verify_rows
-from tests.db import execute, opened, rows, wander
+from tests.db import execute, opened, rows
+from tests.wandering import wander
 from tests.story import Story
 from tests.upstream import Upstream, model
 

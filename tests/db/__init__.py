@@ -1,27 +1,17 @@
-"""Tests of the database layer, and a way to fill a database: real syncs of a catalog that wanders at random."""
+"""Tests of the database layer, and the means to look into a database with plain SQL."""
 
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from syncer.core.decide import EVERYTHING
 from syncer.db import engine as db
-from syncer.db import writes
-from syncer.errors import SyncerError, UsageError
-from syncer.revert import revert_run
-from syncer.settings import SourceSettings
-from syncer.sync import sync_source
-from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
+from syncer.db.migrate import ensure_schema
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-NAMES = [f"acme/m{number}" for number in range(8)]
-PRICES = [None, "0", "-1", "0.1", "0.2", "0.5", "40", "0.000000000001", "123456789012.345"]
 
 
 @contextmanager
@@ -30,7 +20,7 @@ def opened(url: str, *, ready: bool = True, read_only: bool = False) -> Iterator
     engine = db.open_engine(url, read_only=read_only)
     try:
         if ready:
-            db.ensure_schema(engine)
+            ensure_schema(engine)
         yield engine
     finally:
         engine.dispose()
@@ -47,69 +37,3 @@ def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
     """The rows of a plain SQL query."""
     with db.reading(engine) as connection:
         return [tuple(row) for row in connection.execute(sa.text(query))]
-
-
-def wander(
-    engine: Engine,
-    upstream: Upstream,
-    *,
-    looks: int,
-    seed: int,
-    name: str = "shop",
-    trust: bool = True,
-    faults: bool = True,
-) -> None:
-    """So many looks at a catalog that changes at random: doubts, answers, reverts and, if wanted, faults too."""
-    chance = random.Random(seed)
-    offered = {each: _row(chance, each) for each in NAMES}
-    source = SourceSettings(name=name, url=upstream.url, trust=trust, removal_after=timedelta(hours=2))
-    for look in range(looks):
-        at = START + timedelta(hours=look)
-        _move(chance, offered)
-        key = chance.choice(["k1", "k1", "k1", "k2"])
-        upstream.reply(_reply(list(offered.values()), chance.random() if faults else 1))
-        approving = EVERYTHING if chance.random() < 0.1 else ()
-        try:
-            sync_source(engine, source, key=key, clock=lambda at=at: at, owner="test", approving=approving)  # type: ignore[misc]
-        except SyncerError as error:
-            assert error.exit_code == 1, error  # noqa: PT017 - a failed run is part of the wandering
-        _answer(chance, engine, name, at + timedelta(minutes=30))
-
-
-def _row(chance: random.Random, name: str) -> dict[str, Any]:
-    price = chance.choice(PRICES)
-    length = chance.choice([1024, 2048, None])
-    return model(name, None if price is None else Decimal(price), context_length=length)
-
-
-def _move(chance: random.Random, offered: dict[str, dict[str, Any]]) -> None:
-    for name in chance.sample(NAMES, chance.choice([0, 0, 1, 2, 6])):
-        if name in offered and chance.random() < 0.5:
-            del offered[name]
-        else:
-            offered[name] = _row(chance, name)
-
-
-def _reply(listed: list[dict[str, Any]], fault: float) -> Reply:
-    if fault < 0.05:
-        return Reply(status=404, body=b"no")
-    if fault < 0.1:
-        return Reply(body=b"<html>")
-    if fault < 0.15:
-        listed = [*listed, {"price": 1}]
-    elif fault < 0.25 and listed:
-        listed = [*listed[1:], {**listed[0], "price": "free"}]
-    body = catalog_body(listed)
-    return Reply(body=body, headers={"ETag": etag_of(body)})
-
-
-def _answer(chance: random.Random, engine: Engine, name: str, at: datetime) -> None:
-    if chance.random() < 0.1:
-        with db.writing(engine) as connection:
-            writes.reject(connection, name, EVERYTHING)
-    if chance.random() < 0.1:
-        last = rows(engine, "SELECT max(id) FROM runs WHERE outcome IN ('changed', 'held')")[0][0]
-        try:
-            revert_run(engine, last or 0, clock=lambda: at, owner="test")
-        except UsageError:
-            return  # nothing of it can be taken back

@@ -11,21 +11,26 @@ from sqlalchemy.engine import Engine
 
 from syncer.db import bulk
 from syncer.db import engine as db
+from syncer.db import migrate
 from syncer.db.tables import models, sources
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
 MANY = 2 * bulk.PIECE + 1
-NAMES = ("id", "source_id", "name", "description", "price", "extra", "digest", "first_seen_at", "last_changed_at")
+NAMES = (
+    "id", "source_id", "name", "description", "price", "prices", "extra", "digest", "parser", "first_seen_at",
+    "last_changed_at",
+)  # fmt: skip
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """A database with one source and no models."""
     engine = db.open_engine(database_url)
-    db.ensure_schema(engine)
+    migrate.ensure_schema(engine)
     with db.writing(engine) as connection:
         row = {"id": 1, "name": "shop", "url": "http://shop", "created_at": AT, "salt": b"s" * 16}
+        row |= {"format": "test", "headline": "price"}
         connection.execute(sources.insert(), row)
     yield engine
     engine.dispose()
@@ -39,7 +44,9 @@ def row(number: int, **values: Any) -> tuple[Any, ...]:
         "name": f"maker/{number}",
         "description": None,
         "price": None,
+        "prices": {},
         "extra": {},
+        "parser": "p",
         "digest": b"d" * 16,
         "first_seen_at": AT,
         "last_changed_at": AT,
@@ -60,7 +67,13 @@ def test_rows_read_back_as_given(engine: Engine) -> None:
     rows[1] = row(
         1, price=Decimal("1E-18"), description='a\tb\\N\n"c"\r,\u2028', extra={"n": Decimal("0.1"), "s": None}
     )
-    rows[2] = row(2, price=Decimal(999999999999999), description="\\.", extra={"list": ["é", {"deep": True}]})
+    rows[2] = row(
+        2,
+        price=Decimal(999999999999999),
+        prices={"a": Decimal("0.1"), "b": None},
+        description="\\.",
+        extra={"list": ["é", {"deep": True}]},
+    )
     with db.writing(engine) as connection:
         bulk.insert(connection, models, NAMES, iter(rows))
     assert stored(engine, *NAMES) == rows

@@ -1,8 +1,10 @@
 """URL -> Engine: which are taken, what a session is set up to, and what its errors say."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
@@ -13,11 +15,11 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, selectinload
 
 from syncer.db import engine as db
+from syncer.db import migrate
 from syncer.db.models import Change, Model, Run, Source
 from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError
-from tests.db import execute, opened, rows
-from tests.story import Story
-from tests.upstream import Upstream
+from tests.db import START, execute, opened, rows
+from tests.db.shop import Shop
 
 SECRET = "hunter2"
 
@@ -40,7 +42,7 @@ def test_paths_of_sqlite(tmp_path: Path, name: str) -> None:
         assert name in db.location(engine)
     assert (tmp_path / name).is_file()
     with opened(url, ready=False, read_only=True) as engine:
-        db.require_schema(engine)
+        migrate.require_schema(engine)
         assert name in db.location(engine)
 
 
@@ -76,7 +78,7 @@ def test_no_password_in_an_error(url: str) -> None:
     """Law 11: a database that cannot be reached is named without its password, however that was given."""
     with opened(url, ready=False) as engine:
         with pytest.raises(DatabaseError) as caught:
-            db.current(engine)
+            migrate.current(engine)
         assert SECRET not in str(caught.value) + repr(caught.value.__cause__) + db.location(engine)
         assert "127.0.0.1" in str(caught.value)
 
@@ -85,7 +87,7 @@ def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
     """A SQLite file in a missing directory is an error that names it and what to look at; nothing is made."""
     url = f"sqlite:///{tmp_path}/missing/syncer.db"
     with opened(url, ready=False) as engine, pytest.raises(DatabaseError, match=r"missing/syncer.db.*directory"):
-        db.ensure_schema(engine)
+        migrate.ensure_schema(engine)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,9 +98,9 @@ def test_readers_create_nothing(sqlite_url: str, tmp_path: Path) -> None:
     """Looking at a database that does not exist says how to create it, and does not."""
     for read_only in (True, False):
         with opened(sqlite_url, ready=False, read_only=read_only) as engine:
-            assert db.current(engine) is None
+            assert migrate.current(engine) is None
             with pytest.raises(DatabaseNotReady, match="syncer sync"):
-                db.require_schema(engine)
+                migrate.require_schema(engine)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,7 +110,7 @@ def test_readers_write_nothing(sqlite_url: str, tmp_path: Path) -> None:
         pass
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with opened(sqlite_url, ready=False, read_only=True) as engine:
-        db.require_schema(engine)
+        migrate.require_schema(engine)
         with pytest.raises(DatabaseError, match="readonly"):
             execute(engine, "UPDATE feed SET last_id = 9")
     assert {path: path.read_bytes() for path in before} == before
@@ -168,8 +170,11 @@ def impatient(url: str) -> Iterator[Engine]:
     """An engine that waits 100 ms for a lock instead of ten seconds."""
     with opened(url) as engine:
         engine.dispose()
-        patience = "PRAGMA busy_timeout=100" if engine.dialect.name == "sqlite" else "SET lock_timeout = 100"
-        sa.event.listen(engine, "connect", lambda raw, _: (raw.execute(patience), raw.commit()))
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA busy_timeout=100"))
+        else:
+            patience = "SET LOCAL lock_timeout = 100"
+            sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(patience))
         yield engine
 
 
@@ -189,27 +194,48 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database, but long enough to be looked at " * 20)
     with opened(f"sqlite:///{path}", ready=False) as engine, pytest.raises(SyncerError, match=r"notes\.txt"):
-        db.ensure_schema(engine)
+        migrate.ensure_schema(engine)
 
 
 # -- mapped classes ----------------------------------------------------------------------------------------------------
 
 
-def test_mapped_classes(database_url: str, upstream: Upstream) -> None:
+def test_mapped_classes(database_url: str) -> None:
     """The classes of syncer.db.models map the tables and their relations, for ORM users."""
-    with Story(database_url, upstream, trust=False) as story:
-        story.on("01-01", A="0.1", B="2").on("01-02", A="0.3")
-        with Session(story.engine) as session:
+    with opened(database_url) as engine:
+        shop = Shop(engine)
+        shop.at(START, {"A": {"input": "0.1"}, "B": {"input": "2"}})
+        shop.at(START + timedelta(days=1), {"A": {"input": "0.3", "output": "1"}, "B": None})
+        with Session(engine) as session:
             query = sa.select(Model).join(Model.source).where(Source.name == "shop", Model.name == "A")
-            model = session.scalars(query.options(selectinload(Model.changes))).one()
+            model = session.scalars(query.options(selectinload(Model.changes), selectinload(Model.moves))).one()
             assert model.price == Decimal("0.3")
             assert [(change.kind, change.old_price) for change in model.changes] == [
                 ("added", None),
                 ("repriced", Decimal("0.1")),
             ]
-            assert model.changes[1].changed == {"price": [Decimal("0.1"), Decimal("0.3")]}
-            assert model.changes[0].effective_at == datetime(2026, 1, 1, tzinfo=UTC)
+            assert model.changes[1].changed["prices.input"] == [Decimal("0.1"), Decimal("0.3")]
+            assert model.changes[0].effective_at == START
+            assert [(move.component, move.price) for move in model.moves if move.component == "output"] == [
+                ("output", Decimal(1))
+            ]
             assert {each.name for each in model.source.models} == {"A", "B"}
             assert [run.outcome for run in session.scalars(sa.select(Run).order_by(Run.id))] == ["changed"] * 2
             removed = session.scalars(sa.select(Change).where(Change.kind == "removed")).one()
-            assert removed.model.removed_at == datetime(2026, 1, 2, tzinfo=UTC)
+            assert removed.model.removed_at == START + timedelta(days=1)
+
+
+def test_the_sync_path_stays_light(sqlite_url: str) -> None:
+    """A run on SQLite imports neither Alembic nor the ORM nor PostgreSQL's dialect, once its schema is there."""
+    with opened(sqlite_url):
+        pass
+    program = (
+        "import sys\n"
+        "from syncer.db import engine, feed, leases, migrate, results, state, ticks, writes\n"
+        f"made = engine.open_engine({sqlite_url!r})\n"
+        "migrate.ensure_schema(made)\n"
+        "names = ('alembic', 'sqlalchemy.orm', 'sqlalchemy.dialects.postgresql', 'psycopg', 'jinja2')\n"
+        "print([name for name in names if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -42,6 +42,7 @@ def scratch(engine: Engine) -> Iterator[Connection]:
     """A transaction with one source (id 1) in it that is rolled back at the end."""
     with engine.connect() as connection:
         origin = {"id": 1, "name": "s", "url": "https://x.example", "created_at": START, "salt": b"0" * 16}
+        origin |= {"format": "test", "headline": "price"}
         connection.execute(sources.insert().values(origin))
         yield connection
         connection.rollback()
@@ -50,7 +51,7 @@ def scratch(engine: Engine) -> Iterator[Connection]:
 def model(name: str, **values: Any) -> dict[str, Any]:
     """The columns of a model's row."""
     whole = {"source_id": 1, "name": name, "extra": {}, "digest": b"", "first_seen_at": START, "last_changed_at": START}
-    return whole | values
+    return whole | {"prices": {}, "parser": ""} | values
 
 
 # -- prices ------------------------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ def test_times_on_postgresql_have_a_zone(postgres_url: str) -> None:
 
 
 def test_json_keeps_decimals(engine: Engine) -> None:
-    """Law 4: a number in a JSON column keeps each of its digits; whole numbers stay whole."""
+    """Law 4: a number in a JSON column keeps each of its digits, and every one reads back as a Decimal."""
     document = {
         "price": [Decimal("0.1"), Decimal("123456789012.345"), Decimal("1.00000000000000015"), None],
         "whole": [3, 10**30, -1],
@@ -157,7 +158,17 @@ def test_json_keeps_decimals(engine: Engine) -> None:
         found = connection.execute(sa.select(models.c.extra)).scalar_one()
     assert found == document
     assert [type(number) for number in found["price"][:3]] == [Decimal] * 3
-    assert [type(number) for number in found["whole"]] == [int] * 3
+    assert [type(number) for number in found["whole"]] == [Decimal] * 3
+
+
+def test_prices_in_a_document(engine: Engine) -> None:
+    """Law 4: the prices of a model are a document that plain SQL can look into, exact, with unknown as null."""
+    prices = {"input": Decimal("0.1"), "output": None, "input@>200000": Decimal("26.5914451307577"), "free": Decimal(0)}
+    with scratch(engine) as connection:
+        connection.execute(models.insert(), [model("m", prices=prices)])
+        assert connection.execute(sa.select(models.c.prices)).scalar_one() == prices
+        path = "prices ->> 'output'" if engine.dialect.name == "postgresql" else "json_extract(prices, '$.output')"
+        assert connection.exec_driver_sql(f"SELECT {path} FROM models").scalar() is None
 
 
 def test_names_are_case_sensitive(engine: Engine) -> None:

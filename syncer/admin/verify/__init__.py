@@ -1,6 +1,6 @@
 """Does the data keep the laws? Every law that SQL can check, row by row; nothing is written.
 
-- One snapshot of the database is looked at, so that a sync in the meantime changes no answer.
+- One snapshot of the database is read, so that a sync in the meantime changes no answer.
 - Rows are streamed: of a history, one change and the one before it are in memory.
 - A value that cannot even be read (a time in another form, a price that is text) is named first, and nothing more is
   asked then: every other answer would rest on it.
@@ -28,7 +28,7 @@ _CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("law 1", "every run wrote what it says, and only a good one wrote", counts),
     (
         "law 6",
-        "every change belongs to its run, source and model, in a window between looks (laws 1, 5)",
+        "every change belongs to its run, source and model, and took effect at an observation (laws 1, 5)",
         CHANGES,
     ),
     ("law 2", "every history is a valid sequence in exact prices (law 4) and adds up to the catalog", histories),

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from syncer.admin.verify.rules import Rule, Verdict
 from syncer.db.tables import metadata
-from syncer.db.types import Price, UtcDateTime
+from syncer.db.types import JSONBinary, Price, UtcDateTime
 
 _TIME_GLOB = "{0}{0}{0}{0}-{0}{0}-{0}{0} {0}{0}:{0}{0}:{0}{0}.{0}{0}{0}{0}{0}{0}".format("[0-9]")
 
@@ -33,7 +33,7 @@ def _sqlite_forms(column: sa.Column[Any]) -> Iterator[tuple[str, str, sa.ColumnE
         yield "law 5", "is no time in the form YYYY-MM-DD HH:MM:SS.ffffff", plain.is_not(None) & ~good
     if isinstance(column.type, Price):
         yield "law 4", "is not a number", sa.func.typeof(column).not_in(["real", "null"])
-    if isinstance(column.type, sa.JSON):
+    if isinstance(column.type, sa.JSON | JSONBinary):
         yield "contract", "is not JSON", plain.is_not(None) & (sa.func.json_valid(plain) == 0)
 
 

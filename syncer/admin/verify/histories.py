@@ -1,7 +1,7 @@
-"""Histories: each change against the one before it, the last against its model's row."""
+"""Histories: each change against the one before it, its prices beside it, the last one against its model's row."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -10,111 +10,181 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer.admin.verify.rules import Verdict, stream
-from syncer.core import prices
-from syncer.core.model import TRACKED, Kind
-from syncer.db.tables import changes, models
+from syncer.core import prices as money
+from syncer.core.model import TRACKED, Kind, component_of, price_field
+from syncer.db.state import typed
+from syncer.db.tables import changes, models, prices
 
 _RAW_PRICE = sa.Numeric().with_variant(sa.REAL(), "sqlite")  # as it is stored: `Price` would round it right
 _STATE = ("name", *TRACKED)
+_MOVING = {Kind.REPRICED, Kind.UPDATED, Kind.REREAD}
+_EVERY_COMPONENT = {Kind.ADDED, Kind.REMOVED, Kind.RELISTED}
 
 
 def histories(connection: Connection) -> Iterator[Verdict]:
-    """What is wrong with the models' histories, each read in feed order beside its model's row."""
-    past = sa.select(
-        *(changes.c[name] for name in ("model_id", "id", "kind", "observed_at", "effective_at", "changed_after")),
-        *(changes.c[name] for name in ("reverts_id", "changed", *_STATE) if name != "price"),
-        *(sa.type_coerce(changes.c[name], _RAW_PRICE).label(name) for name in ("old_price", "price")),
-    ).order_by(changes.c.model_id, changes.c.id)
-    present = sa.select(
-        *(models.c[name] for name in ("id", "first_seen_at", "last_changed_at", "removed_at")),
-        *(models.c[name] for name in ("missing_since", "missing_looks", *_STATE) if name != "price"),
-        sa.type_coerce(models.c.price, _RAW_PRICE).label("price"),
-    ).order_by(models.c.id)
+    """What is wrong with the models' histories, each read in feed order beside its prices and its model's row."""
+    kept = ("model_id", "id", "kind", "observed_at", "effective_at", "changed_after", "changed", "prices", "raw")
+    past = sa.select(*(changes.c[name] for name in (*kept, *_STATE)), *_raw(changes, "old_price", "price")).order_by(
+        changes.c.model_id, changes.c.id
+    )
+    moves = sa.select(
+        *(prices.c[name] for name in ("model_id", "change_id", "component", "kind", "effective_at", "changed_after")),
+        *_raw(prices, "old_price", "price"),
+    ).order_by(prices.c.model_id)
+    marks = ("id", "first_seen_at", "last_changed_at", "removed_at", "missing_since", "missing_count", "prices")
+    present = sa.select(*(models.c[name] for name in (*marks, *_STATE)), *_raw(models, "price")).order_by(models.c.id)
     merged = heapq.merge(
         ((row.id, 0, row) for row in stream(connection, present)),
-        ((row.model_id, 1, row) for row in stream(connection, past)),
+        ((row.model_id, 1, row) for row in stream(connection, moves)),
+        ((row.model_id, 2, row) for row in stream(connection, past)),
         key=lambda entry: entry[:2],
     )
     for _, entries in groupby(merged, key=lambda entry: entry[0]):
-        yield from _history([], (row for _, _, row in entries))
+        yield from _history((what, row) for _, what, row in entries)
 
 
-def _history(known: list[Any], rows: Iterable[Any]) -> Iterator[Verdict]:
-    """One model: its row (unless that is missing, which is named elsewhere), then its changes in feed order."""
-    before = first = None
-    for row in rows:
-        if not hasattr(row, "kind"):
-            known.append(row)
-            continue
-        first = first or row
-        for law, what in _wrong_change(row, before):
-            yield Verdict(law=law, table="changes", row=str(row.id), what=what)
-        before = row
-    for model in known:
-        for law, what in _wrong_model(model, first, before):
-            yield Verdict(law=law, table="models", row=str(model.id), what=what)
+def _raw(table: sa.Table, *names: str) -> list[sa.Label[Any]]:
+    return [sa.type_coerce(table.c[name], _RAW_PRICE).label(name) for name in names]
+
+
+def _history(rows: Iterable[tuple[int, Any]]) -> Iterator[Verdict]:
+    """One model: its row (unless that is missing, which is named elsewhere), its prices, its changes in feed order."""
+    model = first = before = None
+    moves: dict[int, dict[str, Any]] = {}
+    for what, row in rows:
+        if what == 0:
+            model = row
+        elif what == 1:
+            moves.setdefault(row.change_id, {})[row.component] = row
+        else:
+            first = first or row
+            yield from _told("changes", str(row.id), _wrong_change(row, before))
+            yield from _wrong_moves(row, before, moves.pop(row.id, {}))
+            before = row
+    for change_id, strays in moves.items():
+        for component, stray in strays.items():
+            wrong = f"change {change_id} is not one of its model"
+            yield from _told("prices", f"{stray.model_id}/{component}/{stray.effective_at}", [("law 2", wrong)])
+    if model is not None:
+        yield from _told("models", str(model.id), _wrong_model(model, first, before))
+
+
+def _told(table: str, row: str, wrong: Iterable[tuple[str, str]]) -> Iterator[Verdict]:
+    for law, what in wrong:
+        yield Verdict(law=law, table=table, row=row, what=what)
+
+
+# -- changes -----------------------------------------------------------------------------------------------------------
 
 
 def _wrong_change(change: Any, before: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - rows
     """What is wrong with a change, `before` being the one before it of the same model (None: it is the first)."""
     if change.kind not in _may_follow(before):
         yield "law 2", f"{change.kind} cannot follow {before.kind if before else 'nothing'}"
-    if not (_is_canonical(change.price) and _is_canonical(change.old_price)):
-        yield "law 4", "price or old_price is not a canonical price"
-    if _exact(change.old_price) != (_exact(before.price) if before else None):
-        yield "law 2", f"old_price is {change.old_price}, but the price before was {before.price if before else None}"
+    if not all(map(_is_canonical, (change.price, change.old_price, *change.prices.values()))):
+        yield "law 4", "price, old_price or prices has a price that is not canonical"
+    if before is not None and change.effective_at <= before.effective_at:
+        yield "law 6", f"effective_at is not after that of change {before.id}"
     if before is not None:
-        yield from _wrong_window(change, before)
-    moved = _difference(before, change) if before else {}
-    if change.kind == Kind.REMOVED and moved:
-        yield "law 2", f"a removal keeps the last known state, but {', '.join(moved)} moved"
-    elif change.changed != moved:
-        yield "law 2", f"changed names {_names(change.changed)}, but {_names(moved)} moved, or by other values"
-    if change.kind in {Kind.REPRICED, Kind.UPDATED} and (change.kind == Kind.REPRICED) != ("price" in moved):
-        yield "law 2", f"is {change.kind}, but its price {'moved' if 'price' in moved else 'did not move'}"
-    if change.kind == Kind.UPDATED and not moved:
-        yield "law 2", "is updated, but nothing moved"
+        yield from _wrong_difference(change, before)
+    elif change.changed:
+        yield "law 2", f"changed names {_names(change.changed)}, but nothing was before"
 
 
 def _may_follow(before: Any) -> set[Kind]:  # noqa: ANN401 - a row
     if before is None:
         return {Kind.ADDED}
-    return {Kind.RELISTED} if before.kind == Kind.REMOVED else {Kind.REMOVED, Kind.REPRICED, Kind.UPDATED}
+    return {Kind.RELISTED} if before.kind == Kind.REMOVED else {Kind.REMOVED, *_MOVING}
 
 
-def _wrong_window(change: Any, before: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - rows
-    if change.effective_at <= before.effective_at:
-        yield "law 6", f"effective_at is not after that of change {before.id}"
-    elif change.changed_after is None:
-        return
-    elif change.changed_after < before.effective_at:
-        yield "law 6", f"its window begins before change {before.id} took effect"
+def _wrong_difference(change: Any, before: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - rows
+    """`changed` against what moved. What came with it by a new reading of old bytes is in the state alone."""
+    moved = _difference(before, change)
+    said = {field: (typed(field, pair[0]), typed(field, pair[1])) for field, pair in change.changed.items()}
+    if change.kind == Kind.REMOVED and moved:
+        yield "law 2", f"a removal keeps the last known state, but {_names(moved)} moved"
+    if change.kind == Kind.REMOVED and said:
+        yield "law 2", f"a removal changes nothing, but changed names {_names(said)}"
+    wrong = [field for field, (_, new) in said.items() if new != _value(change, field)]
+    if wrong:
+        yield "law 2", f"changed says another value of {_names(wrong)} than the state after it"
+    if change.raw is None and change.kind != Kind.REMOVED and said != moved:  # no element, so nothing was read anew
+        yield "law 2", f"changed names {_names(said)}, but {_names(moved)} moved, or by other values"
+    if _exact(change.old_price) != _exact(before.price) and said == moved:  # a new reading may have moved it first
+        yield "law 2", f"old_price is {change.old_price}, but the price before was {before.price}"
+    if change.kind in _MOVING and not said:
+        yield "law 2", f"is {change.kind}, but nothing moved"
+    priced = any(component_of(field) is not None for field in said)
+    if change.kind in {Kind.REPRICED, Kind.UPDATED} and (change.kind == Kind.REPRICED) != priced:
+        yield "law 2", f"is {change.kind}, but {'a' if priced else 'no'} price moved"
+
+
+def _difference(before: Any, after: Any) -> dict[str, tuple[Any, Any]]:  # noqa: ANN401 - rows
+    """The fields and prices of the state that moved."""
+    fields = [*_STATE, *(price_field(component) for component in {*before.prices, *after.prices})]
+    pairs = {field: (_value(before, field), _value(after, field)) for field in fields}
+    return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _value(row: Any, field: str) -> Any:  # noqa: ANN401 - a row, and a column's value
+    component = component_of(field)
+    return getattr(row, field, None) if component is None else row.prices.get(component)
+
+
+# -- prices ------------------------------------------------------------------------------------------------------------
+
+
+def _wrong_moves(change: Any, before: Any, moves: Mapping[str, Any]) -> Iterator[Verdict]:  # noqa: ANN401 - rows
+    """What is wrong with the rows of `prices` that a change wrote: folding them must give `changes.prices`."""
+    was: Mapping[str, Any] = before.prices if before is not None else {}
+    moved = {component for component in {*was, *change.prices} if was.get(component) != change.prices.get(component)}
+    expected = set(change.prices) if change.kind in _EVERY_COMPONENT else moved
+    if was.keys() - change.prices.keys():
+        lost = _names(sorted(was.keys() - change.prices.keys()))
+        yield Verdict(law="law 2", table="changes", row=str(change.id), what=f"prices has lost {lost}")
+    if moves.keys() != expected:
+        odd = _names(sorted(moves.keys() ^ expected))
+        yield Verdict(law="law 2", table="changes", row=str(change.id), what=f"prices has too many or few rows: {odd}")
+    for component, move in moves.items():
+        row = f"{move.model_id}/{component}/{move.effective_at}"
+        yield from _told("prices", row, _wrong_move(move, change, was.get(component)))
+
+
+def _wrong_move(move: Any, change: Any, was: Decimal | None) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - rows
+    if (move.effective_at, move.changed_after) != (change.effective_at, change.changed_after):
+        yield "law 6", f"its times are not those of change {change.id}"
+    if move.kind not in {change.kind, Kind.REREAD}:
+        yield "law 2", f"is {move.kind}, but change {change.id} is {change.kind}"
+    if _exact(move.price) != change.prices.get(move.component):
+        yield "law 2", f"price is {move.price}, but change {change.id} says {change.prices.get(move.component)}"
+    said = change.changed.get(price_field(move.component))
+    if _exact(move.old_price) != was and (said is None or _exact(move.old_price) != said[0]):
+        yield "law 2", f"old_price is {move.old_price}, but the price before was {was}"
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
 
 
 def _wrong_model(model: Any, first: Any, last: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - rows
     """What is wrong with a model's row, given its first and last change (None: it has none)."""
-    if not _is_canonical(model.price):
-        yield "law 4", "price is not a canonical price"
-    if model.missing_looks and model.missing_since is None:
-        yield "law 3", "looks have missed it, but missing_since is not set"
+    if not all(map(_is_canonical, (model.price, *model.prices.values()))):
+        yield "law 4", "price or prices has a price that is not canonical"
+    if model.missing_count and model.missing_since is None:
+        yield "law 3", "observations have missed it, but missing_since is not set"
     if last is None:
         yield "law 2", "has no history"
         return
     moved = _difference(last, model)
-    if moved:
-        yield "law 2", f"{', '.join(moved)} is not what its history adds up to"
+    if _exact(last.price) != _exact(model.price):
+        moved |= {"price": (last.price, model.price)}
+    if moved or last.prices.keys() != model.prices.keys():
+        yield "law 2", f"{_names(moved or ['prices'])} is not what its history adds up to"
     if model.removed_at != (last.effective_at if last.kind == Kind.REMOVED else None):
         yield "law 2", f"removed_at does not agree with its last change, {last.kind} ({last.id})"
     if model.last_changed_at != last.effective_at:
         yield "law 6", f"last_changed_at is not effective_at of its last change ({last.id})"
     if model.first_seen_at != first.observed_at:
         yield "law 5", f"first_seen_at is not observed_at of its first change ({first.id})"
-
-
-def _difference(before: Any, after: Any) -> dict[str, list[Any]]:  # noqa: ANN401 - rows
-    """The fields of the state that moved, as `changes.changed` spells it."""
-    pairs = {field: [_exact(getattr(before, field)), _exact(getattr(after, field))] for field in _STATE}
-    return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _exact(value: Any) -> Any:  # noqa: ANN401 - a column's value
@@ -124,10 +194,10 @@ def _exact(value: Any) -> Any:  # noqa: ANN401 - a column's value
 
 def _is_canonical(price: float | Decimal | None) -> bool:
     try:
-        return price is None or prices.canonical(_exact(price)) == _exact(price)
+        return price is None or money.canonical(_exact(price)) == _exact(price)
     except ValueError:
         return False
 
 
-def _names(fields: Any) -> str:  # noqa: ANN401 - JSON, as somebody wrote it
-    return ", ".join(map(str, fields)) if fields else "nothing"
+def _names(fields: Iterable[str]) -> str:
+    return ", ".join(map(str, fields)) or "nothing"

@@ -15,7 +15,7 @@ from syncer.db.tables import findings, models, notices, rejected_rows, runs, sou
 # -- sources -----------------------------------------------------------------------------------------------------------
 
 
-def _last_look(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
+def _last_observation(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
     query = sa.select(column).where(runs.c.source_id == sources.c.id, runs.c.observed_at.is_not(None))
     return query.where(runs.c.kind != "revert").order_by(runs.c.id.desc()).limit(1).scalar_subquery()
 
@@ -27,7 +27,6 @@ _is_pending = sa.or_(
         models.c.last_seen_at.is_not(None) | models.c.missing_since.is_not(None),
     ),
     sa.exists().where(findings.c.source_id == sources.c.id, findings.c.state == "open"),
-    _last_look(runs.c.rejected) > 0,
 )
 
 
@@ -44,14 +43,21 @@ SOURCES = all_of(
     Rule(
         law="law 3",
         table=sources,
-        what="remembers etag or body_digest although something is pending: the next look might not be read",
+        what="remembers etag or body_digest although something is pending: the next response might not be read",
         broken=_is_pending & (sources.c.etag.is_not(None) | sources.c.body_digest.is_not(None)),
     ),
     Rule(
         law="law 6",
         table=sources,
-        what="last_good_look_at is not observed_at of its last good look",
-        broken=sources.c.last_good_look_at.is_distinct_from(_last_look(runs.c.observed_at)),
+        what="last_observed_at is not observed_at of its last observation",
+        broken=sources.c.last_observed_at.is_distinct_from(_last_observation(runs.c.observed_at)),
+    ),
+    Rule(
+        law="law 6",
+        table=sources,
+        what="last_shown_at or last_judged_at is after last_observed_at",
+        broken=(sources.c.last_shown_at > sources.c.last_observed_at)
+        | (sources.c.last_judged_at > sources.c.last_observed_at),
     ),
 )
 
@@ -70,7 +76,7 @@ FINDINGS = all_of(
         table=findings,
         what="has a kind or a state that there is not",
         broken=findings.c.kind.not_in([doubt.value for doubt in FindingKind])
-        | findings.c.state.not_in(["open", "approved", "rejected", "withdrawn"]),
+        | findings.c.state.not_in(["open", "approved", "rejected", "confirmed", "withdrawn"]),
     ),
     Rule(
         law="contract",
@@ -108,7 +114,7 @@ FINDINGS = all_of(
         what="state and settled_run_id disagree on whether it is settled",
         broken=sa.or_(
             (findings.c.state == "open") & findings.c.settled_run_id.is_not(None),
-            findings.c.state.in_(["approved", "withdrawn"]) & findings.c.settled_run_id.is_(None),
+            findings.c.state.in_(["approved", "confirmed", "withdrawn"]) & findings.c.settled_run_id.is_(None),
         ),
     ),
 )
@@ -117,11 +123,11 @@ NOTICES = all_of(
     Rule(
         law="contract",
         table=notices,
-        what="its run or its finding is of another source",
-        rows=notices.outerjoin(runs, runs.c.id == notices.c.run_id).outerjoin(
-            findings, findings.c.id == notices.c.finding_id
-        ),
-        broken=(runs.c.source_id != notices.c.source_id) | (findings.c.source_id != notices.c.source_id),
+        what="its run, its finding or its model is of another source",
+        rows=notices.outerjoin(runs, runs.c.id == notices.c.run_id)
+        .outerjoin(findings, findings.c.id == notices.c.finding_id)
+        .outerjoin(models, models.c.id == notices.c.model_id),
+        broken=sa.or_(*(other.c.source_id != notices.c.source_id for other in (runs, findings, models))),
     ),
     Rule(
         law="contract",
@@ -155,8 +161,8 @@ REJECTED = all_of(
     Rule(
         law="law 3",
         table=sources,
-        what="its runs say another number of rejected rows than rejected_rows counts",
+        what="rejected_rows counts more than its runs say",
         broken=sources.c.pruned_before.is_(None)
-        & (_rejected_said.scalar_subquery() != _rejected_kept.scalar_subquery()),
+        & (_rejected_said.scalar_subquery() < _rejected_kept.scalar_subquery()),
     ),
 )
