@@ -20,6 +20,8 @@ from syncer.db.schema import metadata
 from syncer.db.views import VIEWS
 from syncer.errors import DatabaseError, SourceBusy, UpstreamError, UsageError
 from syncer.settings import AlertSettings, Settings, SourceSettings, format_duration, parse_duration
+from syncer.settings.reading import rules_of
+from syncer.settings.sinks import kinds
 from tests.story import Story, instant
 from tests.upstream import Reply, Upstream, model
 
@@ -119,7 +121,7 @@ def test_the_first_commands_are_those_of_ci() -> None:
 
 def test_each_variable_is_named_and_exists() -> None:
     """The SYNCER_* variables of the README are those that the settings read."""
-    source = (ROOT / "syncer" / "settings.py").read_text("utf-8")
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "syncer" / "settings").glob("*.py"))
     read = set(re.findall(r'"(SYNCER_[A-Z_]+)"', source))
     assert read == ENVIRONMENT
     assert set(re.findall(r"SYNCER_[A-Z_]+", README)) == read
@@ -134,8 +136,9 @@ def settings_named_in(title: str) -> set[str]:
 
 def test_each_setting_is_named_and_exists() -> None:
     """The tables of a source's and a consumer's settings name each, and no other; so do the examples for the rest."""
-    assert settings_named_in("Configuration") == set(SourceSettings.__struct_fields__)
-    assert settings_named_in("Alerts") | {"name"} == set(AlertSettings.__struct_fields__)
+    sinks = {key for kind in kinds().values() for key in rules_of(kind)}
+    assert settings_named_in("Configuration") == set(rules_of(SourceSettings))
+    assert settings_named_in("Alerts") | {"name"} == {*rules_of(AlertSettings), *sinks}
     top, *tables = re.split(r"^\[\[([a-z]+)\]\]$", EXAMPLE, flags=re.MULTILINE)
     given = set(re.findall(r"(?:^|; or )([a-z_]+) =", top, re.MULTILINE)) | set(tables[::2])
     assert given | {"path"} == set(Settings.__struct_fields__)
