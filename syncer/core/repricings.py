@@ -113,9 +113,11 @@ def _has_stood(evaluation: Evaluation, kind: FindingKind, name: str, withheld: W
     move, policy = evaluation.moves[name], evaluation.policy
     if kind is not FindingKind.IMPLAUSIBLE_PRICE or policy is None:
         return False
+    offending = _offending(evaluation, move, policy)
+    if not offending:  # another value that no rule may object to; or the same, and the limit has been set higher
+        return _is_repeated(evaluation, kind, name, withheld)
     oldest = evaluation.at - policy.price_after
-    stood = {(component, price) for component, price, at in withheld.shown if at <= oldest}
-    return all(pair in stood for pair in _offending(evaluation, move, policy))
+    return {(component, price) for component, price, at in withheld.shown if at <= oldest}.issuperset(offending)
 
 
 def _let_through(evaluation: Evaluation, kind: FindingKind, name: str, withheld: Withheld, state: str) -> None:

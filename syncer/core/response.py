@@ -201,7 +201,7 @@ def _judge_rows(evaluation: Evaluation) -> None:
     before, policy = findings.before(FindingKind.SHAPE).get(RESPONSE), evaluation.policy
     nameless = len(snapshot.nameless) if evaluation.nameless else 0
     names = rules.unreadable_rows(snapshot, nameless, known)
-    too_many = bool(names) or nameless * 10 > snapshot.listed + nameless
+    too_many = bool(names) or nameless * 10 > snapshot.listed + len(snapshot.rejected)
     if before is not None and (policy is None or not too_many):
         findings.leave(FindingKind.SHAPE, RESPONSE, APPROVED if policy is None else WITHDRAWN)
     elif before is not None and policy is not None and _is_answered(evaluation, before):

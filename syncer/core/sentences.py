@@ -100,7 +100,8 @@ def _removals(case: _Case) -> str:
 
 
 def _shape(case: _Case) -> str:
-    rows = [f"more than 10 % of the rows have no readable name or price ({case.said['unreadable']})"] * bool(case.said)
+    unread = case.said.get("unreadable")
+    rows = [f"more than 10 % of the rows have no readable name or price ({unread})"] if unread else []
     fields = sorted({field for name in case.names for field in case.evidence[name].fields or ()})
     labels = _cut(", ".join(component_of(field) or field for field in fields), 80)
     lost = [f"no element has {labels} any more, {case.count('model')} keep what is known"] if fields else []

@@ -1,70 +1,180 @@
-"""decide.decide: every rule on both sides of its limit, and how findings and rules share the models of one look."""
+"""decide: every rule on both sides of its limit, as stories in hours; nobody answers unless a story says so."""
 
-from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from syncer.core import decide
-from syncer.core.decide import ABOUT_REMOVALS, EVERYTHING, Decision, Finding, FindingKind, Mark, Policy
-from syncer.core.model import TRACKED, Kind, Listing, StoredModel
-from syncer.core.observation import PastObservations
-from syncer.core.rules import unit_factor
-from tests.core.build import LAST, NOW, ago, known, listing, many, response, seen
+from syncer.core.model import Kind, Rejected
+from syncer.core.notices import NoticeKind
+from syncer.core.observation import Doubtful
+from syncer.core.rules import Approval, Finding, FindingKind, Policy, Withheld
+from tests.core.world import START, UNREADABLE, Element, World, at, hours, listing, nameless
 
-POLICY = Policy()
+NEVER = Policy(patience=None)
 AT_ONCE = Policy(removal_confirmations=1, removal_after=timedelta(0))
-OPENED = ago(days=1)
-BEFORE_OPENED = ago(days=2)
 
 
-def finding(kind: FindingKind, evidence: dict[str, Any], state: str = "open") -> Finding:
-    """A finding that an earlier look opened."""
-    return Finding(id=7, kind=kind, evidence=evidence, opened_at=OPENED, state=state)
+def shelf(count: int, price: Element = 1, *, start: int = 0) -> dict[str, Element]:
+    """Models m00, m01, ... at one price."""
+    return {f"m{number:02}": price for number in range(start, start + count)}
 
 
-def price(value: object) -> dict[str, Decimal | None]:
-    """What a finding withholds of a repriced model."""
-    return {"price": None if value is None else Decimal(str(value))}
+def without(catalog: dict[str, Element], *names: str) -> dict[str, Element]:
+    """The catalog without these models."""
+    return {name: element for name, element in catalog.items() if name not in names}
 
 
-def held(name: str, believed: object = 1, **more: Any) -> StoredModel:
-    """A model in a finding: the look before OPENED was the last to show what is believed."""
-    return known(name, believed, **{"last_seen_at": BEFORE_OPENED, **more})
+def removed(world: World) -> list[str]:
+    """The removals in words."""
+    return world.changes(None, Kind.REMOVED)
 
 
-def missing(name: str, believed: object = 1, *, since: datetime = OPENED, looks: int = 1) -> StoredModel:
-    """A model that earlier looks missed."""
-    return known(name, believed, missing_since=since, missing_count=looks, last_seen_at=since - timedelta(hours=1))
+# -- one model goes ----------------------------------------------------------------------------------------------------
 
 
-def moved(decision: Decision) -> dict[str, Kind]:
-    """What is believed, by model."""
-    return {change.listing.name: change.kind for change in decision.believed}
+def test_an_hourly_poll_tells_a_removal_26_hours_after_the_model_was_last_shown() -> None:
+    """Told at the first miss at or after that, effective at the first miss, after the last that showed it."""
+    catalog = shelf(5)
+    world = World().sees(0, catalog).hourly(1, 25, without(catalog, "m04"))
+    assert removed(world) == []
+    assert world.decision.unconfirmed == 1
+    world.sees(26, without(catalog, "m04"))
+    assert removed(world) == ["26/1 removed m04"]
+    assert hours(world.history[-1][1].changed_after) == 0
 
 
-def doubted(decision: Decision) -> dict[FindingKind, set[str]]:
-    """What this look found doubtful, by kind."""
-    kinds: dict[FindingKind, set[str]] = {}
-    for opened in decision.opened:
-        kinds.setdefault(opened.kind, set()).update(opened.evidence)
-    return kinds
+@pytest.mark.parametrize(
+    ("misses", "told"),
+    [
+        ([24, 48], True),
+        ([23, 46.9], True),
+        ([25.5, 47.5], True),
+        ([24], False),
+        ([90], False),
+        ([30, 49.9], False),
+        ([30, 50], True),
+        ([1, 25.9], False),
+    ],
+    ids=[
+        "a daily job tells on its second miss",
+        "early both days",
+        "jitter",
+        "one miss",
+        "one miss after a long outage",
+        "after an outage, less than 20 h between the misses",
+        "after an outage, 20 h between the misses",
+        "less than 26 h after it was shown",
+    ],
+)
+def test_a_removal_takes_misses_and_time(misses: list[float], told: bool) -> None:
+    """Two misses, the last 26 h after it was last shown and 20 h after the first miss: an outage is no absence."""
+    world = World().sees(0, shelf(5))
+    for hour in misses:
+        world.sees(hour, shelf(4))
+    assert (removed(world) != []) is told
 
 
-def names(models: Iterable[StoredModel]) -> set[str]:
-    """Their names."""
-    return {model.listing.name for model in models}
+def test_a_short_wait_is_short_after_the_first_miss_too() -> None:
+    """Where `removal_after` is less than 20 h, so is the wait between the misses."""
+    world = World(Policy(removal_after=timedelta(hours=6))).sees(0, shelf(5)).sees(30, shelf(4)).sees(35.9, shelf(4))
+    assert removed(world) == []
+    assert removed(world.sees(36, shelf(4))) == ["36/30 removed m04"]
 
 
-# -- removals: the limits ----------------------------------------------------------------------------------------------
+def test_one_confirmation_and_no_wait_remove_at_the_first_miss() -> None:
+    """The settings go down to none, and then no `missing` is told."""
+    world = World(AT_ONCE).sees(0, shelf(5)).sees(1, shelf(4))
+    assert removed(world) == ["1/1 removed m04"]
+    assert world.said() == []
 
 
-def lose(count: int, total: int, policy: Policy = POLICY) -> Decision:
-    """A response that lacks the first `count` of `total` models."""
-    catalog = many(total)
-    return decide.decide(seen(catalog, response(same=catalog[count:])), policy)
+def test_a_return_starts_the_count_anew_and_costs_nothing() -> None:
+    """A model that is shown between two misses was never away; consumers that asked for it were told both."""
+    world = World().sees(0, shelf(5)).sees(24, shelf(4)).sees(48, shelf(5)).sees(72, shelf(4))
+    assert removed(world) == []
+    assert world.said() == [(24, "missing", "m04"), (48, "returned", "m04"), (72, "missing", "m04")]
+    assert removed(world.sees(96, shelf(4))) == ["96/72 removed m04"]
+
+
+def test_a_failed_run_neither_counts_nor_resets() -> None:
+    """Nothing was observed: the first miss stays the first."""
+    world = World().sees(0, shelf(5)).sees(24, shelf(4)).fails().sees(48, shelf(4))
+    assert removed(world) == ["48/24 removed m04"]
+
+
+def test_a_model_that_comes_back_after_its_removal_is_relisted() -> None:
+    """At another price, even a wild one, it is no price rule's business; its gap is in the history."""
+    world = World().sees(0, shelf(5)).sees(24, shelf(4)).sees(48, shelf(4)).sees(72, {**shelf(4), "m04": 5000})
+    assert world.changes("m04") == ["0/0 added m04 1", "48/24 removed m04", "72/72 relisted m04 5000"]
+    change = world.history[-1][1]
+    assert (change.old_price, change.changed) == (1, {"prices.price": (Decimal(1), Decimal(5000))})
+    assert hours(change.changed_after) == 48
+
+
+def test_more_confirmations_wait_no_longer_than_patience() -> None:
+    """Every absence that each judging observation of `patience` shows is believed."""
+    world = World(Policy(removal_confirmations=999)).sees(0, shelf(5)).hourly(1, 72, shelf(4))
+    assert removed(world) == []
+    assert removed(world.sees(73, shelf(4))) == ["73/1 removed m04"]
+
+
+def test_a_cache_that_grows_older_makes_no_absence_older() -> None:
+    """The wait is measured between the moments that were shown: Age is taken off both."""
+    world = World().sees(0, shelf(5))
+    for hour in range(1, 30):
+        world.sees(hour, shelf(4), age=hour - 1)
+    assert removed(world) == []
+    assert removed(world.sees(30, shelf(4))) == ["30/1 removed m04"]
+
+
+def test_age_widens_the_window_of_the_next_move() -> None:
+    """Law 6: a response with `Age` counts, for `changed_after`, as shown that much earlier."""
+    world = World().sees(0, shelf(5)).sees(10, {**shelf(5), "m00": 2}, age=3).sees(11, {**shelf(5), "m00": 3})
+    assert hours(world.history[-1][1].changed_after) == 7
+
+
+# -- another key -------------------------------------------------------------------------------------------------------
+
+
+def test_under_another_key_an_absence_takes_patience() -> None:
+    """Catalogs differ by account; even where one miss is enough, another key's is not."""
+    world = World(AT_ONCE).sees(0, shelf(5))
+    world.key = "another"
+    world.hourly(1, 72, shelf(4))
+    assert removed(world) == []
+    assert removed(world.sees(73, shelf(4))) == ["73/1 removed m04"]
+
+
+def test_under_the_key_that_showed_it_an_absence_is_judged_as_ever() -> None:
+    """The key counts under which the model was last shown, not that of the last observation."""
+    world = World(AT_ONCE).sees(0, shelf(5))
+    world.key = "another"
+    world.sees(1, shelf(4))
+    world.key = "key"
+    assert removed(world.sees(2, shelf(4))) == ["2/1 removed m04"]
+
+
+def test_a_daily_job_with_a_fresh_token_each_day_still_removes() -> None:
+    """After `patience`, by itself."""
+    world = World()
+    for day in range(5):
+        world.key = f"token {day}"
+        world.sees(24 * day, shelf(5) if day == 0 else shelf(4))
+    assert removed(world) == ["96/24 removed m04"]
+
+
+def test_who_wants_to_be_asked_is_asked_about_another_key() -> None:
+    """Without patience the absence is a finding, or it would wait for ever in silence."""
+    world = World(NEVER).sees(0, shelf(5))
+    world.key = "another"
+    world.hourly(1, 200, shelf(4))
+    assert world.open() == {"removals": ["m04"]}
+    assert removed(world.approve(201, shelf(4))) == ["201/1 removed m04"]
+
+
+# -- many go at once ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -79,214 +189,126 @@ def lose(count: int, total: int, policy: Policy = POLICY) -> Decision:
         (5, 10, False),
         (6, 10, True),
         (1, 1, True),
+        (1, 2, False),
+        (2, 2, True),
         (3, 3, True),
     ],
-    ids=[
-        "10 of 90: not more than 10",
-        "11 of 110: not more than 10 %",
-        "11 of 109: more than both",
-        "half of 4",
-        "more than half of 4",
-        "3 are no catalog to halve",
-        "half of 10",
-        "more than half of 10",
-        "an empty list, of 1",
-        "an empty list, of 3",
-    ],
 )
-def test_removal_limit(count: int, total: int, *, withheld: bool) -> None:
-    """More than 10 and more than 10 %, or more than half of at least 4, or an empty list, are withheld and hold."""
-    decision = lose(count, total, AT_ONCE)
-    assert (decision.outcome == "held") is withheld
-    assert doubted(decision) == ({FindingKind.REMOVALS: names(many(count))} if withheld else {})
-    assert moved(decision) == ({} if withheld else dict.fromkeys(names(many(count)), Kind.REMOVED))
+def test_removal_limit(count: int, total: int, withheld: bool) -> None:
+    """More than 10 and more than 10 %, more than half of at least 4, or all: a finding; patience from the first miss."""
+    catalog, rest = shelf(total), {**shelf(total - count, start=count), "new": 1}
+    world = World().sees(0, catalog).sees(1, rest)
+    assert (world.decision.outcome == "held") is withheld
+    assert world.open() == ({"removals": sorted(shelf(count))} if withheld else {})
+    assert "new" in world.catalog, "all else of the response applies"
+    world.hourly(2, 72, rest)
+    assert (removed(world) == []) is withheld
+    world.sees(73, rest)
+    assert len(removed(world)) == count
+    assert world.states() == ([("removals", "confirmed")] if withheld else [])
 
 
-def test_the_removal_limit_is_a_setting() -> None:
-    """removal_limit_count and removal_limit_percent say how many are too many; both must be exceeded."""
+def test_the_limits_are_settings() -> None:
+    """removal_limit_count and removal_limit_percent must both be exceeded."""
     strict = Policy(removal_limit_count=1, removal_limit_percent=1.5)
-    assert lose(2, 100, strict).outcome == "held"
-    assert lose(1, 20, strict).outcome == "unchanged"
-    assert lose(3, 200, strict).outcome == "unchanged"  # exactly 1.5 %
+    for lost, total, outcome in [(2, 100, "held"), (1, 20, "unchanged"), (3, 200, "unchanged")]:
+        world = World(strict).sees(0, shelf(total)).sees(1, shelf(total - lost, start=lost))
+        assert world.decision.outcome == outcome
 
 
-def test_everything_else_of_a_held_run_applies() -> None:
-    """Withheld removals stop neither an addition nor a repricing of the same response."""
-    catalog = many(12)
-    kept = catalog[11].listing.name
-    snapshot = response(listing(kept, 2), listing("new"))
-    decision = decide.decide(seen(catalog, snapshot), POLICY)
-    assert decision.outcome == "held"
-    assert moved(decision) == {kept: Kind.REPRICED, "new": Kind.ADDED}
-    assert decision.withheld == 11
+def test_the_limit_counts_all_that_are_missing_and_not_told() -> None:
+    """Slow losses add up: what is missing already counts, and goes into the finding with the rest."""
+    world = World().sees(0, shelf(40)).sees(1, shelf(34)).sees(2, shelf(29))
+    assert world.open() == {"removals": [f"m{number}" for number in range(29, 40)]}
+    world.hourly(3, 73, shelf(29))
+    assert removed(world)[0] == "73/1 removed m34"
+    world.sees(74, shelf(29))
+    assert len(removed(world)) == 11
 
 
-def test_limits_count_only_models_in_no_finding() -> None:
-    """Ten that go while 58 others are held are ten; eleven are a new finding of their own."""
-    catalog = [missing(f"m{number:02}") for number in range(58)] + many(70, start=58)
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(catalog[:58])))
-    ten = decide.decide(seen(catalog, response(same=catalog[68:]), findings=[before]), POLICY)
-    assert (ten.still_open, doubted(ten)) == ((7,), {})
-    eleven = decide.decide(seen(catalog, response(same=catalog[69:]), findings=[before]), POLICY)
-    assert (eleven.still_open, doubted(eleven)) == ((7,), {FindingKind.REMOVALS: names(catalog[58:69])})
+def test_a_model_stays_in_the_finding_until_it_returns_or_is_told() -> None:
+    """Even when so many are back that the rest is no mass any more; the evidence shows what is withheld now."""
+    world = World().sees(0, shelf(40)).sees(1, shelf(20)).sees(2, shelf(39))
+    assert world.open() == {"removals": ["m39"]}
+    world.hourly(3, 72, shelf(39))
+    assert removed(world) == []
+    assert removed(world.sees(73, shelf(39))) == ["73/1 removed m39"]
+    assert world.states() == [("removals", "confirmed")]
 
 
-# -- removals: confirmation --------------------------------------------------------------------------------------------
+def test_what_upstream_takes_back_leaves_no_history() -> None:
+    """The finding is withdrawn, told once at each end, and the shortcut is open again."""
+    world = World().sees(0, shelf(20)).hourly(1, 4, shelf(5)).sees(5, shelf(20))
+    assert world.states() == [("removals", "withdrawn")]
+    assert len(world.history) == 20
+    assert [said[1] for said in world.said(NoticeKind.HELD, NoticeKind.SETTLED)] == ["held", "settled"]
+    assert world.decision.pending is False
 
 
-def absent(model: StoredModel, policy: Policy = POLICY, *, new_credential: bool = False) -> Decision:
-    """A look that misses one model of ten."""
-    rest = many(9)
-    return decide.decide(seen([*rest, model], response(same=rest), new_credential=new_credential), policy)
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_an_empty_list_is_believed_by_nobody_but_a_person(count: int) -> None:
+    """However small the catalog and however long it lasts; and its misses do not count for a list that is not empty."""
+    world = World().sees(0, shelf(count)).hourly(1, 200, {})
+    assert removed(world) == []
+    assert world.open() == {"removals": sorted(shelf(count))}
+    world.sees(201, {"new": 1})
+    assert removed(world) == []
+    approved = world.approve(202, {"new": 1})
+    assert removed(approved) == [f"202/1 removed {name}" for name in shelf(count)]
 
 
-def test_one_look_confirms_no_removal() -> None:
-    """The first miss only marks the model; the view shows it, and the next look must be read."""
-    decision = absent(known("m"))
-    assert moved(decision) == {}
-    assert decision.marks == {"m": Mark(missing_since=NOW, missing_count=1, last_seen_at=LAST)}
-    assert (decision.outcome, decision.pending) == ("unchanged", True)
+def test_after_an_empty_list_the_patience_begins_with_the_first_list_that_is_none() -> None:
+    """Three days of nothing are no three days of absence."""
+    world = World().sees(0, shelf(10)).hourly(1, 100, {}).sees(101, shelf(4))
+    assert removed(world.hourly(102, 172, shelf(4))) == []
+    assert removed(world.sees(173, shelf(4))) == [f"173/1 removed m0{number}" for number in range(4, 10)]
 
 
-@pytest.mark.parametrize(
-    ("since", "looks", "removed"),
-    [
-        (ago(hours=6), 1, True),
-        (ago(hours=6) + timedelta(microseconds=1), 1, False),
-        (ago(hours=6), 0, False),
-        (ago(days=9), 1, True),
-        (ago(hours=1), 9, False),
-    ],
-    ids=["the second, 6 h after", "a tick too early", "only the first look", "long after", "many looks, too soon"],
-)
-def test_confirmation_takes_looks_and_time(since: datetime, looks: int, *, removed: bool) -> None:
-    """A removal takes removal_confirmations good looks in a row, the last removal_after the first or later."""
-    decision = absent(missing("m", since=since, looks=looks))
-    assert ("m" in moved(decision)) is removed
-    assert decision.pending is not removed
+def test_patience_never_waits_for_a_person() -> None:
+    """For those who want to be asked."""
+    world = World(NEVER).sees(0, shelf(20)).hourly(1, 300, shelf(5))
+    assert removed(world) == []
+    assert len(removed(world.approve(301, shelf(5)))) == 15
+    assert world.states() == [("removals", "approved")]
 
 
-def test_a_confirmed_removal_is_effective_at_the_first_miss() -> None:
-    """Law 6: a removal's effective_at is the first miss, its changed_after the last time it was really seen."""
-    (change,) = absent(missing("m", since=OPENED)).believed
-    assert (change.changed_after, change.effective_at) == (OPENED - timedelta(hours=1), OPENED)
+def test_an_approval_is_a_ceiling() -> None:
+    """What went missing only after the finding was shown waits; what is back by then stays."""
+    world = World(NEVER).sees(0, shelf(40)).sees(1, shelf(20)).approve(2, {**shelf(19), "m39": 1})
+    assert len(removed(world)) == 19
+    assert world.catalog.keys() == {*shelf(20), "m39"}
 
 
-def test_confirmations_of_one_and_no_wait_remove_at_once() -> None:
-    """1 and 0s believe the first miss; its window is that of the look."""
-    (change,) = absent(known("m"), AT_ONCE).believed
-    assert (change.kind, change.changed_after, change.effective_at) == (Kind.REMOVED, LAST, NOW)
+def test_an_approval_may_name_models() -> None:
+    """A glob settles its models; the finding goes on with the others and says so."""
+    world = World(NEVER).sees(0, {**shelf(5), "a/x": 1, "a/y": 1, "b/x": 1, "c": 1}).sees(1, shelf(3))
+    assert world.open()["removals"] == ["a/x", "a/y", "b/x", "c", "m03", "m04"]
+    world.approve(2, shelf(3), models=("a/*", "c"))
+    assert removed(world) == ["2/1 removed a/x", "2/1 removed a/y", "2/1 removed c"]
+    assert world.open()["removals"] == ["b/x", "m03", "m04"]
+    world.approve(3, shelf(3), findings=frozenset({99}))
+    assert len(removed(world)) == 3
 
 
-def test_a_return_costs_nothing() -> None:
-    """A model that was missing and is back as it was leaves no change, and its mark is wiped."""
-    model = missing("m")
-    decision = decide.decide(seen([model], response(same=[model])), POLICY)
-    assert (decision.believed, decision.marks, decision.pending) == ((), {"m": Mark()}, False)
+def test_a_rejection_keeps_the_models_listed_and_asks_nobody() -> None:
+    """Quietly, and beyond patience, until they are back; then the next time is asked about anew."""
+    world = World().sees(0, shelf(10)).sees(1, shelf(3)).reject(FindingKind.REMOVALS)
+    world.hourly(2, 200, shelf(3))
+    assert (removed(world), world.decision.outcome, world.open()) == ([], "unchanged", {})
+    world.sees(201, shelf(5)).hourly(202, 230, shelf(3))
+    assert removed(world) == ["227/202 removed m03", "227/202 removed m04"]
+    world.sees(231, shelf(10))
+    assert world.states() == [("removals", "withdrawn")]
 
 
-def test_a_look_that_proves_no_absence_neither_counts_nor_resets() -> None:
-    """Law 3: with a row whose name cannot be read, a missing model keeps its count and its first miss."""
-    model, rest = missing("m", looks=1), many(9)
-    decision = decide.decide(seen([model, *rest], response(same=rest, unread=[None])), AT_ONCE)
-    assert moved(decision) == {}
-    assert decision.marks["m"] == Mark(missing_since=OPENED, missing_count=1, last_seen_at=model.last_seen_at)
-
-
-def test_a_look_that_holds_a_missing_model_unreadably_resets() -> None:
-    """Law 3: unreadable is present: the misses in a row begin anew, the last plain sight does not."""
-    model, rest = missing("m", looks=1), many(19)
-    decision = decide.decide(seen([model, *rest], response(same=rest, unread=["m"])), AT_ONCE)
-    assert moved(decision) == {}
-    assert decision.marks["m"] == Mark(last_seen_at=model.last_seen_at)
-
-
-@pytest.mark.parametrize(
-    ("model", "new_credential", "removed"),
-    [
-        (known("m"), False, True),
-        (known("m"), True, False),
-        (missing("m", looks=1), True, True),
-        (missing("m", looks=1), False, True),
-    ],
-    ids=["the same key", "another key", "another key each time, second look", "then the same key"],
-)
-def test_another_key_confirms_no_absence_by_itself(model: StoredModel, *, new_credential: bool, removed: bool) -> None:
-    """Where one look is enough, the first under another key is not, but any second one is (tokens change daily)."""
-    assert ("m" in moved(absent(model, AT_ONCE, new_credential=new_credential))) is removed
-
-
-def test_another_key_adds_no_look_to_two() -> None:
-    """With two confirmations a new key at each look still removes at the second."""
-    assert "m" in moved(absent(missing("m", looks=1), POLICY, new_credential=True))
-
-
-# -- removals: findings ------------------------------------------------------------------------------------------------
-
-
-def test_a_model_in_a_finding_is_never_confirmed() -> None:
-    """No other rule speaks for a model in an open finding: its absence is not confirmed, however long it lasts."""
-    gone, rest = [missing(f"m{number:02}", looks=99) for number in range(6)], many(4, start=6)
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
-    decision = decide.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
-    assert (moved(decision), decision.outcome, decision.still_open, decision.doubts) == ({}, "held", (7,), ())
-
-
-def test_taken_back_removals_leave_no_change() -> None:
-    """A finding that upstream takes back is withdrawn, and leaves no change rows."""
-    gone = [missing(f"m{number:02}") for number in range(6)]
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
-    decision = decide.decide(seen(gone, response(same=gone), findings=[before]), POLICY)
-    assert (decision.settled, decision.believed, decision.outcome) == ({7: "withdrawn"}, (), "unchanged")
-
-
-def test_approved_removals_are_effective_since_their_first_miss() -> None:
-    """Approval believes the absence since the look that first showed it; what is back by then stays."""
-    gone, rest = [missing(f"m{number:02}") for number in range(6)], many(4, start=6)
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
-    snapshot = response(same=[gone[0], *rest])
-    decision = decide.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, {FindingKind.REMOVALS})
-    assert moved(decision) == dict.fromkeys(names(gone[1:]), Kind.REMOVED)
-    assert {change.effective_at for change in decision.believed} == {OPENED}
-    assert (decision.settled, decision.outcome) == ({7: "approved"}, "changed")
-
-
-def test_approval_is_a_ceiling_for_removals() -> None:
-    """What went missing only after the finding was shown is not removed by its approval."""
-    gone, rest = [missing(f"m{number:02}") for number in range(6)], many(4, start=6)
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
-    decision = decide.decide(seen([*gone, *rest], response(same=rest[1:]), findings=[before]), POLICY, EVERYTHING)
-    assert "m06" not in moved(decision)
-    assert decision.marks["m06"].missing_count == 1
-
-
-def test_approval_of_an_absence_that_this_look_cannot_prove_waits() -> None:
-    """Law 3: under a row without a readable name, even an approved removal stays held, since its first look."""
-    gone, rest = [missing(f"m{number:02}") for number in range(6)], many(14, start=6)
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)))
-    snapshot = response(same=rest, unread=[None])
-    decision = decide.decide(seen([*gone, *rest], snapshot, findings=[before]), POLICY, EVERYTHING)
-    assert moved(decision) == {}
-    assert [(opened.kind, opened.opened_at) for opened in decision.opened] == [(FindingKind.REMOVALS, OPENED)]
-
-
-def test_rejected_removals_stay_quiet_and_listed() -> None:
-    """After a no the models stay listed and nobody is asked, while upstream goes on leaving them out."""
-    gone, rest = [missing(f"m{number:02}", looks=9) for number in range(6)], many(4, start=6)
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)), "rejected")
-    decision = decide.decide(seen([*gone, *rest], response(same=rest), findings=[before]), POLICY)
-    assert (moved(decision), decision.outcome, decision.still_open, decision.pending) == ({}, "unchanged", (7,), True)
-
-
-def test_a_rejection_lapses_model_by_model() -> None:
-    """A model that came back is let go of a rejected finding: the next time it goes, it is asked about anew."""
-    gone, rest = [missing(f"m{number:02}", looks=9) for number in range(6)], many(4, start=6)
-    before = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone)), "rejected")
-    decision = decide.decide(seen([*gone, *rest], response(same=[gone[0], *rest]), findings=[before]), POLICY)
-    assert decision.trimmed == {7: dict.fromkeys(names(gone[1:]))}
-    back = finding(FindingKind.REMOVALS, dict.fromkeys(names(gone[1:])), "rejected")
-    again = decide.decide(seen([known("m00"), *gone[1:], *rest], response(same=rest), findings=[back]), AT_ONCE)
-    assert moved(again) == {"m00": Kind.REMOVED}
+def test_a_rejection_can_be_taken_back() -> None:
+    """An approval that names the finding's id says yes to what was rejected."""
+    world = World().sees(0, shelf(10)).sees(1, shelf(3)).reject(FindingKind.REMOVALS)
+    world.approve(2, shelf(3))
+    assert removed(world) == [], "a yes to everything is no yes to what a person said no to"
+    world.approve(3, shelf(3), findings=frozenset({1}))
+    assert len(removed(world)) == 7
+    assert world.states() == [("removals", "approved")]
 
 
 # -- required ----------------------------------------------------------------------------------------------------------
@@ -294,226 +316,101 @@ def test_a_rejection_lapses_model_by_model() -> None:
 NEEDED = Policy(required=("needed",))
 
 
-@pytest.mark.parametrize("before", [[known("needed")], []], ids=["known", "never seen"])
-def test_a_required_model_must_be_present(before: list[StoredModel]) -> None:
-    """A required name that a response lacks holds the run at once, whether it was ever listed or not."""
-    rest = many(9)
-    decision = decide.decide(seen([*before, *rest], response(same=rest)), NEEDED)
-    assert (decision.outcome, doubted(decision)) == ("held", {FindingKind.REQUIRED: {"needed"}})
-    assert decision.reasons == ("required and missing: needed",)
+def test_a_required_model_is_asked_about_at_once_and_removed_after_patience() -> None:
+    """The run is held from the first miss on; nothing waits for ever."""
+    catalog = {**shelf(9), "needed": 1}
+    world = World(NEEDED).sees(0, catalog).hourly(1, 72, shelf(9))
+    assert (world.decision.reasons, removed(world)) == (("required and missing: needed",), [])
+    assert removed(world.sees(73, shelf(9))) == ["73/1 removed needed"]
+    assert world.states() == [("required", "confirmed")]
+    assert world.sees(74, shelf(9)).decision.outcome == "unchanged"
 
 
-def test_an_unreadable_required_model_is_present() -> None:
-    """Law 3: a required model that cannot be read is not missing; nor is it in a response that proves no absence."""
-    rest = many(19)
-    for names_unread in (["needed"], [None]):
-        snapshot = response(same=rest, unread=names_unread)
-        assert decide.decide(seen([known("needed"), *rest], snapshot), NEEDED).outcome == "unchanged"
-        assert decide.decide(seen(rest, snapshot), NEEDED).outcome == "unchanged"
-
-
-def test_a_required_model_is_removed_by_approval_only() -> None:
-    """It stays listed however long it is missing; an approval removes it, and then nobody is asked again."""
-    model, rest = missing("needed", looks=9), many(9)
-    before = finding(FindingKind.REQUIRED, {"needed": None})
-    waiting = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED)
-    assert (moved(waiting), waiting.outcome) == ({}, "held")
-    approved = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), NEEDED, ABOUT_REMOVALS)
-    assert (moved(approved), approved.outcome, approved.opened) == ({"needed": Kind.REMOVED}, "changed", ())
-    after = decide.decide(seen([known("needed", listed=False), *rest], response(same=rest)), NEEDED)
-    assert after.outcome == "unchanged"
-
-
-def test_a_yes_to_a_model_that_was_never_there_is_not_asked_again() -> None:
-    """Approving the absence of a name that was never listed settles it, in that look and in the next ones."""
-    rest = many(9)
-    before = finding(FindingKind.REQUIRED, {"needed": None})
-    now = decide.decide(seen(rest, response(same=rest), findings=[before]), NEEDED, EVERYTHING)
-    assert (now.outcome, now.settled, now.opened) == ("unchanged", {7: "approved"}, ())
-    settled = finding(FindingKind.REQUIRED, {"needed": None}, "approved")
-    then = decide.decide(seen(rest, response(same=rest), findings=[settled]), NEEDED)
-    assert (then.outcome, then.still_open) == ("unchanged", (7,))
+def test_a_required_model_that_was_never_there_is_asked_about_once() -> None:
+    """After patience, or a person's yes, nobody is asked again; there is nothing to remove."""
+    world = World(NEEDED).hourly(0, 71, shelf(9))
+    assert world.decision.outcome == "held"
+    world.hourly(72, 100, shelf(9))
+    assert (world.states(), world.decision.outcome) == ([("required", "confirmed")], "unchanged")
+    world = World(NEEDED).sees(0, shelf(9)).approve(1, shelf(9)).sees(2, shelf(8))
+    assert (world.states(), world.decision.outcome) == ([("required", "approved")], "unchanged")
 
 
 def test_a_name_that_is_required_no_more_is_judged_like_any_other() -> None:
-    """Taking a name out of the setting withdraws its finding; its absence is then confirmed by the common rule."""
-    model, rest = missing("needed", looks=1), many(9)
-    before = finding(FindingKind.REQUIRED, {"needed": None})
-    decision = decide.decide(seen([model, *rest], response(same=rest), findings=[before]), POLICY)
-    assert (decision.settled, moved(decision)) == ({7: "withdrawn"}, {"needed": Kind.REMOVED})
+    """Taking it out of the setting withdraws the finding."""
+    world = World(NEEDED).sees(0, {**shelf(9), "needed": 1}).hourly(1, 30, shelf(9))
+    world.policy = Policy()
+    assert removed(world.sees(31, shelf(9))) == ["31/1 removed needed"]
+    assert world.states() == [("required", "withdrawn")]
 
 
-# -- units -------------------------------------------------------------------------------------------------------------
+def test_an_unreadable_required_model_is_present() -> None:
+    """Law 3; and where a row has no name it may be the one that was never seen."""
+    row = Rejected(name="needed", reason="is no object", raw="[]", digest=b"x")
+    world = World(NEEDED).sees(0, {**shelf(19), "needed": 1}).sees(1, shelf(19), rejected=[row])
+    assert world.open() == {}
+    world = World(NEEDED).sees(0, shelf(19), rejected=[nameless()])
+    assert world.open() == {"nameless": [""]}
 
 
-def reprice(models: Iterable[StoredModel], factor: object) -> list[Listing]:
-    """The listings of these models with each price moved by one factor."""
-    return [listing(model.listing.name, (model.listing.price or Decimal(0)) * Decimal(str(factor))) for model in models]
+# -- responses that prove less -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "factor",
-    [10, 100, 1000, 10**6, 10**9, 60, 3600, 1024, "0.1", "0.001", "1e-6", *(Decimal(1) / n for n in (60, 3600))],
-)
-def test_a_unit_mistake_is_one_finding(factor: object) -> None:
-    """Five models moved by one power of ten, 60, 3600, 1024 or an inverse are withheld together, as one question."""
-    catalog = many(5, "0.6")
-    decision = decide.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
-    assert (moved(decision), doubted(decision)) == ({}, {FindingKind.UNIT_CHANGE: names(catalog)})
-    assert len(decision.reasons) == 1
+def test_a_partial_response_proves_no_absence_and_what_it_shows_applies() -> None:
+    """Case 01: held while it lasts, naming the key that spoke; withdrawn by the next whole one."""
+    world = World(AT_ONCE).sees(0, shelf(5))
+    world.hourly(1, 90, {**shelf(2), "m00": 2, "new": 1}, partial="has_more is true")
+    assert (removed(world), world.catalog["m00"], world.catalog["new"]) == ([], 2, 1)
+    assert world.decision.outcome == "held"
+    assert "has_more is true" in world.decision.reasons[0]
+    assert 'pages = "whole"' in world.decision.reasons[0]
+    assert world.said() == [(1, "held", [])]
+    world.sees(91, {**shelf(5), "m00": 2, "new": 1})
+    assert (world.states(), world.decision.outcome) == ([("partial", "withdrawn")], "unchanged")
 
 
-@pytest.mark.parametrize(
-    ("factor", "words"), [(1000, "multiplied by 1000"), ("0.001", "divided by 1000"), (60, "multiplied by 60")]
-)
-def test_a_unit_mistake_in_words(factor: object, words: str) -> None:
-    """The finding says what the prices look like."""
-    catalog = many(5)
-    decision = decide.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
-    assert decision.doubts == (f"the prices of 5 models look {words}",)
+def test_a_partial_response_neither_counts_nor_resets() -> None:
+    """Between two misses it is as if it had not been."""
+    world = World().sees(0, shelf(5)).sees(1, shelf(4)).hourly(2, 25, shelf(1), partial="total is 5")
+    assert removed(world.sees(26, shelf(4))) == ["26/1 removed m04"]
 
 
-@pytest.mark.parametrize("factor", ["0.9", "1.1", 2, 7, 50])
-def test_a_uniform_discount_is_an_ordinary_repricing(factor: object) -> None:
-    """A common factor that no unit mistake makes passes, however many models it moves."""
-    catalog = many(40)
-    decision = decide.decide(seen(catalog, response(*reprice(catalog, factor))), POLICY)
-    assert (decision.outcome, len(decision.believed)) == ("changed", 40)
+def test_with_a_nameless_row_an_absence_takes_patience() -> None:
+    """Case 02: told at the first observation, held while it is there, and believed in the end."""
+    rest = shelf(27)
+    world = World(AT_ONCE).sees(0, shelf(30), rejected=[nameless()])
+    assert world.said() == [(0, "held", [])]
+    world.hourly(1, 72, rest, rejected=[nameless()])
+    assert (removed(world), world.decision.outcome) == ([], "held")
+    world.sees(73, rest, rejected=[nameless()])
+    assert removed(world) == ["73/1 removed m27", "73/1 removed m28", "73/1 removed m29"]
 
 
-@pytest.mark.parametrize(
-    ("alike", "otherwise", "withheld"), [(4, 0, False), (5, 0, True), (5, 4, True), (5, 5, False), (6, 5, True)]
-)
-def test_a_unit_mistake_takes_five_and_the_majority(alike: int, otherwise: int, *, withheld: bool) -> None:
-    """At least 5 models, and more than half of those repriced; the others are ordinary repricings."""
-    by_ten, by_two = many(alike), many(otherwise, start=alike)
-    decision = decide.decide(seen([*by_ten, *by_two], response(*reprice(by_ten, 10), *reprice(by_two, 2))), POLICY)
-    assert doubted(decision) == ({FindingKind.UNIT_CHANGE: names(by_ten)} if withheld else {})
-    assert moved(decision).keys() == names(by_two) | (set() if withheld else names(by_ten))
+def test_a_person_says_that_nameless_rows_are_no_models() -> None:
+    """Then absences are judged as ever, for these very rows and for good; another odd row is another question."""
+    world = World().sees(0, shelf(30), rejected=[nameless()])
+    world.sees(1, shelf(29), rejected=[nameless()], approval=Approval())
+    assert world.states() == [("nameless", "approved")]
+    world.hourly(2, 27, shelf(29), rejected=[nameless()])
+    assert removed(world) == ["26/1 removed m29"]
+    assert world.decision.outcome == "unchanged"
+    world.sees(28, shelf(29), rejected=[nameless(), nameless("null")])
+    assert world.open() == {"nameless": [""]}
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "factor"),
-    [
-        ("0.1", "0.001667", 1 / Decimal(60)),
-        ("1", "1001", 1000),
-        ("1", "1002", None),
-        ("1", "1024", 1024),
-        (None, "1", None),
-        ("0", "1", None),
-        ("-1", "-10", None),
-        ("1", None, None),
-    ],
-)
-def test_what_counts_as_a_factor(old: str | None, new: str | None, factor: object) -> None:
-    """A factor is met within a thousandth, as upstream rounds; from or to unknown, 0 or a negative there is none."""
-    assert unit_factor(*(None if text is None else Decimal(text) for text in (old, new))) == factor
+def test_a_clean_miss_is_needed_when_the_row_is_gone() -> None:
+    """Misses under a nameless row are none for the common rule: the first whole list is the first of two."""
+    world = World().sees(0, shelf(30)).hourly(1, 40, shelf(29), rejected=[nameless()]).sees(41, shelf(29))
+    assert removed(world) == []
+    assert removed(world.sees(42, shelf(29))) == ["42/1 removed m29"]
 
 
-def test_a_withheld_price_keeps_the_whole_listing() -> None:
-    """A model with a withheld price keeps its whole last listing, and says when it was last plain."""
-    catalog = many(5)
-    now = [listing(model.listing.name, 1000, alias="new") for model in catalog]
-    decision = decide.decide(seen(catalog, response(*now)), POLICY)
-    assert (decision.believed, decision.refreshed, decision.withheld) == ((), (), 5)
-    assert decision.marks == dict.fromkeys(names(catalog), Mark(last_seen_at=LAST))
-
-
-UNIT = finding(FindingKind.UNIT_CHANGE, {f"m{number:02}": price(1000) for number in range(5)})
-FIVE = [held(f"m{number:02}") for number in range(5)]
-
-
-def test_an_open_unit_change_waits_for_an_answer() -> None:
-    """Without an answer the finding stays, and no look makes a second one of it."""
-    decision = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[UNIT]), POLICY)
-    assert (decision.believed, decision.still_open, decision.opened, decision.outcome) == ((), (7,), (), "held")
-    assert decision.marks["m00"] == Mark(last_seen_at=BEFORE_OPENED)
-
-
-def test_an_approved_unit_change_is_effective_since_its_first_look() -> None:
-    """Law 6: what is believed late is effective at its first look, after the last look that showed the old price."""
-    decision = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[UNIT]), POLICY, EVERYTHING)
-    assert moved(decision) == dict.fromkeys(names(FIVE), Kind.REPRICED)
-    windows = {(change.changed_after, change.effective_at) for change in decision.believed}
-    assert (windows, decision.outcome) == ({(BEFORE_OPENED, OPENED)}, "changed")
-
-
-def test_approval_is_a_ceiling_for_prices() -> None:
-    """A model that shows a third value when the finding is approved is held again, with the new value."""
-    now = [listing("m00", 2), *reprice(FIVE[1:], 1000)]
-    decision = decide.decide(seen(FIVE, response(*now), findings=[UNIT]), POLICY, EVERYTHING)
-    assert moved(decision).keys() == names(FIVE[1:])
-    assert [(opened.evidence, opened.opened_at) for opened in decision.opened] == [({"m00": price(2)}, NOW)]
-    assert (decision.settled, decision.outcome) == ({7: "approved"}, "held")
-
-
-def test_approval_of_what_cannot_be_read_now_keeps_its_first_look() -> None:
-    """Law 3: a model that is unreadable when its finding is approved stays held, since the finding's first look."""
-    now = response(*reprice(FIVE[1:], 1000), *many(9, start=50), unread=["m00"])
-    decision = decide.decide(seen([*FIVE, *many(9, start=50)], now, findings=[UNIT]), POLICY, EVERYTHING)
-    assert [(opened.evidence, opened.opened_at) for opened in decision.opened] == [({"m00": price(1000)}, OPENED)]
-
-
-def test_a_third_price_stays_in_its_open_finding() -> None:
-    """A model stays in its finding until that is settled: another price, even a plausible one, is not believed."""
-    now = [listing("m00", 2), *reprice(FIVE[1:], 1000)]
-    decision = decide.decide(seen(FIVE, response(*now), findings=[UNIT]), POLICY)
-    assert (decision.believed, decision.opened, decision.withheld) == ((), (), 5)
-
-
-def test_a_taken_back_price_leaves_no_change() -> None:
-    """A model whose old price is back is let go while the others stay; when all are back the finding is withdrawn."""
-    some = decide.decide(
-        seen(FIVE, response(*FIVE[:2], *reprice(FIVE[2:], 1000)), findings=[UNIT]),
-        POLICY,
-    )
-    assert (some.believed, some.withheld, some.still_open) == ((), 3, (7,))
-    none = decide.decide(seen(FIVE, response(same=FIVE), findings=[UNIT]), POLICY)
-    assert (none.believed, none.settled, none.outcome) == ((), {7: "withdrawn"}, "unchanged")
-
-
-def test_a_held_model_that_goes_missing_stays_while_others_uphold_its_finding() -> None:
-    """No removal rule speaks for a model of an open finding; when the rest is settled its absence is judged."""
-    gone = held("m00", missing_since=ago(hours=20), missing_count=9)
-    catalog = [gone, *FIVE[1:], *many(9, start=50)]
-    others = many(9, start=50)
-    waiting = decide.decide(seen(catalog, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY)
-    assert (waiting.believed, waiting.withheld) == ((), 5)
-    approved = decide.decide(
-        seen(catalog, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY, EVERYTHING
-    )
-    assert moved(approved) == {"m00": Kind.REMOVED, **dict.fromkeys(names(FIVE[1:]), Kind.REPRICED)}
-    first_miss = [held("m00"), *catalog[1:]]
-    approved = decide.decide(
-        seen(first_miss, response(*others, *reprice(FIVE[1:], 1000)), findings=[UNIT]), POLICY, EVERYTHING
-    )
-    assert "m00" not in moved(approved)
-
-
-def test_a_finding_of_which_nothing_is_listed_any_more_is_withdrawn() -> None:
-    """When every model of a price finding has gone, upstream says that price of none: their absence is judged."""
-    others = many(20, start=50)
-    decision = decide.decide(seen([*FIVE, *others], response(same=others), findings=[UNIT]), POLICY)
-    assert decision.settled == {7: "withdrawn"}
-    assert decision.marks["m00"].missing_count == 1
-
-
-def test_rejected_prices_stay_quiet_while_upstream_repeats_them() -> None:
-    """After a no the old prices stand without a question; another price is judged on its own merits."""
-    no = finding(FindingKind.UNIT_CHANGE, dict(UNIT.evidence), "rejected")
-    same = decide.decide(seen(FIVE, response(*reprice(FIVE, 1000)), findings=[no]), POLICY)
-    assert (same.believed, same.outcome, same.still_open, same.trimmed) == ((), "unchanged", (7,), {})
-    now = [listing("m00", 2), *reprice(FIVE[1:], 1000)]
-    other = decide.decide(seen(FIVE, response(*now), findings=[no]), POLICY)
-    assert moved(other) == {"m00": Kind.REPRICED}
-    assert other.trimmed == {7: {name: price(1000) for name in sorted(names(FIVE[1:]))}}
-
-
-def test_a_rejected_price_of_a_vanished_model_lapses() -> None:
-    """A no to a price does not keep a model that upstream no longer lists at all."""
-    no, rest = finding(FindingKind.IMPLAUSIBLE_PRICE, {"m": price(1000)}, "rejected"), many(9)
-    decision = decide.decide(seen([missing("m", looks=1), *rest], response(same=rest), findings=[no]), POLICY)
-    assert (moved(decision), decision.still_open) == ({"m": Kind.REMOVED}, ())
+def test_a_legible_name_that_is_refused_is_no_nameless_row() -> None:
+    """It is told once, and absences are judged as ever."""
+    odd = Rejected(name="odd ", reason="has a name with outer white space", raw="{}", digest=b"odd")
+    world = World().sees(0, shelf(5), rejected=[odd]).hourly(1, 26, shelf(4), rejected=[odd])
+    assert removed(world) == ["26/1 removed m04"]
+    assert world.notices[0][1].data["rows"] == [{"name": "odd ", "reason": odd.reason}]
 
 
 # -- one implausible price ---------------------------------------------------------------------------------------------
@@ -522,258 +419,475 @@ def test_a_rejected_price_of_a_vanished_model_lapses() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "withheld"),
     [
-        (1, 100, False),
-        (1, "100.01", True),
-        (100, 1, False),
-        ("100.01", 1, True),
+        (1, 100, True),
+        (1, "99.9", False),
+        (100, 1, True),
+        ("99.9", 1, False),
+        (1, 0, True),
+        (1, -1, True),
+        (1, None, True),
+        (0, None, True),
+        (-1, None, True),
         (0, 10**6, False),
-        (10**6, 0, False),
         (None, 10**6, False),
-        (10**6, None, False),
         (-1, 10**6, False),
-        (10**6, -1, False),
+        (0, -1, False),
     ],
 )
-def test_the_limit_of_one_step(old: object, new: object, *, withheld: bool) -> None:
-    """Beyond a factor of 100, up or down, one price waits; from or to 0, unknown or a negative it passes."""
-    decision = decide.decide(seen([known("m", old)], response(listing("m", new))), POLICY)
-    assert doubted(decision) == ({FindingKind.IMPLAUSIBLE_PRICE: {"m"}} if withheld else {})
-    assert moved(decision) == ({} if withheld else {"m": Kind.REPRICED})
+def test_the_limit_of_one_step(old: Element, new: Element, withheld: bool) -> None:
+    """A factor of 100 or more, from positive to 0 or negative, and a headline to unknown wait for 12 hours."""
+    rest = shelf(9)
+    world = World().sees(0, {**rest, "m": old}).sees(1, {**rest, "m": new})
+    assert world.open() == ({"implausible_price": ["m"]} if withheld else {})
+    world.hourly(2, 12, {**rest, "m": new})
+    assert (world.catalog["m"] == listing("m", old).price) is withheld
+    world.sees(13, {**rest, "m": new})
+    assert world.catalog["m"] == listing("m", new).price
+    assert world.history[-1][1].effective_at == at(1), "it holds since it was first shown"
+    assert world.states() == ([("implausible_price", "confirmed")] if withheld else [])
 
 
-def test_the_limit_of_one_step_is_a_setting() -> None:
-    """price_factor_limit says how far one price may move in one step."""
-    view = seen([known("m", 1)], response(listing("m", 3)))
-    assert decide.decide(view, Policy(price_factor_limit=3)).outcome == "changed"
-    assert decide.decide(view, Policy(price_factor_limit=2.9)).outcome == "held"
+def test_price_factor_limit_and_price_after_are_settings() -> None:
+    """Both sides of other limits."""
+    policy = Policy(price_factor_limit=2.5, price_after=timedelta(hours=2))
+    world = World(policy).sees(0, {**shelf(9), "m": 1}).sees(1, {**shelf(9), "m": "2.4"})
+    assert world.catalog["m"] == Decimal("2.4")
+    world.sees(2, {**shelf(9), "m": 6}).sees(3, {**shelf(9), "m": 6})
+    assert world.open() == {"implausible_price": ["m"]}
+    assert world.sees(4, {**shelf(9), "m": 6}).catalog["m"] == 6
 
 
-SINGLE = finding(FindingKind.IMPLAUSIBLE_PRICE, {"m": price(500)})
+def test_a_value_that_an_earlier_observation_showed_long_enough_ago_is_believed() -> None:
+    """It need not stand without a break: 500, 700, then 500 again after twelve hours."""
+    world = World().sees(0, {**shelf(9), "m": 1})
+    for hour, price in [(1, 500), (7, 700), (13, 500)]:
+        world.sees(hour, {**shelf(9), "m": price})
+    assert world.changes("m")[-1] == "13/13 repriced m 1 -> 500"
 
 
-def test_an_implausible_price_seen_again_is_believed() -> None:
-    """The next good look that shows it again settles it; it is effective since the first (law 6)."""
-    decision = decide.decide(seen([held("m")], response(listing("m", 500)), findings=[SINGLE]), POLICY)
-    (change,) = decision.believed
-    assert (change.changed_after, change.effective_at) == (BEFORE_OPENED, OPENED)
-    assert (decision.settled, decision.outcome, decision.opened) == ({7: "approved"}, "changed", ())
+def test_a_price_that_no_rule_objects_to_is_believed_at_once() -> None:
+    """The third value is plausible: the model leaves its finding."""
+    world = World().sees(0, {**shelf(9), "m": 1}).sees(1, {**shelf(9), "m": 500}).sees(2, {**shelf(9), "m": 2})
+    assert world.changes("m")[-1] == "2/2 repriced m 1 -> 2"
+    assert world.states() == [("implausible_price", "withdrawn")]
+    assert hours(world.history[-1][1].changed_after) == 0
 
 
-def test_a_third_implausible_price_is_judged_afresh() -> None:
-    """Another value withdraws the doubt about the first; it waits if it is implausible too, else it is believed."""
-    far = decide.decide(seen([held("m")], response(listing("m", 900)), findings=[SINGLE]), POLICY)
-    assert (far.settled, doubted(far)) == ({7: "withdrawn"}, {FindingKind.IMPLAUSIBLE_PRICE: {"m"}})
-    near = decide.decide(seen([held("m")], response(listing("m", 2)), findings=[SINGLE]), POLICY)
-    (change,) = near.believed
-    assert (near.settled, change.changed_after, change.effective_at) == ({7: "withdrawn"}, BEFORE_OPENED, NOW)
+def test_the_whole_move_of_the_model_waits_with_it() -> None:
+    """One implausible component withholds the other prices and the alias; an alias that follows it, too."""
+    old: Element = {"input": 1, "output": 4, "alias": "A"}
+    now: Element = {"input": 2, "output": 4000, "alias": "B"}
+    later: Element = {"input": 2, "output": 4000, "alias": "C"}
+    rest = {name: {"input": 1} for name in shelf(9)}
+    world = World(headline="input").sees(0, {**rest, "m": old}).hourly(1, 5, {**rest, "m": now})
+    assert (len(world.history), world.models["m"].listing.alias) == (10, "A")
+    world.hourly(6, 13, {**rest, "m": later})
+    change = world.history[-1][1]
+    assert change.changed == {
+        "alias": ("A", "C"),
+        "prices.input": (Decimal(1), Decimal(2)),
+        "prices.output": (Decimal(4), Decimal(4000)),
+    }
+    assert (hours(change.effective_at), hours(change.changed_after)) == (6, 0), "the first that showed just this"
 
 
-def test_an_unreadable_look_is_not_the_second_one() -> None:
-    """Law 3: a look that cannot read the model neither confirms its price nor takes it back."""
-    rest = many(20)
-    for unread in (["m"], [None]):
-        snapshot = response(same=rest, unread=unread)
-        decision = decide.decide(seen([held("m"), *rest], snapshot, findings=[SINGLE]), POLICY)
-        assert (decision.believed, decision.still_open, decision.settled) == ((), (7,), {})
+def test_a_secondary_price_that_is_no_longer_stated_is_a_move_and_no_doubt() -> None:
+    """Only the headline's becoming unknown is implausible; a component ever known stays a key."""
+    rest = {name: {"input": 1} for name in shelf(9)}
+    world = World(headline="input").sees(0, {**rest, "m": {"input": 1, "output": 4}}).sees(1, {**rest, "m": {"input": 1}})
+    change = world.history[-1][1]
+    assert (change.kind, change.changed, change.old_price) == (Kind.REPRICED, {"prices.output": (Decimal(4), None)}, 1)
+    assert change.listing.prices == {"input": Decimal(1), "output": None}
 
 
-def test_a_relisting_at_an_implausible_price_waits_too() -> None:
-    """A model back at 500 times its last price is withheld as a whole, then relisted since its first look."""
-    gone = known("m", 1, listed=False, missing_since=ago(days=5), last_seen_at=ago(days=6))
-    rest = many(4)
-    first = decide.decide(seen([gone, *rest], response(listing("m", 500), same=rest)), POLICY)
-    assert (moved(first), doubted(first)) == ({}, {FindingKind.IMPLAUSIBLE_PRICE: {"m"}})
-    again = decide.decide(seen([gone, *rest], response(listing("m", 500), same=rest), findings=[SINGLE]), POLICY)
-    (change,) = again.believed
-    assert (change.kind, change.changed_after, change.effective_at) == (Kind.RELISTED, ago(days=5), OPENED)
-    vanished = decide.decide(seen([gone, *rest], response(same=rest), findings=[SINGLE]), POLICY)
-    assert (vanished.settled, vanished.believed, vanished.marks) == ({7: "withdrawn"}, (), {})
+def test_a_model_that_is_removed_leaves_its_price_finding() -> None:
+    """`old_price` is the believed one, and no later rule asks about the price."""
+    world = World().sees(0, {**shelf(9), "m": 1}).hourly(1, 3, {**shelf(9), "m": 500}).hourly(4, 40, shelf(9))
+    assert world.states() == [("implausible_price", "withdrawn")]
+    told, change = world.history[-1]
+    assert (change.kind, change.old_price, hours(change.effective_at), hours(change.changed_after)) == (
+        Kind.REMOVED,
+        1,
+        4,
+        0,
+    )
+    assert hours(told) == 30, "26 h after its first miss: when it was last shown is not kept of what is withheld"
 
 
-# -- prices gone -------------------------------------------------------------------------------------------------------
+def test_an_unreadable_price_neither_settles_nor_ends_a_doubt() -> None:
+    """Upstream says nothing of it; what it shows then begins a new succession, and `since` goes on."""
+    world = World().sees(0, {**shelf(9), "m": 1}).hourly(1, 5, {**shelf(9), "m": 500})
+    world.hourly(6, 8, {**shelf(9), "m": UNREADABLE})
+    assert world.open()["implausible_price"] == ["m"]
+    world.hourly(9, 13, {**shelf(9), "m": 500})
+    assert world.changes("m")[-1] == "13/9 repriced m 1 -> 500"
+
+
+def test_a_rejected_price_stays_out_while_upstream_repeats_it() -> None:
+    """Quietly, for ever, whatever else of the model moves; another price is judged on its own merits."""
+    world = World().sees(0, {**shelf(9), "m": 1}).sees(1, {**shelf(9), "m": 500}).reject(FindingKind.IMPLAUSIBLE_PRICE)
+    world.hourly(2, 100, {**shelf(9), "m": 500}).sees(101, {**shelf(9), "m": {"price": 500, "alias": "B"}})
+    assert (world.catalog["m"], world.decision.outcome, world.open()) == (1, "unchanged", {})
+    world.sees(102, {**shelf(9), "m": 2})
+    assert (world.catalog["m"], world.states()) == (2, [("implausible_price", "withdrawn")])
+
+
+def test_approval_believes_a_price_since_it_was_first_shown() -> None:
+    """At most the prices that were shown when it was given: another one stays, with the evidence as it is now."""
+    world = World().sees(0, {**shelf(9), "m": 1, "n": 1}).hourly(1, 3, {**shelf(9), "m": 500, "n": 500})
+    world.approve(4, {**shelf(9), "m": 500, "n": 501})
+    assert world.changes("m")[-1] == "4/1 repriced m 1 -> 500"
+    assert world.open() == {"unit_change": ["n"]} or world.open() == {"implausible_price": ["n"]}
+    (open_finding,) = [finding for finding in world.findings.values() if finding.state == "open"]
+    assert open_finding.evidence["n"].fields == {"prices.price": Decimal(501)}
+    assert open_finding.evidence["n"].since == at(1)
+
+
+# -- many prices -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("count", "total", "withheld"), [(10, 20, False), (11, 110, False), (11, 109, True), (20, 20, True)]
+    ("alike", "otherwise", "total", "kind"),
+    [
+        (4, 0, 40, "implausible_price"),
+        (5, 0, 40, "unit_change"),
+        (5, 4, 40, "unit_change"),
+        (5, 5, 40, "implausible_price"),
+        (2, 0, 2, "unit_change"),
+        (3, 0, 3, "unit_change"),
+        (4, 0, 4, "unit_change"),
+        (1, 0, 1, "implausible_price"),
+    ],
 )
-@pytest.mark.parametrize("to", [None, 0], ids=["unknown", "0"])
-def test_prices_gone(count: int, total: int, to: object, *, withheld: bool) -> None:
-    """More than 10 and more than 10 % of the priced models that turn unknown or 0 at once are one finding."""
-    catalog = many(total)
-    gone = [listing(model.listing.name, to) for model in catalog[:count]]
-    decision = decide.decide(seen(catalog, response(*gone, same=catalog[count:])), POLICY)
-    assert doubted(decision) == ({FindingKind.PRICES_GONE: names(catalog[:count])} if withheld else {})
-    assert len(decision.believed) == (0 if withheld else count)
+@pytest.mark.parametrize("factor", [100, "0.01", 1000, "0.000001", "123.4"])
+def test_unit_change(alike: int, otherwise: int, total: int, kind: str, factor: Any) -> None:
+    """At least 5, or all of at least 2, and more than half of the repriced ones, by one factor of 100 or more."""
+    catalog = shelf(total)
+    now: dict[str, Element] = {
+        **catalog,
+        **shelf(alike, Decimal(str(factor))),
+        **shelf(otherwise, 2, start=alike),
+    }
+    world = World().sees(0, catalog).sees(1, now)
+    assert world.open() == {kind: sorted(shelf(alike))}
+    if kind == "unit_change":
+        assert ("multiplied by" if Decimal(str(factor)) > 1 else "divided by") in world.decision.reasons[0]
 
 
-def test_only_positive_prices_can_go() -> None:
-    """Models that were free, unknown or negative are neither counted as gone nor among the priced."""
-    free, priced = many(300, 0), many(100, start=300)
-    gone = [listing(model.listing.name, None) for model in free[:50]]
-    assert (
-        decide.decide(seen([*free, *priced], response(*gone, same=[*free[50:], *priced])), POLICY).outcome == "changed"
-    )
-    gone = [listing(model.listing.name, None) for model in priced[:11]]
-    assert decide.decide(seen([*free, *priced], response(*gone, same=[*free, *priced[11:]])), POLICY).outcome == "held"
+def test_a_unit_change_asks_for_all_comparable_components() -> None:
+    """A model whose output stood still was not rescaled; one whose only comparable price moved was."""
+    old = {name: {"input": 1, "output": 2} for name in shelf(6)}
+    old |= {"free": {"input": 1, "output": 0}}
+    now: dict[str, Element] = {name: {"input": 1000, "output": 2000} for name in shelf(5)}
+    now |= {"m05": {"input": 1000, "output": 2}, "free": {"input": 1000, "output": 0}}
+    rest = {f"rest{number}": {"input": 1} for number in range(30)}
+    world = World(headline="input").sees(0, {**old, **rest}).sees(1, {**now, **rest})
+    assert world.open() == {"implausible_price": ["m05"], "unit_change": ["free", *shelf(5)]}
+
+
+def test_a_vendor_has_its_own_unit_and_its_other_far_moves_join() -> None:
+    """More than half of the repriced ones of one vendor, whatever the others do."""
+    acme = {f"acme/{number}": 1 for number in range(8)}
+    zeta = {f"zeta/{number}": 1 for number in range(40)}
+    now: dict[str, Element] = {name: 1000 for name in list(acme)[:5]}
+    now |= {"acme/5": 7000, "acme/6": 2, "acme/7": 0} | {f"zeta/{number}": 2 for number in range(10)}
+    world = World().sees(0, {**acme, **zeta}).sees(1, {**zeta, **now})
+    assert world.open() == {"unit_change": [f"acme/{number}" for number in (0, 1, 2, 3, 4, 5, 7)]}
+    assert world.catalog["acme/6"] == 2
+
+
+def test_a_unit_change_is_believed_after_patience() -> None:
+    """Case 06: if upstream keeps saying it and nobody answers."""
+    now = shelf(4, 100)
+    world = World().sees(0, shelf(4)).hourly(1, 72, now)
+    assert world.catalog == listing_prices(shelf(4))
+    world.sees(73, now)
+    assert world.changes(None, Kind.REPRICED)[0] == "73/1 repriced m00 1 -> 100"
+    assert world.states() == [("unit_change", "confirmed")]
+
+
+def listing_prices(catalog: dict[str, Element]) -> dict[str, Decimal | None]:
+    """The headline prices of a catalog."""
+    return {name: listing(name, element).price for name, element in sorted(catalog.items())}
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "withheld"),
+    [(10, 20, False), (11, 110, False), (11, 109, True), (2, 4, False), (3, 4, True), (2, 2, True), (1, 2, False)],
+)
+@pytest.mark.parametrize("to", [None, 0, -1], ids=["unknown", "0", "negative"])
+def test_prices_gone(count: int, total: int, to: Element, withheld: bool) -> None:
+    """Case 05: more than 10 and 10 %, or more than half of at least 4, or all of at least 2, turn unknown, 0 or less."""
+    catalog = {**shelf(total), "free": 0}
+    now = {**catalog, **shelf(count, to)}
+    world = World().sees(0, catalog).sees(1, now)
+    assert world.open() == {"prices_gone" if withheld else "implausible_price": sorted(shelf(count))}
+    world.hourly(2, 73, now)
+    assert world.catalog == listing_prices(now)
+
+
+def test_the_free_ones_that_turn_with_them_are_gone_too() -> None:
+    """A glitch that nulls a whole catalog nulls its free models as well."""
+    world = World().sees(0, {**shelf(8), "free": 0, "unknown": None}).sees(1, {**shelf(8, -1), "free": -1, "unknown": -1})
+    assert world.open() == {"prices_gone": ["free", *shelf(8)]}
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "withheld"), [(2, 4, False), (3, 4, True), (2, 2, True), (1, 1, False), (15, 30, False), (16, 30, True)]
+)
+def test_mass_repricing(count: int, total: int, withheld: bool) -> None:
+    """Case 06: more than half of a priced catalog of at least 4, or all of at least 2, at once: another currency."""
+    now = {**shelf(total), **shelf(count, "7.15")}
+    world = World().sees(0, shelf(total)).sees(1, now)
+    assert world.open() == ({"mass_repricing": sorted(shelf(count))} if withheld else {})
+    if withheld:
+        assert "multiplied by 7.15" in world.decision.reasons[0]
+        assert len(world.hourly(2, 73, now).changes(None, Kind.REPRICED)) == count
+
+
+def test_a_held_mass_does_not_draw_in_each_later_mover() -> None:
+    """Price rules count the moves that are new in this observation."""
+    mass: dict[str, Element] = {**shelf(20), **shelf(12, 3)}
+    world = World().sees(0, shelf(20)).sees(1, mass).sees(2, {**mass, "m19": 2})
+    assert world.catalog["m19"] == 2
+    assert world.open() == {"mass_repricing": list(shelf(12))}
+
+
+def test_a_higher_rule_takes_a_model_over_with_its_since() -> None:
+    """First alone, then with all the others: one finding at most, and its patience does not begin anew."""
+    world = World().sees(0, shelf(20)).sees(1, {**shelf(20), "m00": 500}).sees(11, shelf(20, 1000))
+    assert world.open() == {"unit_change": list(shelf(20))}
+    assert world.states()[0] == ("implausible_price", "withdrawn")
+    world.hourly(12, 73, shelf(20, 1000))
+    assert world.changes(None, Kind.REPRICED) == ["73/11 repriced m00 1 -> 1000"]
+    assert len(world.hourly(74, 83, shelf(20, 1000)).changes(None, Kind.REPRICED)) == 20
+
+
+def test_evidence_follows_upstream_and_since_does_not_restart() -> None:
+    """A unit finding whose value moves on stays one; patience ends for what is shown then."""
+    world = World().sees(0, shelf(8)).sees(1, shelf(8, 1000)).sees(50, shelf(8, 2000))
+    (finding,) = world.findings.values()
+    assert finding.evidence["m00"].fields == {"prices.price": Decimal(2000)}
+    assert world.sees(73, shelf(8, 2000)).changes(None, Kind.REPRICED)[0] == "73/50 repriced m00 1 -> 2000"
+
+
+def test_one_finding_of_a_rule_and_what_fires_later_joins_it() -> None:
+    """Told when it opens, and told of those who join; settled once."""
+    world = World().sees(0, {**shelf(9), "m": 1, "n": 1}).sees(1, {**shelf(9), "m": 500, "n": 1})
+    world.sees(2, {**shelf(9), "m": 500, "n": 700})
+    assert len(world.findings) == 1
+    assert world.said() == [(1, "held", ["m"]), (2, "held", ["n"])]
+    world.hourly(3, 14, {**shelf(9), "m": 500, "n": 700})
+    assert world.changes(None, Kind.REPRICED) == ["13/1 repriced m 1 -> 500", "14/2 repriced n 1 -> 700"]
+    assert world.said(NoticeKind.SETTLED) == [(14, "settled", ["n"])]
 
 
 # -- shape -------------------------------------------------------------------------------------------------------------
 
 
-def without(model: StoredModel, *fields: str, **more: Any) -> Listing:
-    """The model's listing, from an element that lacks these keys."""
-    keys = frozenset(TRACKED) - set(fields)
-    values = {"alias": model.listing.alias, **dict.fromkeys(fields), **more}
-    return listing(model.listing.name, values.pop("price", model.listing.price), fields=keys, **values)
+def rich(count: int, **fields: Any) -> dict[str, Element]:
+    """Models with some fields."""
+    return {name: {"price": 1, **fields} for name in shelf(count)}
 
 
-def test_a_field_that_is_in_no_row_is_not_read() -> None:
-    """Known values of a lost field stay, the run is held, and the rest of each listing applies."""
-    catalog = [known("a", 5, alias="A"), known("b", 6, alias="B")]
-    now = [without(catalog[0], "price"), without(catalog[1], "price", alias="B2")]
-    decision = decide.decide(seen(catalog, response(*now)), POLICY)
-    assert (moved(decision), doubted(decision)) == ({"b": Kind.UPDATED}, {FindingKind.SHAPE: {"price"}})
-    (change,) = decision.believed
-    assert (change.listing.price, change.listing.alias, change.listing.digest) == (Decimal(6), "B2", b"")
-    assert decision.doubts == ("no listed model has the field price any more",)
-    assert (decision.withheld, decision.pending, decision.refreshed) == (2, True, ())
-    assert decision.marks["a"] == Mark(last_seen_at=LAST)
+@pytest.mark.parametrize(
+    ("had", "total", "withheld"), [(10, 20, False), (11, 30, True), (2, 4, False), (3, 4, True), (3, 3, False)]
+)
+def test_a_field_that_no_element_has_any_more_keeps_its_values(had: int, total: int, withheld: bool) -> None:
+    """More than 10, or more than half of at least 4, had it; null counts as absent; the rest of each applies."""
+    now: dict[str, Element] = {name: {"price": 2 if name == "m00" else 1, "alias": None} for name in shelf(total)}
+    world = World().sees(0, {**rich(total), **rich(had, alias="A")}).sees(1, now)
+    assert world.open() == ({"shape": list(shelf(had))} if withheld else {})
+    assert (world.models["m00"].listing.alias == "A") is withheld
+    assert world.catalog["m00"] == 2
+    world.hourly(2, 73, now)
+    assert world.models["m00"].listing.alias is None
 
 
-def test_a_field_that_one_row_still_has_is_read() -> None:
-    """One element with the key, even in bytes known already, makes the others' lack of it a value: unknown."""
-    catalog = [known("a", 5), known("b", 6)]
-    decision = decide.decide(seen(catalog, response(without(catalog[0], "price"), same=catalog[1:])), POLICY)
-    assert moved(decision) == {"a": Kind.REPRICED}
+def test_a_lost_field_is_believed_after_patience_since_it_was_first_lost() -> None:
+    """And of a model that changed meanwhile since the first observation after that change (law 6)."""
+    world = World().sees(0, rich(20, alias="A")).hourly(1, 10, rich(20))
+    changed = {**rich(20), "m00": {"price": 2}}
+    world.hourly(11, 73, changed)
+    assert world.changes("m00")[1:] == ["11/11 repriced m00 1 -> 2", "73/12 updated m00 2"]
+    assert world.changes("m01")[1:] == ["73/1 updated m01 1"]
+    assert world.states() == [("shape", "confirmed")]
 
 
-def test_a_field_that_no_known_listing_has_cannot_be_lost() -> None:
-    """A key that upstream drops although all its values were null takes nothing away."""
-    catalog = [known("a", 5)]
-    assert decide.decide(seen(catalog, response(without(catalog[0], "alias"))), POLICY).outcome == "unchanged"
-
-
-def lost(*fields: str, state: str = "open") -> Finding:
-    """A finding about lost fields."""
-    return finding(FindingKind.SHAPE, dict.fromkeys(fields), state)
-
-
-def test_a_lost_field_is_asked_about_once() -> None:
-    """An open question stands without a second one; another field lost later is a new finding of that field."""
-    model = held("a", 5, alias="A")
-    same = decide.decide(seen([model], response(without(model, "price")), findings=[lost("price")]), POLICY)
-    assert (same.opened, same.still_open, same.outcome) == ((), (7,), "held")
-    more = decide.decide(seen([model], response(without(model, "price", "alias")), findings=[lost("price")]), POLICY)
-    assert (doubted(more), more.still_open) == ({FindingKind.SHAPE: {"alias"}}, (7,))
+def test_all_prices_lost_are_a_question_of_shape() -> None:
+    """A component counts like a field; the prices' own rules are not asked about what it keeps or lets through."""
+    now: dict[str, Element] = {name: {"price": None} for name in shelf(8)}
+    world = World().sees(0, shelf(8)).hourly(1, 72, now)
+    assert world.open() == {"shape": list(shelf(8))}
+    assert "price" in world.decision.reasons[0]
+    world.sees(73, now)
+    assert (set(world.catalog.values()), world.open()) == ({None}, {})
 
 
 def test_a_field_that_is_back_withdraws_the_question() -> None:
-    """When the field returns, its finding is withdrawn and only what really moved is believed."""
-    model = held("a", 5)
-    decision = decide.decide(seen([model], response(model), findings=[lost("price")]), POLICY)
-    assert (decision.settled, decision.believed, decision.marks) == ({7: "withdrawn"}, (), {"a": Mark()})
+    """One element that states it is enough: the others' lack of it is a value then."""
+    world = World().sees(0, rich(20, alias="A")).sees(1, rich(20)).sees(2, {**rich(20), "m00": {"price": 1, "alias": "A"}})
+    assert world.states() == [("shape", "withdrawn")]
+    assert world.models["m01"].listing.alias is None
 
 
-def test_a_yes_to_a_lost_field_makes_it_unknown() -> None:
-    """An approval believes the loss since its first look, and neither the prices' rules nor a new question undo it."""
-    catalog = [held(f"m{number:02}", 5) for number in range(20)]
-    now = response(*(without(model, "price") for model in catalog))
-    decision = decide.decide(seen(catalog, now, findings=[lost("price")]), POLICY, EVERYTHING)
-    assert moved(decision) == dict.fromkeys(names(catalog), Kind.REPRICED)
-    windows = {(change.changed_after, change.effective_at) for change in decision.believed}
-    assert (windows, decision.settled, decision.opened) == ({(BEFORE_OPENED, OPENED)}, {7: "approved"}, ())
+def test_an_end_date_is_never_kept() -> None:
+    """`expires_at` goes when upstream takes it away, however many had one."""
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    world = World().sees(0, rich(20, expires_at=end)).sees(1, rich(20))
+    assert (world.open(), world.models["m00"].listing.expires_at) == ({}, None)
 
 
-def test_a_model_that_moved_while_a_field_was_lost_keeps_its_order() -> None:
-    """Law 6: belief in a loss is never effective before a later change of the same model."""
-    model = known("a", 5)  # plain since: an update was believed after OPENED
-    decision = decide.decide(
-        seen([model], response(without(model, "price")), findings=[lost("price")]), POLICY, EVERYTHING
+def test_a_rejected_shape_keeps_the_values_quietly() -> None:
+    """As long as the field is lost; the rest of each model is judged as ever."""
+    world = World().sees(0, rich(20, alias="A")).sees(1, rich(20)).reject(FindingKind.SHAPE)
+    world.hourly(2, 100, {**rich(20), "m00": {"price": 2}})
+    assert (world.models["m00"].listing.alias, world.catalog["m00"], world.open()) == ("A", 2, {})
+
+
+@pytest.mark.parametrize(("unread", "total", "holds"), [(1, 10, False), (2, 19, True), (10, 100, False)])
+def test_many_unreadable_rows_hold_the_run(unread: int, total: int, holds: bool) -> None:
+    """More than a tenth of the rows without a readable price: asked once, over after patience, anew for new rows."""
+    catalog = shelf(total)
+    now = {**catalog, **shelf(unread, UNREADABLE)}
+    world = World().sees(0, catalog).sees(1, now)
+    assert (world.open() == {"shape": [""]}) is holds
+    world.hourly(2, 80, now)
+    assert world.open() == {}
+    world.sees(81, catalog).sees(82, now)
+    assert (world.open() == {"shape": [""]}) is False or holds
+
+
+# -- unreadable fields -------------------------------------------------------------------------------------------------
+
+
+def test_an_unreadable_price_keeps_the_known_one_and_is_told_once() -> None:
+    """Case 03: a mark and a notice; over after two readable observations, with a word."""
+    world = World().sees(0, shelf(20)).hourly(1, 5, {**shelf(20), "m00": UNREADABLE})
+    model = world.models["m00"]
+    assert (world.catalog["m00"], model.unread, hours(model.unread_since), hours(model.last_seen_at)) == (
+        1,
+        {"prices"},
+        1,
+        0,
     )
-    (change,) = decision.believed
-    assert (change.changed_after, change.effective_at) == (LAST, NOW)
+    world.sees(6, shelf(20))
+    assert (world.models["m00"].unread_since, world.models["m00"].last_seen_at) == (None, None)
+    world.sees(7, shelf(20)).sees(8, shelf(20))
+    assert world.models["m00"].unread == frozenset()
+    assert world.said() == [(1, "unreadable", ["m00"]), (7, "readable", ["m00"])]
 
 
-def test_a_no_to_a_lost_field_keeps_its_values_quietly() -> None:
-    """After a no the known values stay without a question while the field is missing."""
-    model = held("a", 5)
-    no = lost("price", state="rejected")
-    decision = decide.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY)
-    assert (decision.believed, decision.outcome, decision.still_open, decision.pending) == ((), "unchanged", (7,), True)
-    yes_to_others = decide.decide(seen([model], response(without(model, "price")), findings=[no]), POLICY, EVERYTHING)
-    assert yes_to_others.believed == ()
+def test_an_episode_goes_on_if_only_one_observation_could_read() -> None:
+    """No second notice for a row that flickers."""
+    world = World().sees(0, shelf(20)).sees(1, {**shelf(20), "m00": UNREADABLE}).sees(2, shelf(20))
+    world.sees(3, {**shelf(20), "m00": UNREADABLE}).sees(4, shelf(20)).sees(5, shelf(20))
+    assert world.said() == [(1, "unreadable", ["m00"]), (5, "readable", ["m00"])]
 
 
-@pytest.mark.parametrize("others", [[], [known("other", 5)]], ids=["alone", "beside a listed one"])
-def test_a_model_that_returns_without_a_lost_field_has_no_known_value(others: list[StoredModel]) -> None:
-    """Values are kept for models that stayed listed; what was removed returns with what upstream says: unknown."""
-    back = known("back", 5, listed=False, missing_since=OPENED)
-    now = response(*(without(model, "price") for model in [back, *others]))
-    decision = decide.decide(seen([back, *others], now), POLICY)
-    (change,) = decision.believed
-    assert (change.kind, change.listing.price) == (Kind.RELISTED, None)
-    assert doubted(decision) == ({FindingKind.SHAPE: {"price"}} if others else {})
+def test_an_unreadable_field_does_not_cost_a_readable_price() -> None:
+    """Case 03: the price moves, the limit that is text keeps its known value, each on its own."""
+    old: Element = {"price": 1, "max_completion_tokens": 8}
+    world = World().sees(0, {**shelf(20), "m": old}).sees(1, {**shelf(20), "m": {"price": 99, "max_completion_tokens": UNREADABLE}})
+    change = world.history[-1][1]
+    assert (change.changed, change.listing.max_completion_tokens) == ({"prices.price": (Decimal(1), Decimal(99))}, 8)
+    model = world.models["m"]
+    assert (model.unread, model.unread_since, model.last_seen_at) == ({"max_completion_tokens"}, None, START)
 
 
-def test_a_lost_field_does_not_settle_a_doubt_about_it() -> None:
-    """While no row has a price, upstream neither repeats nor takes back a withheld one."""
-    catalog = [held("m", 1), known("other", 1)]
-    now = response(*(without(model, "price") for model in catalog))
-    decision = decide.decide(seen(catalog, now, findings=[SINGLE]), POLICY)
-    assert (decision.settled, decision.still_open, decision.believed) == ({}, (7,), ())
+def test_a_new_model_may_be_unreadable_in_part() -> None:
+    """What cannot be read is unknown; the mark says so."""
+    world = World().sees(0, shelf(20)).sees(1, {**shelf(20), "m": UNREADABLE})
+    assert (world.catalog["m"], world.models["m"].unread, hours(world.models["m"].unread_since)) == (None, {"prices"}, 1)
+    assert world.said() == [(1, "unreadable", ["m"])]
 
 
-# -- rejected rows -----------------------------------------------------------------------------------------------------
+def test_one_unreadable_component_keeps_all_known_prices() -> None:
+    """The prices are one field: never half of a move."""
+    rest = {name: {"input": 1} for name in shelf(20)}
+    world = World(headline="input").sees(0, {**rest, "m": {"input": 1, "output": 4}})
+    world.sees(1, {**rest, "m": {"input": 2, "output": UNREADABLE}})
+    assert world.models["m"].listing.prices == {"input": Decimal(1), "output": Decimal(4)}
 
 
-@pytest.mark.parametrize(("rejected", "legible", "holds"), [(1, 9, False), (2, 17, True), (10, 90, False)])
-def test_many_unreadable_rows_hold_the_run(rejected: int, legible: int, *, holds: bool) -> None:
-    """More than a tenth of rejected rows hold the run, while all that can be read applies."""
-    snapshot = response(*many(legible), unread=[f"x{number}" for number in range(rejected)])
-    decision = decide.decide(seen([], snapshot), POLICY)
-    assert (FindingKind.REJECTED_ROWS in doubted(decision)) is holds
-    assert (decision.outcome == "held") is holds
-    assert len(decision.believed) == legible
+def test_an_unreadable_row_is_a_presence() -> None:
+    """Law 3: the misses in a row begin anew."""
+    row = Rejected(name="m19", reason="is no object", raw="[]", digest=b"x")
+    world = World().sees(0, shelf(20)).sees(1, shelf(19)).sees(2, shelf(19), rejected=[row]).hourly(3, 28, shelf(19))
+    assert removed(world) == []
+    assert removed(world.sees(29, shelf(19))) == ["29/3 removed m19"]
 
 
-@pytest.mark.parametrize("state", ["open", "approved", "rejected"])
-def test_unreadable_rows_are_asked_about_once(state: str) -> None:
-    """The question is not repeated while the rows stay unreadable, and an answer, yes or no, silences it."""
-    before = finding(FindingKind.REJECTED_ROWS, {}, state)
-    decision = decide.decide(seen([], response(listing("a"), unread=["x"]), findings=[before]), POLICY)
-    assert (decision.opened, decision.still_open) == ((), (7,))
-    assert decision.outcome == ("held" if state == "open" else "changed")
+# -- another source ----------------------------------------------------------------------------------------------------
 
 
-def test_readable_again() -> None:
-    """When the rows can be read again the question is withdrawn."""
-    before = finding(FindingKind.REJECTED_ROWS, {})
-    decision = decide.decide(seen([], response(listing("a")), findings=[before]), POLICY)
-    assert (decision.settled, decision.outcome) == ({7: "withdrawn"}, "changed")
+def other(count: int) -> dict[str, Element]:
+    """A catalog of other models."""
+    return {f"other{number}": 1 for number in range(count)}
 
 
-def test_a_yes_to_unreadable_rows_settles_the_question() -> None:
-    """An approval of unreadable rows ends the hold in the same look."""
-    before = finding(FindingKind.REJECTED_ROWS, {})
-    view = seen([], response(listing("a"), unread=["x"]), findings=[before])
-    decision = decide.decide(view, POLICY, EVERYTHING)
-    assert (decision.settled, decision.opened, decision.outcome) == ({7: "approved"}, (), "changed")
+@pytest.mark.parametrize(
+    ("old", "new", "held"),
+    [
+        (shelf(10), {**shelf(4), **other(9)}, True),
+        (shelf(10), {**shelf(5), **other(9)}, False),
+        (shelf(10), {**shelf(10, 2), **shelf(4)}, True),
+        (shelf(10), {**shelf(10, 2), **shelf(5)}, False),
+        (shelf(3), other(3), True),
+        (shelf(3), {**shelf(1, 2), **other(2)}, False),
+    ],
+    ids=["few listed", "half listed", "few at their price", "half at their price", "none of 3", "one of 3"],
+)
+def test_a_moved_source_is_asked_about_once(old: dict[str, Element], new: dict[str, Element], held: bool) -> None:
+    """Fewer than half of the known models, or of their prices: all of it waits for a person, however long."""
+    world = World().sees(0, old).sees(1, new, moved_source="the URL was x")
+    assert (world.open().keys() == {"moved_source"}) is held
+    if held:
+        world.hourly(2, 200, new)
+        assert world.catalog == listing_prices(old)
+        assert world.models["m00"].missing_since is None
+        assert "the URL was x" in world.decision.reasons[0]
+        world.approve(201, new)
+        assert world.catalog == listing_prices(new)
+        assert world.states() == [("moved_source", "approved")]
+
+
+def test_a_moved_source_that_was_right_after_all_is_withdrawn() -> None:
+    """The address is set right again: nothing of the other source was ever believed."""
+    world = World().sees(0, shelf(10)).sees(1, other(10), moved_source="x").sees(2, shelf(10), moved_source="y")
+    assert (world.states(), len(world.history)) == ([("moved_source", "withdrawn")], 10)
+
+
+def test_a_rejected_move_stays_out_quietly() -> None:
+    """A person's no holds without a question."""
+    world = World().sees(0, shelf(10)).sees(1, other(10), moved_source="x").reject(FindingKind.MOVED_SOURCE)
+    world.hourly(2, 50, other(10))
+    assert (world.catalog, world.decision.outcome) == (listing_prices(shelf(10)), "unchanged")
+
+
+def test_a_source_that_did_not_move_is_never_another_one() -> None:
+    """The same models gone under the same address are a mass removal."""
+    world = World().sees(0, shelf(10)).sees(1, other(10))
+    assert world.open().keys() == {"removals"}
 
 
 # -- reverted ----------------------------------------------------------------------------------------------------------
 
 
 def test_what_was_reverted_is_not_simply_believed_again() -> None:
-    """Values that a revert withdrew stay out while upstream repeats them; another value is believed."""
-    models = [held("m", 1), held("gone", 1, missing_since=OPENED, missing_count=5), known("new", 1, listed=False)]
-    reverted = finding(FindingKind.REVERTED, {"m": price(2), "gone": None, "new": price(1)}, "rejected")
-    rest = many(9)
-    snapshot = response(listing("m", 2), listing("new", 1), same=rest)
-    same = decide.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
-    assert (same.believed, same.outcome, same.still_open) == ((), "unchanged", (7,))
-    snapshot = response(listing("m", 3), listing("new", 1), listing("gone", 1), same=rest)
-    other = decide.decide(seen([*models, *rest], snapshot, findings=[reverted]), POLICY)
-    assert (moved(other), other.trimmed) == ({"m": Kind.REPRICED}, {7: {"new": price(1)}})
+    """It stays out while upstream repeats it; another value is believed."""
+    world = World().sees(0, {**shelf(9), "m": 1})
+    world.findings[1] = Finding(
+        kind=FindingKind.REVERTED,
+        id=1,
+        state="rejected",
+        opened_at=START,
+        evidence={"m": Withheld(since=START, fields={"prices.price": Decimal(2)})},
+    )
+    world.hourly(1, 100, {**shelf(9), "m": 2})
+    assert (world.catalog["m"], world.decision.outcome) == (1, "unchanged")
+    world.sees(101, {**shelf(9), "m": 3})
+    assert (world.catalog["m"], world.states()) == (3, [("reverted", "withdrawn")])
 
 
 # -- no policy ---------------------------------------------------------------------------------------------------------
@@ -781,83 +895,100 @@ def test_what_was_reverted_is_not_simply_believed_again() -> None:
 
 def test_without_rules_everything_is_believed_at_once() -> None:
     """Trust off: an empty list, a factor of a million and a lost field are believed as they are."""
-    catalog = many(20, 5)
-    assert len(decide.decide(seen(catalog, response()), None).believed) == 20
-    assert len(decide.decide(seen(catalog, response(*reprice(catalog, 10**6))), None).believed) == 20
-    gone = response(*(without(model, "price") for model in catalog))
-    assert {change.listing.price for change in decide.decide(seen(catalog, gone), None).believed} == {None}
+    for now in ({}, shelf(20, 10**6), {name: {"price": None} for name in shelf(20)}):
+        world = World(None).sees(0, shelf(20)).sees(1, now)
+        assert (world.catalog, world.findings) == (listing_prices(now), {})
 
 
-@pytest.mark.parametrize(
-    ("before", "believed"),
-    [
-        (UNIT, 5),
-        (lost("price"), 5),
-        (finding(FindingKind.REJECTED_ROWS, {}), 5),
-        (finding(FindingKind.REMOVALS, {"other": None}), 6),
-        (finding(FindingKind.UNIT_CHANGE, dict(UNIT.evidence), "rejected"), 5),
-    ],
-    ids=["unit change", "shape", "rejected rows", "removals", "rejected before"],
-)
-def test_without_rules_open_findings_are_settled(before: Finding, believed: int) -> None:
-    """Trust off settles what was open and believes what upstream says now, third values included."""
-    catalog = [*FIVE, *([held("other")] if before.kind is FindingKind.REMOVALS else [])]
-    for factor in (77, 1000):
-        decision = decide.decide(seen(catalog, response(*reprice(FIVE, factor)), findings=[before]), None)
-        assert len(decision.believed) == believed
-        assert decision.settled.keys() == ({7} if before.state == "open" else set())
-        assert (decision.opened, decision.still_open, decision.pending) == ((), (), False)
+def test_without_rules_what_was_open_is_settled() -> None:
+    """Whatever upstream says now is believed, from where it was first shown."""
+    world = World().sees(0, shelf(20)).sees(1, {**shelf(15, 1000), "m19": 1})
+    world.policy = None
+    world.sees(2, {**shelf(15, 1000), "m19": 1})
+    assert world.open() == {}
+    assert {state for _, state in world.states()} == {"approved"}
+    assert world.changes("m00")[-1] == "2/1 repriced m00 1 -> 1000"
+    assert world.changes("m18")[-1] == "2/1 removed m18"
 
 
-# -- what holds of every decision --------------------------------------------------------------------------------------
+def test_without_rules_law_3_holds_all_the_same() -> None:
+    """A partial response proves no absence; one with a nameless row proves it after the patience of the default."""
+    world = World(None).sees(0, shelf(9)).sees(1, shelf(3), partial="next is a URL")
+    assert len(world.catalog) == 9
+    world = World(None).sees(0, shelf(9)).hourly(1, 72, shelf(8), rejected=[nameless()])
+    assert removed(world) == []
+    assert removed(world.sees(73, shelf(8), rejected=[nameless()])) == ["73/1 removed m08"]
 
 
-def test_plain_listings_in_new_bytes_are_refreshed() -> None:
-    """New bytes with equal tracked fields update the stored digest in a run that stays unchanged."""
-    model = known("m")
-    decision = decide.decide(seen([model], response(listing("m", 1, digest=b"new"))), POLICY)
-    assert [row.digest for row in decision.refreshed] == [b"new"]
-    assert (decision.outcome, decision.pending) == ("unchanged", False)
+# -- a new reading -----------------------------------------------------------------------------------------------------
 
 
-def test_an_unread_model_keeps_its_state_and_is_marked() -> None:
-    """Law 3: an unreadable row is no removal and no change; it is pending, and known to be not plain."""
-    rest = many(19)
-    decision = decide.decide(seen([known("m"), *rest], response(same=rest, unread=["m"])), AT_ONCE)
-    assert (decision.believed, decision.marks) == ((), {"m": Mark(last_seen_at=LAST)})
-    assert (decision.outcome, decision.pending) == ("unchanged", True)
+def test_the_same_bytes_by_another_parser_are_no_news() -> None:
+    """A change of kind reread carries the new state; no rule asks, not even about a whole catalog at another price."""
+    world = World(headline="input").sees(0, {name: {"input": 1} for name in shelf(8)})
+    world.parser = "two"
+    stored = {name: model.listing for name, model in world.models.items()}
+
+    def read_by_two(name: str, element: Element, headline: str = "input") -> Any:
+        import msgspec
+
+        old = stored[name]
+        prices = {"input": Decimal(1000), "output": Decimal(4000)}
+        return msgspec.structs.replace(old, price=prices["input"], prices=prices, stated=frozenset({"prices.input"}))
+
+    import tests.core.world as module
+
+    original, module.listing = module.listing, read_by_two
+    try:
+        world.sees(1, {name: {"input": 1} for name in shelf(8)})
+    finally:
+        module.listing = original
+    assert {change.kind for told, change in world.history if told == at(1)} == {Kind.REREAD}
+    change = world.history[-1][1]
+    assert change.changed == {"prices.input": (Decimal(1), Decimal(1000)), "prices.output": (None, Decimal(4000))}
+    assert (change.old_price, world.decision.outcome, world.open()) == (1, "changed", {})
 
 
-def test_a_first_look_is_believed_whole() -> None:
-    """Law 6: the baseline is believed as it is, with no lower end to its windows."""
-    view = seen([], response(*many(50)), past=PastObservations(last=None, absent=None))
-    decision = decide.decide(view, POLICY)
-    assert (len(decision.believed), decision.outcome) == (50, "changed")
-    assert {change.changed_after for change in decision.believed} == {None}
+# -- what ends ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("approving", [(), EVERYTHING])
-def test_one_look_may_meet_every_rule(approving: Collection[FindingKind]) -> None:
-    """Rules share one look without speaking twice of a model, and each goes its own way."""
-    lot = {name: [known(f"{name}{number:02}", 4) for number in range(count)] for name, count in COUNTS.items()}
-    catalog = [model for group in lot.values() for model in group]
-    snapshot = response(
-        *(listing(model.listing.name, 4000) for model in lot["unit"]),
-        *(listing(model.listing.name, None) for model in lot["free"]),
-        *(listing(model.listing.name, 5) for model in lot["dearer"]),
-        listing("far00", 999),
-        same=lot["plain"],
-    )
-    decision = decide.decide(seen(catalog, snapshot), Policy(required=("lost00",)), approving)
-    assert doubted(decision) == {
-        FindingKind.REQUIRED: {"lost00"},
-        FindingKind.REMOVALS: names(lot["lost"]) - {"lost00"},
-        FindingKind.UNIT_CHANGE: names(lot["unit"]),
-        FindingKind.PRICES_GONE: names(lot["free"]),
-        FindingKind.IMPLAUSIBLE_PRICE: {"far00"},
-    }
-    assert moved(decision) == dict.fromkeys(names(lot["dearer"]), Kind.REPRICED)
-    assert decision.withheld == sum(COUNTS.values()) - COUNTS["plain"] - COUNTS["dearer"]
+def test_an_end_is_told_at_30_7_and_1_days() -> None:
+    """Each threshold once, several models in one notice; an end that moves is told anew."""
+    end = START + timedelta(days=40)
+    world = World().sees(0, {**shelf(9), "m": {"price": 1, "expires_at": end}})
+    for day in range(1, 41):
+        world.sees(24 * day, {**shelf(9), "m": {"price": 1, "expires_at": end}})
+    told = world.said(NoticeKind.EXPIRING)
+    assert [hour / 24 for hour, _, _ in told] == [10, 33, 39]
+    later = end + timedelta(days=5)
+    world.sees(24 * 40 + 1, {**shelf(9), "m": {"price": 1, "expires_at": later}})
+    assert len(world.said(NoticeKind.EXPIRING)) == 4
 
 
-COUNTS = {"plain": 10, "lost": 15, "unit": 20, "free": 12, "dearer": 3, "far": 1}
+def test_what_appears_with_five_days_left_is_told_once() -> None:
+    """At the nearest threshold that has passed, not at each."""
+    end = START + timedelta(days=5)
+    world = World().sees(0, {"m": {"price": 1, "expires_at": end}}).sees(1, {"m": {"price": 1, "expires_at": end}, "n": 1})
+    assert world.said(NoticeKind.EXPIRING) == [(0, "expiring", {"m": "2026-01-06T00:00:00Z"})]
+    assert world.models["m"].expiring_told == 7
+
+
+# -- health ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_observation_is_believed_whole() -> None:
+    """Law 6: the baseline has no lower end to its windows."""
+    world = World().sees(0, shelf(50))
+    assert {change.changed_after for _, change in world.history} == {None}
+    assert world.sees(1, {**shelf(50), "new": 1}).history[-1][1].changed_after == START
+
+
+def test_an_addition_after_a_response_that_judged_nothing_has_a_wider_window() -> None:
+    """Law 6: it may have been there all the time."""
+    world = World().sees(0, shelf(20)).sees(1, shelf(5), partial="x").sees(2, {**shelf(20), "new": 1})
+    assert hours(world.history[-1][1].changed_after) == 0
+
+
+def test_doubtful_is_a_reason_of_the_clock_or_a_cache() -> None:
+    """The words of a `stale` notice."""
+    assert [reason.value for reason in Doubtful] == ["cached", "clock"]

@@ -29,7 +29,7 @@ from syncer.core.model import (
     component_of,
     price_field,
 )
-from syncer.core.notices import Expiring, Notice, NoticeKind
+from syncer.core.notices import Expiring, Notice, NoticeKind, of_expiring
 from syncer.core.observation import PastObservations
 from syncer.core.rules import Approval, Finding, FindingKind, Policy, evidence_from_json, evidence_to_json
 
@@ -96,6 +96,7 @@ class World:
         self.decision = Decision()
         self.parser = "one"
         self.key = "key"
+        self.recorded: set[str] = set()
         self._keys: list[tuple[datetime, str]] = []
         self._body: object = None
 
@@ -115,7 +116,7 @@ class World:
     ) -> "World":
         """A response that lists these."""
         now = moment or at(hour)
-        body = (repr(sorted(elements.items())), tuple(rejected), partial)
+        body = (repr(sorted(elements.items())), tuple(rejected), partial, self.parser)
         if self.shortcut and body == self._body and not self.decision.pending and approval is None and not age:
             return self._unchanged(now)
         snapshot = self._snapshot(now, elements, tuple(rejected), partial, age)
@@ -186,7 +187,21 @@ class World:
         self.past = PastObservations(last=now, last_shown=now, judged=judged)
         self._keys.append((now, self.key))
         self.runs.append((now, "unchanged"))
+        self.decision = Decision()
+        said, told = of_expiring(self._expiring(now), now)
+        self.notices.extend((now, notice) for notice in said)
+        for name, days in told.items():
+            self.models[name] = msgspec.structs.replace(self.models[name], expiring_told=days)
         return self
+
+    def _expiring(self, now: datetime) -> tuple[Expiring, ...]:
+        ends = ((name, model.listing.expires_at, model.expiring_told) for name, model in sorted(self.models.items()))
+        soon = now + timedelta(days=30)
+        return tuple(
+            Expiring(name=name, expires_at=end, told=told)
+            for name, end, told in ends
+            if self.models[name].listed and end is not None and now < end <= soon
+        )
 
     def _snapshot(
         self,
@@ -227,7 +242,6 @@ class World:
         names = {*snapshot.listings, *not_present(listed, snapshot), *snapshot.present_unreadable}
         names.update(name for name, model in self.models.items() if model.listed and _is_marked(model))
         names.update(() if self.policy is None else self.policy.required, *(finding.evidence for finding in in_force))
-        soon = timedelta(days=30)
         return DecisionInput(
             snapshot=snapshot,
             known={name: self._stored(name, snapshot) for name in sorted(names) if name in self.models},
@@ -242,12 +256,8 @@ class World:
                 if model.listed and model.missing_since and self._key_before(model.missing_since) != self.key
             ),
             moved_source=moved_source,
-            expiring=tuple(
-                Expiring(name=name, expires_at=end, told=self.models[name].expiring_told)
-                for name in sorted(listed)
-                if (end := self.models[name].listing.expires_at) is not None
-                if snapshot.observed_at < end <= snapshot.observed_at + soon
-            ),
+            recorded=frozenset(self.recorded),
+            expiring=self._expiring(snapshot.observed_at),
         )
 
     def _key_before(self, moment: datetime) -> str | None:
@@ -277,6 +287,7 @@ class World:
         for name, mark in decision.marks.items():
             self.models[name] = msgspec.structs.replace(self.models[name], **_fields(mark))
         self._settle(decision)
+        self.recorded.update(row.name for row in (*snapshot.rejected, *snapshot.duplicates) if row.name is not None)
         self.notices.extend((now, _as_stored(notice)) for notice in decision.notices)
         self.runs.append((now, decision.outcome))
         self.past = PastObservations(
