@@ -54,7 +54,9 @@ class ElementReader:
         read = {field.name: field.read for field in FIELDS}
         plain = {name for name, lookup in fmt.fields.items() if _is_key(lookup)}
         self._by_key = [(name, fmt.fields[name].path[0], read[name]) for name in fmt.fields if name in plain]
-        self._by_path = [(name, _getter(lookup), read[name]) for name, lookup in fmt.fields.items() if name not in plain]
+        self._by_path = [
+            (name, _getter(lookup), read[name]) for name, lookup in fmt.fields.items() if name not in plain
+        ]
         self._prices = [_price_reader(component, fmt.components) for component in fmt.components]
         self._names = {
             component.lookup.path[-1]: component.name for component in fmt.components if not component.lookup.where
@@ -356,7 +358,9 @@ def _acceptable(name: str) -> str:
         if all(category[0] in "CZ" for category in categories):
             raise Refused("has a name with nothing visible in it")
     if len(name) > MAX_NAME:
-        raise Refused(f"has a name of {len(name):,} characters; at most {MAX_NAME} are kept", name[: MAX_NAME - 3] + "...")
+        raise Refused(
+            f"has a name of {len(name):,} characters; at most {MAX_NAME} are kept", name[: MAX_NAME - 3] + "..."
+        )
     if name != name.strip() or not name:
         raise Refused("has a name that is blank or has outer white space", name if name.strip() else None)
     return name

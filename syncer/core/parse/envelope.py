@@ -221,7 +221,9 @@ def _explain(body: Bytes, fmt: CompiledFormat) -> BadResponse:
     for path, wanted in fmt.success:
         value = _patient(scan.find(text, path))
         if type(value) is not type(wanted) or value != wanted:
-            stated = f"{'.'.join(path)} is {words.short(value)}" if value is not None else f"there is no {'.'.join(path)}"
+            stated = (
+                f"{'.'.join(path)} is {words.short(value)}" if value is not None else f"there is no {'.'.join(path)}"
+            )
             message = _patient(scan.find(text, fmt.message)) if fmt.message else None
             told = f"it says: {words.excerpt(message)}; " if isinstance(message, str) and message else said
             return BadResponse(f"upstream does not report success ({stated}); {told}{words.begins(body)}")
@@ -326,7 +328,9 @@ def _split(element: bytes, path: Path, *, patient: bool) -> list[tuple[bytes, by
     inner = held.pop(path[0], None)
     if inner is None:
         return []
-    before = b"{" + b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items()) + _encoded(path[0]) + b":"
+    before = (
+        b"{" + b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items()) + _encoded(path[0]) + b":"
+    )
     return [(before + b, piece, a + b"}") for b, piece, a in _split(inner, path[1:], patient=patient)]
 
 
