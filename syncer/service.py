@@ -419,7 +419,8 @@ class Syncer:
         from syncer.sync import record_failure, sync_source
 
         try:
-            attempt = self._attempt(engine, source, archive=archive, approval=approval)
+            kind = "sync" if approval is None else "approve"
+            attempt = self._attempt(engine, source, archive=archive, approval=approval, kind=kind)
             try:
                 attempt = self.with_credentials(attempt)
             except SettingsError as error:  # an attempt that fails for the lack of a key leaves a run, too
