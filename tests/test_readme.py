@@ -9,10 +9,9 @@ import click
 import pytest
 import sqlalchemy as sa
 
-from syncer import cli
+from syncer import cli, errors
 from syncer.alerts.delivery import Subscription, deliver
 from syncer.alerts.rules import Rule
-from syncer.cli import app
 from syncer.core import parse
 from syncer.core.decide import Policy
 from syncer.db import engine as db
@@ -96,12 +95,12 @@ def test_each_command_mentioned_anywhere_exists() -> None:
 def test_the_exit_codes_are_those_of_the_code() -> None:
     """Each exit code stands in the README with its meaning, in the order of the worst first."""
     (sentence,) = re.findall(r"Exit codes, the worst of all sources: (.*?) done\.", WORDS)
-    assert [int(code) for code in re.findall(r"\*\*(\d+)\*\*", sentence)] == list(app._WORST_FIRST)
-    assert (UpstreamError.exit_code, DatabaseError.exit_code) == (app.FAILED, app.FAILED)
-    assert UsageError.exit_code == app.MISCONFIGURED
-    assert SourceBusy.exit_code == app.BUSY
+    assert [int(code) for code in re.findall(r"\*\*(\d+)\*\*", sentence)] == list(errors.WORST_FIRST)
+    assert (UpstreamError.exit_code, DatabaseError.exit_code) == (errors.FAILED, errors.FAILED)
+    assert UsageError.exit_code == errors.USAGE
+    assert SourceBusy.exit_code == errors.BUSY
     help_text = " ".join(str(cli.cli.help).split())
-    assert all(f"{code} " in help_text for code in app._WORST_FIRST)
+    assert all(f"{code} " in help_text for code in errors.WORST_FIRST)
 
 
 def test_the_first_commands_are_those_of_ci() -> None:
