@@ -24,12 +24,12 @@ from collections.abc import Collection, Sequence
 
 DONE, FAILED, USAGE, HELD, BUSY = 0, 1, 2, 3, 75
 """Exit codes."""
-_WORST_FIRST = (FAILED, USAGE, HELD, BUSY, DONE)
+WORST_FIRST = (FAILED, USAGE, HELD, BUSY, DONE)
 
 
 def worst(codes: Collection[int]) -> int:
     """The exit code of what did several things, each of which ended with one of these codes."""
-    return next(code for code in _WORST_FIRST if code in codes)
+    return next(code for code in WORST_FIRST if code in codes)
 
 
 class SyncerError(Exception):
