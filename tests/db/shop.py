@@ -117,7 +117,7 @@ class Shop:
         writes.write_rejected(connection, lease, rejected)
         opened = writes.write_findings(connection, lease, decision)
         counts = writes.write_changes(connection, lease, decision.believed, decision.marks, at=when, parser=PARSER)
-        writes.write_marks(connection, known, decision, parser=PARSER)
+        writes.write_marks(connection, lease, known, decision, parser=PARSER)
         feed.write_notices(connection, lease.source_id, lease.run_id, decision.notices, when, opened=opened)
         outcome = "held" if decision.reasons else "changed" if decision.believed else "unchanged"
         closed = RunResult(
