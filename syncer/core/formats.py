@@ -9,7 +9,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from hashlib import blake2b
@@ -165,7 +165,9 @@ def _extended(
         return dict(table)
     known = (*others, *names())
     if not isinstance(base, str) or (base not in known):
-        raise SettingsError(f"{place}: formats.{name}.extends: there is no format {base!r}{_nearest(str(base), known)}.")
+        raise SettingsError(
+            f"{place}: formats.{name}.extends: there is no format {base!r}{_nearest(str(base), known)}."
+        )
     if base in above or (base == name and base not in names()):
         raise SettingsError(f"{place}: formats.{name}.extends: {' -> '.join((*above, base))} goes round in a circle.")
     start = _table(base) if base == name or base not in others else others[base]

@@ -257,7 +257,9 @@ def _order(believed: Listing | None) -> Callable[[Listing], tuple[object, ...]]:
     """The order in which one of several is chosen: as believed, with the believed prices, the smallest."""
 
     def order(row: Listing) -> tuple[object, ...]:
-        same_prices = believed is not None and PRICES not in row.unread and _known_prices(believed) == _known_prices(row)
+        same_prices = (
+            believed is not None and PRICES not in row.unread and _known_prices(believed) == _known_prices(row)
+        )
         same = same_prices and believed is not None and not row.unread and believed.tracked() == row.tracked()
         prices = (row.price is None, row.price or 0, _known_prices(row))
         fields = tuple("" if value is None else str(value) for value in row.tracked())
