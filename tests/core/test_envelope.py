@@ -70,7 +70,7 @@ def test_a_key_held_twice_is_two_elements() -> None:
 
 
 def test_what_is_no_object_in_a_map() -> None:
-    """A member that is no object is no element, unless it is called as a known model; a part that should hold models is."""
+    """A member that is no object is no element, unless it is called as a known model."""
     snapshot = read(b'{"a":{},"version":3,"b":7}', MAP, known={b"d": "b"})
     assert (snapshot.listings.keys(), [row.name for row in snapshot.rejected]) == ({"a"}, ["b"])
     assert not snapshot.nameless
@@ -148,7 +148,7 @@ def test_a_page_of_another_origin_is_refused() -> None:
 
 
 def test_the_pages_of_one_list_are_one_snapshot() -> None:
-    """Pages are one list; a name on two of them or a total that moved means that the list changed; a larger total counts."""
+    """Pages are one list: a name on two of them, or a total that moved, means that it changed under us."""
     how = fmt(pages={"cursor": "n", "parameter": "p"})
     first, second = b'{"data":[{"id":"a"}],"n":"x","total":2}', b'{"data":[{"id":"b"}],"n":null,"total":2}'
     whole = read([first, second], how)
