@@ -118,7 +118,7 @@ class BadResponse(UpstreamError):  # noqa: N818 - the response is what is bad
     """A response arrived that is no catalog: not JSON, another shape, or `status` is not `success`."""
 
 
-class ListMoved(BadResponse):  # noqa: N818 - the list is what moved
+class ListMoved(BadResponse):
     """A name stood on two pages, or the total moved between them: worth fetching once more."""
 
 
