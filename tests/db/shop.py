@@ -137,13 +137,14 @@ class Shop:
         self, known: Any, name: str, wanted: Listing | Prices | None, effective_at: datetime, *, read_anew: bool
     ) -> Change | None:
         before = known.get(name)
+        moved: dict[str, tuple[Any, Any]] = {}
         new = listing(name, wanted, headline=self.headline) if isinstance(wanted, Mapping) else wanted
         if new is None:
             if before is None or not before.listed:
                 return None
-            kind, new, moved = Kind.REMOVED, before.listing, {}
+            kind, new = Kind.REMOVED, before.listing
         elif before is None:
-            kind, moved = Kind.ADDED, {}
+            kind = Kind.ADDED
         else:
             new = msgspec.structs.replace(new, prices={**dict.fromkeys(before.listing.prices), **new.prices})
             moved = difference(before.listing, new)
@@ -163,7 +164,8 @@ class Shop:
     def _shown_before(self, before: Any) -> datetime | None:
         if before is None:
             return self.last
-        return before.last_changed_at
+        changed: datetime = before.last_changed_at
+        return changed
 
 
 def _kind(moved: Mapping[str, Any], *, listed: bool, read_anew: bool) -> Kind:

@@ -396,7 +396,7 @@ def test_every_tracked_field_is_in_the_catalog(engine: Engine) -> None:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def long(request: pytest.FixtureRequest, both: list[Engine]) -> Engine:
+def long(request: pytest.FixtureRequest, both: list[Engine]) -> Any:
     """A history long enough for plans to matter; PostgreSQL knows its statistics, SQLite has none, as in life."""
     engine = both[request.param == "postgresql"]
     shop = Shop(engine, f"long-{request.param}")

@@ -31,7 +31,7 @@ def engine(database_url: str) -> Iterator[Engine]:
         yield made
 
 
-def moves(engine: Engine, change: int) -> list[tuple[str, str, str, str]]:
+def moves(engine: Engine, change: int) -> list[tuple[Any, ...]]:
     """The rows of `prices` of one change: (component, kind, old, new)."""
     return [
         (c, kind, *(None if p is None else f"{p:g}" for p in pair))
@@ -158,7 +158,7 @@ def finding(**values: Any) -> Finding:
         fields={"prices.input": Decimal("0.1"), "context_length": 4096, "expires_at": START},
         shown=(("input", Decimal("0.1"), START),),
     )
-    plain = {"kind": FindingKind.IMPLAUSIBLE_PRICE, "evidence": {"A": withheld}, "opened_at": START}
+    plain: dict[str, Any] = {"kind": FindingKind.IMPLAUSIBLE_PRICE, "evidence": {"A": withheld}, "opened_at": START}
     return Finding(**(plain | values))
 
 
