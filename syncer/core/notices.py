@@ -32,20 +32,33 @@ TROUBLE = frozenset({NoticeKind.FAILED, NoticeKind.STALE})
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """One notice to be written. `opened`: it is about the finding of that kind that is opened with it."""
+    """One notice to be written; a finding that was opened with it is named by its kind alone."""
 
     kind: NoticeKind
     data: Mapping[str, Any] = {}
-    finding_id: int | None = None
-    opened: FindingKind | None = None
     model: str | None = None
+    finding: FindingKind | None = None
+    finding_id: int | None = None
 
 
-def of_staleness(last_observed_at: datetime | None, interval: timedelta) -> Notice:
+class Expiring(msgspec.Struct, frozen=True, kw_only=True):
+    """A listed model that goes soon; `told` is the smallest threshold at which that was announced."""
+
+    name: str
+    expires_at: datetime
+    told: int | None = None
+
+
+FAILED, LATE = "failed", "late"
+
+
+def of_lateness(trouble: str | None, last_observed_at: datetime | None, interval: timedelta) -> list[Notice]:
     """A source has not been observed for three intervals."""
+    if trouble in {FAILED, LATE}:
+        return []
     last = None if last_observed_at is None else last_observed_at.isoformat().replace("+00:00", "Z")
-    data = {"reason": "late", "last_observed_at": last, "interval_seconds": int(interval.total_seconds())}
-    return Notice(kind=NoticeKind.STALE, data=data)
+    data = {"reason": LATE, "last_observed_at": last, "interval_seconds": int(interval.total_seconds())}
+    return [Notice(kind=NoticeKind.STALE, data=data)]
 
 
 def is_late(now: datetime, known_since: datetime, interval: timedelta) -> bool:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from syncer.core.fields import FIELDS
 from syncer.core.model import TRACKED, Kind, Listing, Snapshot, StoredModel, component_of
+from syncer.core.notices import Expiring
 from syncer.core.rules import Evidence, Finding, FindingKind
 from syncer.db import bulk
 from syncer.db.tables import changes, findings, models, runs
@@ -29,15 +30,6 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     listed: AbstractSet[str] = frozenset()
     priced: int = 0
     pending: AbstractSet[str] = frozenset()
-
-
-class Expiring(msgspec.Struct, frozen=True, kw_only=True):
-    """A listed model that upstream will take away, and the threshold (in days) of which a notice told last."""
-
-    model_id: int
-    name: str
-    expires_at: datetime
-    told: int | None
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,10 +118,10 @@ def last_raws(connection: Connection, model_ids: Iterable[int]) -> dict[int, str
     return found
 
 
-def expiring(connection: Connection, source_id: int, at: datetime, within: timedelta) -> list[Expiring]:
+def expiring(connection: Connection, source_id: int, at: datetime, within: timedelta) -> tuple[Expiring, ...]:
     """The listed models that upstream will take away between `at` and `within` after it, the first to go first."""
     query = (
-        sa.select(models.c.id, models.c.name, models.c.expires_at, models.c.expiring_told)
+        sa.select(models.c.name, models.c.expires_at, models.c.expiring_told)
         .where(
             models.c.source_id == source_id,
             models.c.expires_at > at,
@@ -138,10 +130,8 @@ def expiring(connection: Connection, source_id: int, at: datetime, within: timed
         )
         .order_by(models.c.expires_at, models.c.name)
     )
-    return [
-        Expiring(model_id=row.id, name=row.name, expires_at=row.expires_at, told=row.expiring_told)
-        for row in connection.execute(query)
-    ]
+    found = connection.execute(query)
+    return tuple(Expiring(name=row.name, expires_at=row.expires_at, told=row.expiring_told) for row in found)
 
 
 def findings_in_force(connection: Connection, source_id: int) -> tuple[Finding, ...]:
