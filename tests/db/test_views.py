@@ -439,9 +439,7 @@ def test_one_component_is_a_seek(long: Engine, view: str) -> None:
     if long.dialect.name == "sqlite":
         assert "SEARCH p USING PRIMARY KEY (model_id=? AND component=?)" in found, found
     else:
-        assert re.search(
-            r"pk_prices on prices n?p? *.*\n *Index Cond: \(\(model_id = m.id\) AND \(\(?component", found
-        ), found
+        assert re.search(r"pk_prices.*\n *Index Cond: \(\(model_id = m.id\) AND \(+component", found), found
 
 
 def test_what_is_held_is_gathered_once(engine: Engine) -> None:
