@@ -94,6 +94,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
 
+    @property
+    def outcome(self) -> str:
+        """How the run ended, in a word."""
+        return self.result.outcome
+
 
 def sync_source(attempt: Attempt) -> Report:
     """Bring one source's catalog and history up to date.

@@ -70,7 +70,7 @@ def _print_quote(quote: "Quote") -> None:
     # A row of thirteen columns would be folded beyond reading: one line a field instead.
     print_rows(("field", "value"), list(zip(columns, row, strict=True)), format="table", out=sys.stdout, title="UTC")
     if quote.extrapolated:
-        last = f"{quote.last_good_look_at:%Y-%m-%d %H:%M:%SZ}" if quote.last_good_look_at else "never"
+        last = f"{quote.last_observed_at:%Y-%m-%d %H:%M:%SZ}" if quote.last_observed_at else "never"
         print_line(f"beyond what was seen: the last good look at {quote.source} was {last}", out=sys.stderr)
 
 

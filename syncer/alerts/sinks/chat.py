@@ -137,8 +137,8 @@ def _line(event: Mapping[str, Any], *, with_source: bool) -> _Line:
 
 def _reason(data: Mapping[str, Any]) -> str:
     """What a notice says: why a source failed or something is held, how it was settled, since when it is stale."""
-    if "last_good_look_at" in data:
-        return f"(last good look: {_defused(str(data['last_good_look_at'] or 'never'))})"
+    if "last_observed_at" in data:
+        return f"(last good look: {_defused(str(data['last_observed_at'] or 'never'))})"
     said = (data.get(key) for key in ("error", "why", "state"))
     return next((_defused(str(text), _LONGEST_REASON) for text in said if text), "")
 
