@@ -235,8 +235,7 @@ class Syncer:
         `findings` are ids (rejected ones too), `models` globs: only those. Raises UsageError if nothing of that is
         held, and what `sync` raises.
         """
-        from syncer.core.decide import Approval, Policy
-    from syncer.core.model import Listing
+        from syncer.core.decide import Approval
 
         (configured,) = self.settings.select([source])
         engine = self.existing_database()
@@ -307,18 +306,14 @@ class Syncer:
             on_line(lines[-1])
         return lines
 
-    def reader_of_elements(self) -> "Callable[[str, str], Listing | None]":
-        """What reads a stored element by the format of a name, as it is today; None where it cannot be read."""
+    def reader_of_elements(self) -> "Callable[[str, str], Listing]":
+        """What reads a stored element by the format of a name, as it is today; it raises ValueError where it cannot."""
         from syncer.core import parse
         from syncer.settings.formats import compile_format
 
-        def read(raw: str, name: str) -> "Listing | None":
-            try:
-                return parse.element(raw.encode(), compile_format(name, self.settings.formats, f"formats.{name}"))
-            except (ValueError, SettingsError):
-                return None
-
-        return read
+        return lambda raw, name: parse.element(
+            raw.encode(), compile_format(name, self.settings.formats, f"formats.{name}")
+        )
 
     def archive(self, directory: Path | None = None) -> "Archive | None":
         """How the bodies of responses are kept, if they are: in `directory`, else where the settings say."""

@@ -76,7 +76,7 @@ def _explain(finding: "Held") -> None:
     print_line(f"\n{finding.id}: {finding.why}", out=sys.stdout)
     print_line(f"   {finding.settles}", out=sys.stdout)
     yes = f"syncer approve {finding.source} --finding {finding.id}"
-    print_line(f"   {yes}" + ("" if finding.state == "rejected" else f", or syncer reject ..."), out=sys.stdout)
+    print_line(f"   {yes}" + ("" if finding.state == "rejected" else ", or syncer reject ..."), out=sys.stdout)
 
 
 def _by_finding(findings: "list[Held]") -> _Rows:
