@@ -160,7 +160,13 @@ def movers_command(app: App, since: datetime | None, until: datetime, limit: int
     title = f"Movers from {start:%Y-%m-%d %H:%M:%SZ} to {until:%Y-%m-%d %H:%M:%SZ}"
     drop = ("unit", "currency", "source", "absolute")
     print_rows(
-        columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty="no price moved in that time"
+        columns,
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title=title,
+        drop=drop,
+        empty="no model that was listed at both ends of that time moved in price",
     )
 
 

@@ -33,7 +33,7 @@ def describe_price(value: Decimal | int | None, currency: str | None = None, uni
     if value is None:
         return "unknown"
     per = f" per {unit[0]} {unit[1]}" if unit else ""
-    return f"{format(value, 'f') if isinstance(value, Decimal) else value}{f' {currency}' if currency else ''}{per}"
+    return f"{format(Decimal(value).normalize(), 'f')}{f' {currency}' if currency else ''}{per}"
 
 
 def describe_percent(value: Decimal | int) -> str:
@@ -44,21 +44,31 @@ def describe_percent(value: Decimal | int) -> str:
 
 
 def describe_change(data: Mapping[str, Any], *, clean: Callable[[str], str] = str) -> str:
-    """What a change did to its model, given as the data of its event: `price 0.5 -> 0.4 (-20 %)`.
+    """What a change did to its model, given as the data of its event: `price 0.5 -> 0.4 USD per 1000000 token (-20 %)`.
 
-    `clean` makes upstream's text harmless where it is going to be read.
+    `clean` makes the text of others harmless where it is going to be read.
     """
+
+    def price(value: Decimal | int | None) -> str:
+        return clean(describe_price(value, data.get("currency"), data.get("unit")))
+
     if data["kind"] == "added":
-        return describe_price(data["price"])
+        return price(data["price"])
     if data["kind"] == "removed":
-        return f"(was {describe_price(data['old_price'])})"
-    moved = [_move(field, pair, data.get("percent"), clean) for field, pair in (data["changed"] or {}).items()]
-    return "; ".join(moved) if moved else describe_price(data["price"])
+        return f"(was {price(data['old_price'])})"
+    moved = [_move(field, pair, data, price, clean) for field, pair in (data["changed"] or {}).items()]
+    return "; ".join(moved) if moved else price(data["price"])
 
 
-def _move(field: str, pair: Sequence[Any], percent: Decimal | int | None, clean: Callable[[str], str]) -> str:
-    percents = f" ({describe_percent(percent)})" if field == "price" and percent is not None else ""
-    return f"{clean(field)} {_value(pair[0], clean)} -> {_value(pair[1], clean)}{percents}"
+def _move(
+    field: str, pair: Sequence[Any], data: Mapping[str, Any], price: Callable[[Any], str], clean: Callable[[str], str]
+) -> str:
+    if field != "price":
+        return f"{clean(field)} {_value(pair[0], clean)} -> {_value(pair[1], clean)}"
+    percent = data.get("percent")
+    return f"price {describe_price(pair[0])} -> {price(pair[1])}" + (
+        "" if percent is None else f" ({describe_percent(percent)})"
+    )
 
 
 def _value(value: object, clean: Callable[[str], str]) -> str:

@@ -20,7 +20,7 @@ import msgspec
 from syncer import http_client
 from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
 from syncer.alerts.sinks import apprise_child, command
-from syncer.core.words import how_to_install
+from syncer.core.words import describe_change, how_to_install
 from syncer.errors import SettingsError
 from syncer.settings.rules import Secret, secret, text, variable
 from syncer.settings.secrets import require_field
@@ -129,22 +129,10 @@ def render(events: Sequence[Mapping[str, Any]], *, is_test: bool = False) -> Ren
 def _line(event: Mapping[str, Any], *, with_source: bool) -> _Line:
     data, kind = _data(event), _kind(event)
     name = _defused(str(event.get("subject") or data.get("source") or ""))
-    rest = _move(data) if "model" in data else _reason(data)
+    rest = describe_change(data, clean=_defused) if "model" in data else _reason(data)
     if with_source and data.get("source") and "model" in data:
         rest += f" [{_defused(str(data['source']))}]"
     return _Line(kind, name, rest)
-
-
-def _move(data: Mapping[str, Any]) -> str:
-    """What the change did to the price, or to what else."""
-    old, new, changed = data.get("old_price"), data.get("price"), data.get("changed") or {}
-    if data.get("kind") == "removed":
-        return f"(was {_price(old, data)})"
-    if data.get("kind") == "added":
-        return _price(new, data)
-    if "price" in changed:
-        return f"{_number(old)} -> {_price(new, data)}{_percent(data.get('percent'))}"
-    return f"({', '.join(map(_defused, changed))})" if changed else _price(new, data)
 
 
 def _reason(data: Mapping[str, Any]) -> str:
@@ -153,23 +141,6 @@ def _reason(data: Mapping[str, Any]) -> str:
         return f"(last good look: {_defused(str(data['last_good_look_at'] or 'never'))})"
     said = (data.get(key) for key in ("error", "why", "state"))
     return next((_defused(str(text), _LONGEST_REASON) for text in said if text), "")
-
-
-def _price(value: Decimal | int | None, data: Mapping[str, Any]) -> str:
-    unit = data.get("unit")
-    per = f" per {unit[0]} {_defused(str(unit[1]))}" if unit else ""
-    currency = f" {_defused(str(data['currency']))}" if data.get("currency") else ""
-    return _number(value) + (f"{currency}{per}" if value is not None else "")
-
-
-def _number(value: Decimal | int | None) -> str:
-    return "unknown" if value is None else format(Decimal(value).normalize(), "f")
-
-
-def _percent(value: Decimal | int | None) -> str:
-    if value is None:
-        return ""
-    return f" ({f'{Decimal(value):+.1f}'.removesuffix('.0')} %)"
 
 
 def _plain(line: _Line) -> str:
