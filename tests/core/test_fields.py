@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from syncer.core import fields, prices
 from syncer.core.model import TRACKED, Tracked
 
+_FIRST, _LAST = datetime.fromisoformat("2001-09-10"), datetime.fromisoformat("2089-12-30")
 READ = {field.name: field.read for field in fields.FIELDS}
 
 
@@ -69,7 +70,7 @@ def test_what_is_no_time(sent: Any) -> None:
         READ["expires_at"](sent)
 
 
-@given(st.datetimes(datetime(2001, 9, 10), datetime(2089, 12, 30)), st.integers(-14 * 60, 14 * 60))
+@given(st.datetimes(_FIRST, _LAST), st.integers(-14 * 60, 14 * 60))
 def test_any_instant_reads_back(moment: datetime, minutes: int) -> None:
     """An instant with any offset is that instant in UTC."""
     offset = timedelta(minutes=minutes)

@@ -7,10 +7,12 @@
 """
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -81,6 +83,8 @@ class ElementReader:
         if self._format.split:
             row = self._item(outer)
         name = self._name(row, outer, keys)
+        if type(outer) is _PatientRow:
+            kept, digest = _storable(kept, digest)
         said: list[str] = []
         if doubled := _doubled(bytes(raw), outer):
             said += [f"holds the key {words.short(key)} more than once; the last one counts" for key in doubled]
@@ -119,7 +123,7 @@ class ElementReader:
         except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
             text = bytes(raw)
             if text[:1] == b"{":  # a number out of all range, a lone surrogate, NaN
-                return _patient_object(text)
+                return _PatientRow(_patient_object(text))
             raise Refused(f"is not a readable object ({words.plain(str(error))})", no_object=True) from None
 
     def _item(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -382,12 +386,21 @@ def _patient_object(raw: bytes) -> dict[str, Any]:
         where = words.short(raw[max(0, error.start - 20) : error.start + 20].decode("utf-8", "replace"))
         raise BadResponse(f"the response is not valid UTF-8 ({error.reason}, near {where})") from None
     try:
-        row = _marked(_patient.decode(text))
+        row: dict[str, Any] = _marked(_patient.decode(text))
     except RecursionError:
         raise Refused("is nested too deeply") from None
     except ValueError as error:
         raise Refused(f"is not JSON ({words.plain(str(error))})") from None
-    return _PatientRow(row)
+    return row
+
+
+def _storable(kept: Raw, digest: bytes) -> tuple[Raw, bytes]:
+    """The element as valid UTF-8: a lone surrogate that was sent as bytes is kept as its escape."""
+    text = bytes(kept).decode("utf-8", "surrogatepass")
+    if _is_whole(text):
+        return kept, digest
+    escaped = re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+    return Raw(escaped), blake2b(escaped, digest_size=16).digest()
 
 
 def _number(literal: str) -> Decimal | Unfit:

@@ -26,7 +26,7 @@ _FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
 MAX_ELEMENT = 262_144
 """The longest element that is read, in bytes."""
 _MAX_HINT = 65_536
-_MAX_SPLIT = 2**28
+_MAX_SPLIT = 2**27
 """How many bytes the elements that a `split` makes may take in all."""
 
 _META = ("meta", "metadata", "pagination", "paging", "page_info", "pageInfo", "page", "links", "_links")
@@ -63,9 +63,7 @@ class Body(msgspec.Struct, frozen=True):
 
 def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
     """The elements of a response in this format; raises BadResponse where it is no catalog."""
-    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS
-    if body.count(b",") >= few and scan.has_more(body, fmt.models, MAX_ELEMENTS):
-        raise BadResponse(_TOO_MANY)
+    _refuse_too_many(body, fmt)
     patient = False
     try:
         at, hints = _fast(body, fmt)
@@ -81,6 +79,13 @@ def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
     if not fmt.split:
         return Body(at, None, (), hints, len(at))
     return _of_split(at, fmt, hints, patient=patient)
+
+
+def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
+    """Raise BadResponse for more elements than a catalog has, before they become objects."""
+    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS
+    if body.count(b",") >= few and scan.has_more(body, fmt.models, MAX_ELEMENTS):
+        raise BadResponse(_TOO_MANY)
 
 
 def partial_hint(hints: Sequence[Mapping[str, bytes]], sent: int) -> str | None:
@@ -191,6 +196,7 @@ def _slow(body: Bytes, fmt: CompiledFormat, complaint: str) -> tuple[Any, Sequen
     if not body.strip(JSON_SPACE.encode()):
         raise BadResponse("the response is empty")
     text, clean = _valid(body, complaint)
+    _refuse_too_many(clean, fmt)
     try:
         value, hints = _fast(clean, fmt, whole=True)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -203,7 +209,10 @@ def _slow(body: Bytes, fmt: CompiledFormat, complaint: str) -> tuple[Any, Sequen
         raise _explain(body, fmt)
     elements: list[Raw] = []
     at = start + 1
-    for element in _list(held):
+    found = _list(held)
+    if len(found) > MAX_ELEMENTS:
+        raise BadResponse(_TOO_MANY)
+    for element in found:
         at = scan.skip_space(text, at)
         elements.append(Raw(text[at : at + len(element)]))
         at = scan.skip_space(text, at + len(element)) + 1  # past the comma
@@ -323,37 +332,33 @@ def _of_split(outer: Sequence[Raw], fmt: CompiledFormat, hints: Any, *, patient:
     room = _MAX_SPLIT
     for element in map(bytes, outer):
         try:
-            pieces = _split(element, fmt.split, patient=patient) if len(element) <= MAX_ELEMENT else None
+            before, pieces, after = _split(element, fmt.split, patient=patient)
         except (ValueError, msgspec.DecodeError, RecursionError):
-            pieces = None
-        if pieces is None:
             broken.append(element)
             continue
         room -= len(pieces) * len(element)
         if room < 0 or len(elements) + len(pieces) > MAX_ELEMENTS:
             raise BadResponse(_TOO_MANY)
-        elements += [before + piece + after for before, piece, after in pieces]
+        elements += [before + piece + after for piece in pieces]
     return Body(elements, None, broken, hints, len(outer))
 
 
-def _split(element: bytes, path: Path, *, patient: bool) -> list[tuple[bytes, bytes, bytes]]:
-    """Each item of the list at `path`, with the text that stands before and after it when it is the only one."""
+def _split(element: bytes, path: Path, *, patient: bool) -> tuple[bytes, list[bytes], bytes]:
+    """The items of the list at `path`, and the text that stands before and after an item when it is the only one."""
+    if len(element) > MAX_ELEMENT:
+        raise ValueError("it is too long to be read")
     if not path:
         if element == b"null":
-            return []
+            return b"", [], b""
         if element[:1] != b"[":
             raise ValueError("there is no list to split")
-        return [(b"[", element[start:end], b"]") for start, end in scan.items(element, 0)]
+        return b"[", [element[start:end] for start, end in scan.items(element, 0)], b"]"
     if element[:1] != b"{":
         raise ValueError("there is no object to split")
     held = dict(_each_member(element, patient=patient))
-    inner = held.pop(path[0], None)
-    if inner is None:
-        return []
-    before = (
-        b"{" + b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items()) + _encoded(path[0]) + b":"
-    )
-    return [(before + b, piece, a + b"}") for b, piece, a in _split(inner, path[1:], patient=patient)]
+    before, pieces, after = _split(held.pop(path[0], b"null"), path[1:], patient=patient)
+    others = b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items())
+    return b"{" + others + _encoded(path[0]) + b":" + before, pieces, after + b"}"
 
 
 def _encoded(key: str) -> bytes:
