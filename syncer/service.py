@@ -603,14 +603,15 @@ def _gist(error: str | None) -> str:
 
 def _subscription(alert: AlertSettings, environ: Mapping[str, str], clock: Clock) -> "Subscription":
     from syncer.alerts.delivery import Subscription
-    from syncer.alerts.rules import Rule
+    from syncer.alerts.rules import AlertRule
     from syncer.alerts.sinks import sink_for
 
-    rule = Rule(
+    rule = AlertRule(
         kinds=frozenset(alert.kinds),
         models=alert.models,
         types=alert.types,
         sources=alert.sources,
+        components=frozenset(alert.components),
         direction=alert.direction,
         min_percent=alert.min_percent,
         min_absolute=alert.min_absolute,
