@@ -6,7 +6,8 @@
     |   |-- DatabaseNotReady  no database, an older schema or a newer one
     |   |-- UnknownSource     the history has no source of that name
     |   |-- UnknownModel      the history has no model of that name or alias
-    |   `-- AmbiguousModel    two or more models answer to it
+    |   |-- AmbiguousModel    two or more models answer to it
+    |   `-- UnknownComponent  the model never had a price of that name
     |-- UpstreamError         the other side's: the run is recorded as failed         exit 1
     |   |-- FetchError        no usable HTTP response (network, status, size, time)
     |   `-- BadResponse       a response that is no catalog (HTML, another shape, status failed)
@@ -76,6 +77,14 @@ class AmbiguousModel(UsageError):  # noqa: N818 - the question is what is ambigu
     def __init__(self, message: str, *, candidates: tuple[tuple[str, str], ...]) -> None:
         super().__init__(message)
         self.candidates = candidates
+
+
+class UnknownComponent(UsageError):  # noqa: N818 - what was asked for is unknown, nothing broke
+    """The model never had a price of that name; `known` are the components that it had."""
+
+    def __init__(self, message: str, *, known: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.known = known
 
 
 class UpstreamError(SyncerError):

@@ -9,26 +9,23 @@ The lease uses the real clock, the history the recorded one.
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 import msgspec
-from sqlalchemy.engine import Engine
 
 from syncer.core import parse
 from syncer.core.observation import MAX_CLOCK_STEP_BACK
-from syncer.db import store
+from syncer.db import results
 from syncer.db.engine import reading, writing
-from syncer.db.store import Lease
+from syncer.db.leases import Lease, SourceRecord
+from syncer.db.results import Shortcut
 from syncer.errors import BadResponse, UsageError
 from syncer.settings import SourceSettings
-from syncer.sync import Observation, Report, decide_and_apply, record_failure_of, report_of, rules_digest
-
-if TYPE_CHECKING:
-    from syncer.core.decide import Decision
+from syncer.sync import Attempt, Observation, Report, acquire, decide_and_apply, reading_digest, record_failure_of
 
 UNKNOWN_URL = "(imported)"
 """The URL of a source that is known from recordings only."""
@@ -59,60 +56,64 @@ def count_lines(path: Path) -> int | None:
         return sum(1 for line in lines if line.strip())
 
 
-def import_observation(
-    engine: Engine,
-    source: SourceSettings | None,
-    name: str,
-    recorded: Recorded,
-    *,
-    trust: bool,
-    clock: Callable[[], datetime],
-    owner: str,
-) -> Report | None:
+def import_observation(attempt: Attempt, recorded: Recorded, *, ends_at: datetime | None = None) -> Report | None:
     """One recorded response as a run of kind `import`; None if the source has seen it already.
 
-    `source` are the settings of `name`, if it has any. Raises UsageError for a response that is not later than what
-    the source has seen, or later than the clock; BadResponse for one that is no catalog; both leave a failed run, as
-    in a sync. SourceBusy and DatabaseError too.
+    `ends_at` is when the recording ends, if that is known: nothing is told of what expires before. Raises UsageError
+    for a response that is not later than what the source has seen, or later than the clock; BadResponse for one that
+    is no catalog; both leave a failed run, as in a sync. SourceBusy and DatabaseError too.
     """
     digest = parse.body_digest(recorded.body)
-    with reading(engine) as connection:
-        if store.already_imported(connection, name, recorded.observed_at, digest):
+    name = attempt.source.name
+    with reading(attempt.engine) as connection:
+        if results.already_imported(connection, name, recorded.observed_at, digest):
             return None
-        origin = _origin(store.stored_origin(connection, name), source, name)
-    settings = msgspec.structs.replace(source or SourceSettings(name=name, url=origin.url), trust=trust)
     lease: Lease | None = None
-    decision: Decision | None = None
     try:
-        with writing(engine) as connection:
-            lease = store.acquire(
-                connection, origin, kind="import", owner=owner, now=clock(), lease_for=settings.lease, key=None
-            )
+        with writing(attempt.engine) as connection:
+            lease = acquire(connection, attempt, attempt.clock())
         _refuse_late(lease, recorded)
-        _refuse_future(recorded, clock())
-        rules = rules_digest(settings, None)
+        _refuse_future(recorded, attempt.clock())
         observation = Observation(
-            body=recorded.body, at=recorded.observed_at, digest=digest, remember=(None, digest, rules)
+            bodies=(recorded.body,),
+            at=recorded.observed_at,
+            shortcut=Shortcut(
+                etag=None,
+                body_digest=digest,
+                stored_with=reading_digest(attempt, None),
+                stored_at=recorded.observed_at,
+            ),
+            expiring_after=ends_at,
         )
-        result, decision = decide_and_apply(engine, settings, lease, observation, clock=clock)
+        return decide_and_apply(attempt, lease, observation)
     except BaseException as error:  # as for a sync: the attempt leaves a run (law 9) and goes on up
         if lease is None:
             raise
-        failed_on = digest if isinstance(error, BadResponse) else None
-        result = record_failure_of(engine, lease, error, None, clock, body_digest=failed_on)
-    return report_of(name, "import", lease.run_id, result, decision)
+        seen = isinstance(error, BadResponse)  # it keeps the recorded time, and the body it failed on
+        result = record_failure_of(
+            attempt,
+            lease,
+            error,
+            body_digest=digest if seen else None,
+            at=recorded.observed_at if seen else None,
+        )
+        return Report(source=name, kind=attempt.kind, run_id=lease.run_id, result=result)
 
 
-def _origin(stored: store.SourceRecord | None, source: SourceSettings | None, name: str) -> store.SourceRecord:
-    """Settings say what currency and unit are; without any, what is stored stays."""
-    known = stored or store.SourceRecord(name=name, url=UNKNOWN_URL)
-    if source is None:
-        return known
-    return msgspec.structs.replace(known, currency=source.currency, price_units=source.price_units or None)
+def import_settings(stored: SourceRecord | None, source: SourceSettings | None, name: str) -> SourceSettings:
+    """What a recording is read by: the settings of the source it goes into, else what is stored of it.
+
+    Its URL is the stored one: a recording says nothing of where it came from.
+    """
+    url = stored.url if stored else UNKNOWN_URL
+    if source is not None:
+        return source if stored is None else msgspec.structs.replace(source, url=url)
+    settings = SourceSettings(name=name, url=url)
+    return settings if stored is None else msgspec.structs.replace(settings, format=stored.format)
 
 
 def _refuse_late(lease: Lease, recorded: Recorded) -> None:
-    last = lease.last_observed_at
+    last = lease.last_time
     if last is not None and recorded.observed_at <= last:
         raise UsageError(
             f"line {recorded.line} was observed at {recorded.observed_at.isoformat()}, but the source has already been "

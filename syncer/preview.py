@@ -3,7 +3,6 @@
 from collections import Counter
 from typing import Any
 
-import msgspec
 from sqlalchemy.engine import Connection
 
 from syncer import fetch

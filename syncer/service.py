@@ -13,16 +13,18 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+import msgspec
 from sqlalchemy.engine import Connection, Engine
 
 from syncer.core.words import did_you_mean
-from syncer.db import engine as db
-from syncer.db.engine import reading, writing
+from syncer.db import migrate
+from syncer.db.engine import open_engine, reading, writing
 from syncer.errors import (
     DONE,
     FAILED,
@@ -34,15 +36,15 @@ from syncer.errors import (
     SyncerError,
     UsageError,
 )
-from syncer.settings import AlertSettings, Settings, SourceSettings, read_api_key
+from syncer.settings import AlertSettings, Secret, Settings, SourceSettings, format_of, read_api_key, read_headers
 
 if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
-    from syncer.core.decide import FindingKind
+    from syncer.core.decide import Approval
     from syncer.importing import Recorded
     from syncer.revert import Reverted
-    from syncer.sync import Archive, Report
+    from syncer.sync import Archive, Attempt, Report
 
 Clock = Callable[[], datetime]
 
@@ -154,24 +156,24 @@ class Syncer:
     def engine(self, *, read_only: bool = False) -> Engine:
         """The configured database, whatever its schema."""
         if read_only not in self._engines:
-            self._engines[read_only] = db.open_engine(self.settings.database_url, read_only=read_only)
+            self._engines[read_only] = open_engine(self.settings.database_url, read_only=read_only)
         return self._engines[read_only]
 
     def created_database(self) -> Engine:
         """The database for what syncs: created if it is empty, refused if it is older or newer."""
         engine = self.engine()
-        db.ensure_schema(engine)
+        migrate.ensure_schema(engine)
         return engine
 
     def existing_database(self, *, read_only: bool = False) -> Engine:
         """The database for what writes, or asks, about what is there; raises DatabaseNotReady where there is none."""
         engine = self.engine(read_only=read_only)
-        db.require_schema(engine)
+        migrate.require_schema(engine)
         return engine
 
     def database_or_none(self) -> Engine | None:
         """The database for a dry run, which may not even create it: None where there is none yet."""
-        return None if db.current(self.engine(read_only=True)) is None else self.existing_database(read_only=True)
+        return None if migrate.current(self.engine(read_only=True)) is None else self.existing_database(read_only=True)
 
     def connect(self) -> AbstractContextManager[Connection]:
         """A read-only connection for the questions of `syncer.history`, all at one moment; creates nothing.
@@ -204,11 +206,10 @@ class Syncer:
             outcomes = _each(sources, partial(self._sync_one, engine, archive, limit=limit), advance)
         except BaseException as stop:
             if len(sources) > 1:  # the threads that go on can wait for a slow provider longer than a person will
-                from syncer.db import store
+                from syncer.db import leases
 
                 with writing(engine) as connection:
-                    failure = store.Failure(error=f"stopped ({stop!r})")
-                    store.release_all(connection, self._owner, failure, now=self._clock())
+                    leases.release_all(connection, self._owner, f"stopped ({stop!r})", now=self._clock())
             raise
         return _checked(outcomes, check=check)
 
@@ -220,40 +221,56 @@ class Syncer:
         return _checked(_each(sources, partial(self._preview_one, self.database_or_none()), advance), check=check)
 
     def approve(
-        self, source: str, kinds: "Collection[FindingKind] | None" = None, *, check: bool = True
+        self,
+        source: str,
+        *,
+        findings: Collection[int] | None = None,
+        models: Collection[str] = (),
+        comment: str | None = None,
+        check: bool = True,
     ) -> SyncOutcome:
         """Say yes, once, to what is held of `source`: it is fetched again, and at most what is held is applied.
 
-        Raises UsageError if nothing of these kinds is held, and what `sync` raises.
+        `findings` are ids (rejected ones too), `models` globs: only those. Raises UsageError if nothing of that is
+        held, and what `sync` raises.
         """
-        from syncer.core.decide import EVERYTHING
+        from syncer.core.decide import Approval
 
         (configured,) = self.settings.select([source])
-        engine, approving = self.existing_database(), kinds or EVERYTHING
-        _require_open(engine, source, approving)
+        engine = self.existing_database()
+        _require_held(engine, source, findings, models)
+        approval = Approval(
+            findings=None if findings is None else frozenset(findings), models=tuple(models), comment=comment
+        )
         try:
-            outcome = self._sync_one(engine, self.archive(), configured, approving)
+            outcome = self._sync_one(engine, self.archive(), configured, approval)
         except Exception as bug:  # noqa: BLE001 - it is raised by `raise_bugs`
             outcome = SyncOutcome(source, error=bug)
         return _checked([outcome], check=check)[0]
 
-    def reject(self, source: str, kinds: "Collection[FindingKind] | None" = None) -> int:
+    def reject(
+        self,
+        source: str,
+        *,
+        findings: Collection[int] | None = None,
+        models: Collection[str] = (),
+        comment: str | None = None,
+    ) -> int:
         """Say no to what is held of `source`, and how many findings that were: the known state stays.
 
-        Nobody is asked again while upstream says the same. Raises UsageError if nothing of these kinds is held.
+        Nobody is asked again while upstream says the same. Raises UsageError if nothing of that is held.
         """
-        from syncer.core.decide import EVERYTHING
-        from syncer.core.notices import of_settled
-        from syncer.db import notices, writes
+        from syncer.rejection import reject_findings
 
         engine = self.existing_database()
-        kinds = kinds or EVERYTHING
-        _require_open(engine, source, kinds)
-        with writing(engine) as connection:
-            source_id, rejected = writes.reject(connection, source, kinds)
-            settled = [of_settled(finding, "rejected") for finding in rejected]
-            notices.write(connection, source_id, None, settled, self._clock())
-        return len(rejected)
+        _require_held(engine, source, findings, models)
+        return reject_findings(engine, source, findings, models, comment, now=self._clock())
+
+    def take_back(self, source: str, finding: int) -> None:
+        """Take a rejection back: what upstream still says of it is asked again. Raises UsageError if it is none."""
+        from syncer.rejection import take_back
+
+        take_back(self.existing_database(), source, finding)
 
     def revert(self, run: int) -> "Reverted":
         """Take back what a run believed, by appending compensating changes; nothing is deleted.
@@ -270,6 +287,7 @@ class Syncer:
         source: str = "default",
         *,
         trust: bool | None = None,
+        format: str | None = None,  # noqa: A002 - the name of the setting
         on_line: Callable[[Imported], object] = lambda _: None,
     ) -> list[Imported]:
         """Import recorded responses, each with its own time, as if syncer had polled then; what came of each line.
@@ -280,7 +298,7 @@ class Syncer:
         """
         from syncer.importing import read_recording
 
-        poll = self._importer(source, trust)
+        poll = self._importer(source, trust, format)
         lines = []
         for recorded in read_recording(Path(path)):
             lines.append(poll(recorded))
@@ -368,70 +386,88 @@ class Syncer:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
+    def _attempt(self, engine: Engine, source: SourceSettings, **more: Any) -> "Attempt":  # noqa: ANN401 - fields of it
+        """What an attempt at `source` is made with, but for its key; raises SettingsError for what cannot be read."""
+        from syncer.sync import Attempt
+
+        return Attempt(
+            engine=engine,
+            source=source,
+            format=format_of(source),
+            clock=self._clock,
+            owner=self._owner,
+            **more,
+        )
+
+    def with_credentials(self, attempt: "Attempt") -> "Attempt":
+        """The attempt with the source's key and headers as they are now; raises SettingsError where one is missing."""
+        key = read_api_key(attempt.source, self._environ)
+        headers = read_headers(attempt.source, self._environ)
+        hidden = [value.reveal() for value in headers.values() if isinstance(value, Secret)]
+        plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in headers.items()}
+        return msgspec.structs.replace(attempt, key=key.reveal() if key else None, headers=plain, secrets=tuple(hidden))
+
     def _sync_one(
         self,
         engine: Engine,
         archive: "Archive | None",
         source: SourceSettings,
-        approving: "Collection[FindingKind]" = (),
+        approval: "Approval | None" = None,
         *,
         limit: int | None = None,
     ) -> SyncOutcome:
-        from syncer.sync import sync_source
+        from syncer.sync import record_failure, sync_source
 
         try:
-            report = sync_source(
-                engine,
-                source,
-                key=self._key(engine, source),
-                clock=self._clock,
-                owner=self._owner,
-                archive=archive,
-                approving=approving,
-            )
-            events = _events(engine, report, limit) if report.counts else []
+            kind = "sync" if approval is None else "approve"
+            attempt = self._attempt(engine, source, archive=archive, approval=approval, kind=kind)
+            try:
+                attempt = self.with_credentials(attempt)
+            except SettingsError as error:  # an attempt that fails for the lack of a key leaves a run, too
+                record_failure(attempt, error)
+                raise
+            report = sync_source(attempt)
+            events = _events(engine, report, limit) if report.result.counts else []
         except SyncerError as error:
             run_id, news = _failed_run(engine, source.name, error)
             return SyncOutcome(source.name, error=error, news=news, failed_run=run_id)
-        log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": report.listed})
-        return SyncOutcome(source.name, report, news=bool(report.doubts), events=events)
-
-    def _key(self, engine: Engine, source: SourceSettings) -> str | None:
-        """The source's key; an attempt that fails for the lack of it leaves a run, too."""
-        try:
-            key = read_api_key(source, self._environ)
-        except SettingsError as error:
-            from syncer.sync import record_failure
-
-            record_failure(engine, source, error, clock=self._clock, owner=self._owner)
-            raise
-        return key.reveal() if key else None
+        listed = report.result.listed
+        log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": listed})
+        return SyncOutcome(source.name, report, news=bool(report.announced), events=events)
 
     def _preview_one(self, engine: Engine | None, source: SourceSettings) -> SyncOutcome:
         from syncer.preview import preview_event, preview_source
 
         try:
-            key = read_api_key(source, self._environ)
-            report = preview_source(engine, source, key=key.reveal() if key else None, clock=self._clock)
+            attempt = self.with_credentials(self._attempt(engine or self.engine(read_only=True), source))
+            report = preview_source(attempt, is_new=engine is None)
         except SyncerError as error:
             return SyncOutcome(source.name, error=error)
-        events = [preview_event(change, report, source) for change in report.changes]
-        return SyncOutcome(source.name, report, news=bool(report.doubts), events=events)
+        events = [preview_event(change, report, attempt) for change in report.changes]
+        return SyncOutcome(source.name, report, news=bool(report.announced), events=events)
 
-    def _importer(self, source: str, trust: bool | None) -> "Callable[[Recorded], Imported]":  # noqa: FBT001 - on, off, or as set
-        from syncer.importing import import_observation
+    def _importer(self, source: str, trust: bool | None, fmt: str | None) -> "Callable[[Recorded], Imported]":  # noqa: FBT001 - on, off, or as set
+        from syncer.db import leases
+        from syncer.importing import import_observation, import_settings
         from syncer.settings import unconfigured_trust
 
         known = next((known for known in self.settings.sources if known.name == source), None)
         configured = unconfigured_trust(source, self._environ) if known is None else known.trust
-        trusted = configured if trust is None else trust
         engine = self.created_database()
+        with reading(engine) as connection:
+            stored = leases.stored_record(connection, source)
+        settings = import_settings(stored, known, source)
+        settings = msgspec.structs.replace(
+            settings,
+            trust=configured if trust is None else trust,
+            format=fmt or settings.format,
+            formats=self.settings.formats,
+        )
+        attempt = self._attempt(engine, settings, kind="import")
 
         def poll(recorded: "Recorded") -> Imported:
             try:
-                report = import_observation(
-                    engine, known, source, recorded, trust=trusted, clock=self._clock, owner=self._owner
-                )
+                report = import_observation(attempt, recorded)
             except BadResponse as error:
                 return Imported(recorded.line, error=error)
             return Imported(recorded.line, report)
@@ -452,10 +488,10 @@ class Syncer:
 
     def _note_stale_sources(self, engine: Engine) -> None:
         """A source that nobody syncs any more says nothing by itself."""
-        from syncer.db import notices
+        from syncer.db import feed
 
         for source in self.settings.sources:
-            notices.note_stale(engine, source.name, now=self._clock(), interval=source.interval)
+            feed.note_stale(engine, source.name, now=self._clock(), interval=source.interval)
 
     def _alert(self, name: str) -> AlertSettings:
         """The settings of a consumer; raises UsageError, with the nearest name, for one that is not configured."""
@@ -565,12 +601,17 @@ def _work(waiting: list[SourceSettings], sync: Callable[[SourceSettings], SyncOu
 # -- what is told of one run -------------------------------------------------------------------------------------------
 
 
-def _require_open(engine: Engine, source: str, kinds: "Collection[FindingKind]") -> None:
+def _require_held(engine: Engine, source: str, findings: Collection[int] | None, models: Collection[str]) -> None:
     from syncer import history
 
     with reading(engine) as connection:
-        if not any(finding.kind in kinds for finding in history.held(connection, source=source)):
-            raise UsageError(f"nothing of that kind is held for {source}: see `syncer held`")
+        held = list(history.held(connection, source=source, rejected=findings is not None))
+    if not any(
+        (findings is None or finding.id in findings)
+        and (not models or any(fnmatchcase(name, glob) for name in finding.models for glob in models))
+        for finding in held
+    ):
+        raise UsageError(f"nothing like that is held for {source}: see `syncer held`")
 
 
 def _events(engine: Engine, report: "Report", limit: int | None) -> list[dict[str, Any]]:

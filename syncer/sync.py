@@ -24,7 +24,7 @@ from syncer.db.engine import reading, writing
 from syncer.db.leases import Lease, SourceRecord
 from syncer.db.results import Failure, RunResult, Shortcut
 from syncer.db.state import CatalogState
-from syncer.errors import BadResponse, DatabaseError, Fenced, SyncerError, UpstreamError
+from syncer.errors import BadResponse, DatabaseError, Fenced, ListMoved, SyncerError, UpstreamError
 from syncer.settings import SourceSettings
 
 log = logging.getLogger("syncer.sync")
@@ -118,8 +118,8 @@ def sync_leased(attempt: Attempt, lease: Lease) -> Report:
         observation = observe(attempt, lease)
         if is_unchanged(attempt, lease, observation):
             return close_unchanged(attempt, lease, observation)
-        for body in observation.bodies if attempt.archive else ():
-            attempt.archive(attempt.source.name, observation.at, body)
+        if attempt.archive is not None:
+            attempt.archive(attempt.source.name, observation.at, b"".join(observation.bodies))
         return decide_and_apply(attempt, lease, observation)
     except BaseException as error:  # noqa: BLE001 - whatever it was, the attempt leaves a run (law 9) and goes on up
         result = record_failure_of(attempt, lease, error)
@@ -179,7 +179,7 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
             connection, lease, observation.at, observation.witness, trust_date=attempt.source.trust_date
         )
         rejected, _ = results.carried_counts(connection, lease.source_id)
-        writes.mark_expiring(connection, told)
+        writes.mark_expiring(connection, lease, told)
         feed.write_notices(connection, lease.source_id, lease.run_id, said, observation.at)
         result = RunResult(
             outcome="unchanged",
@@ -268,10 +268,8 @@ def apply(
     writes.write_rejected(connection, lease, (*snapshot.rejected, *snapshot.duplicates, *snapshot.unreadable))
     comment = None if attempt.approval is None else attempt.approval.comment
     opened = writes.write_findings(connection, lease, decision, comment=comment)
-    counts = writes.write_changes(
-        connection, lease, decision.believed, decision.marks, at=at, parser=snapshot.parser
-    )
-    writes.write_marks(connection, seen.known, decision, parser=snapshot.parser)
+    counts = writes.write_changes(connection, lease, decision.believed, decision.marks, at=at, parser=snapshot.parser)
+    writes.write_marks(connection, lease, seen.known, decision, parser=snapshot.parser)
     feed.write_notices(connection, lease.source_id, lease.run_id, decision.notices, at, opened=opened)
     return counts
 
@@ -339,11 +337,17 @@ def record_failure(attempt: Attempt, error: SyncerError) -> None:
 
 
 def record_failure_of(
-    attempt: Attempt, lease: Lease, error: BaseException, body_digest: str | None = None
+    attempt: Attempt,
+    lease: Lease,
+    error: BaseException,
+    *,
+    body_digest: str | None = None,
+    at: datetime | None = None,
 ) -> RunResult:
     """Record the failure and raise it; but if a commit was cut off and had succeeded, say how the run was closed.
 
-    What its own operator interrupted is `abandoned`, and nobody is told.
+    What its own operator interrupted is `abandoned`, and nobody is told. `body_digest` and `at` are those of an
+    imported response that could not be read.
     """
     if isinstance(error, Fenced):
         raise error
@@ -352,6 +356,7 @@ def record_failure_of(
         http_status=error.http_status if isinstance(error, UpstreamError) else None,
         body_digest=body_digest,
         abandoned=isinstance(error, KeyboardInterrupt | SystemExit),
+        observed_at=at,
     )
     try:
         with writing(attempt.engine) as connection:
@@ -377,7 +382,7 @@ def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: d
     if closed and not failure.abandoned:
         trouble = feed.trouble(connection, lease.source_id)
         said = notices.of_failure(trouble, failure.error, failure.http_status)
-        feed.write_notices(connection, lease.source_id, lease.run_id, said, now)
+        feed.write_notices(connection, lease.source_id, lease.run_id, said, failure.observed_at or now)
     return closed
 
 
@@ -407,7 +412,11 @@ def request_of(attempt: Attempt, *, etag: str | None = None) -> fetch.Request:
         return None if page is None else page.url
 
     def contradiction(bodies: tuple[Body, ...]) -> str | None:
-        return parse.pages_contradiction(bodies, fmt)
+        try:
+            parse.snapshot(bodies, fmt, observed_at=attempt.clock())
+        except ListMoved as moved:
+            return str(moved)
+        return None
 
     return fetch.Request(
         url=catalog_url(attempt.source, fmt),

@@ -1,4 +1,4 @@
-"""A calendar of looks, so that a test reads like the history it is about.
+"""A calendar of polls, so that a test reads like the history it is about.
 
     catalog.on("01-01", A="10").on("01-02").on("01-03", A="12")
     assert catalog.periods("A") == [("10", "01-01", "01-02"), ("12", "01-03", None)]
@@ -7,13 +7,13 @@
 - The clock stands where the calendar puts it: "01-02" is that midnight of 2026 in UTC, "01-02 06:00" six hours later.
 - What is read back comes through plain SQL, as an analyst would get it, in the calendar's own words: times as above,
   prices as the shortest decimal text.
-- After each look the laws that SQL can check are checked: one contiguous feed, one rising clock, and a fold of the
+- After each poll the laws that SQL can check are checked: one contiguous feed, one rising clock, and a fold of the
   history that equals the catalog (laws 2, 5, 6 and 8).
 """
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace, TracebackType
@@ -23,48 +23,41 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from syncer.core.decide import FindingKind
+from syncer.core.decide import Approval
+from syncer.core.model import TRACKED
 from syncer.db import engine as db
+from syncer.db.migrate import ensure_schema
 from syncer.errors import SyncerError
 from syncer.preview import preview_source
-from syncer.settings import SourceSettings
-from syncer.sync import Archive, Report, sync_source
+from syncer.settings import SourceSettings, format_of
+from syncer.sync import Archive, Attempt, Report, sync_source
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 YEAR = 2026
-STATE = (
-    "name",
-    "alias",
-    "type",
-    "context_length",
-    "max_completion_tokens",
-    "description",
-    "price",
-    "huggingface_url",
-)
-"""A model's name and its tracked fields, as the columns of `changes` and of `models`."""
+STATE = ("name", *TRACKED, "price", "prices")
+"""A model's name, its tracked fields and its prices, as the columns of `changes` and of `models`."""
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 _PRICES = {"price", "old_price", "old", "new"}
-_JSON = {"changed", "evidence", "extra", "price_units", "data"}
+_JSON = {"changed", "evidence", "extra", "price_units", "data", "prices", "unread"}
 
 
 class Story:
-    """One source, called `shop` if nothing else is said, in the database at `url`, told look by look.
+    """One source, called `shop` if nothing else is said, in the database at `url`, told poll by poll.
 
-    `settings` are those of the source. `report` is what the last look reported, `now` where the clock stands, `key`
-    the API key of the next look; `archive`, where set, gets the bodies that had to be read.
+    `settings` are those of the source. `report` is what the last poll reported, `now` where the clock stands, `key`
+    the API key of the next poll; `archive`, where set, gets the bodies that had to be read.
     """
 
     def __init__(self, url: str, upstream: Upstream, **settings: Any) -> None:
         self.url, self.upstream = url, upstream
-        self.source = SourceSettings(**{"name": "shop", "url": upstream.url, **settings})
+        self.source = SourceSettings(**{"name": "shop", "url": upstream.url, "trust_date": False, **settings})
         self.key: str | None = "ak_story"
         self.archive: Archive | None = None
         self.now = instant("01-01")
         self.report: Report | None = None
         self.engine = db.open_engine(url)
-        db.ensure_schema(self.engine)
+        ensure_schema(self.engine)
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +70,13 @@ class Story:
     # -- what happens --------------------------------------------------------------------------------------------------
 
     def on(self, when: str, /, *rows: Any, **prices: str | None) -> Self:
-        """Upstream lists these models (whole rows, or name="price"), and a look is taken."""
+        """Upstream lists these models (whole rows, or name="price"), and is polled."""
         self.upstream.serve(body_of(*rows, **prices))
         return self.again(when)
 
-    def hourly(self, first: str, looks: int, /, *rows: Any, **prices: str | None) -> Self:
-        """So many looks, one an hour, all at this catalog."""
-        for hour in range(looks):
+    def hourly(self, first: str, polls: int, /, *rows: Any, **prices: str | None) -> Self:
+        """So many polls, one an hour, all at this catalog."""
+        for hour in range(polls):
             self.on(label(instant(first) + timedelta(hours=hour)), *rows, **prices)
         return self
 
@@ -93,25 +86,33 @@ class Story:
         self.upstream.reply(Reply(body=body, headers={"ETag": tag} if tag else {}))
         return self.again(when)
 
-    def again(self, when: str, *, approving: Collection[FindingKind] = ()) -> Self:
-        """A look at whatever upstream is serving, by a person who approves of what is named."""
+    def again(self, when: str, *, approving: Approval | None = None) -> Self:
+        """A poll of whatever upstream is serving, by a person who approves of what is named."""
         self.now = instant(when)
         try:
-            self.report = sync_source(
-                self.engine,
-                self.source,
-                key=self.key,
-                clock=lambda: self.now,
-                owner="a test",
-                archive=self.archive,
-                approving=approving,
-            )
+            self.report = sync_source(self.attempt(archive=self.archive, approval=approving))
         finally:
             self.check_laws()
         return self
 
+    def attempt(self, **more: Any) -> Attempt:
+        """What a poll is made with now."""
+        kind = "sync" if more.get("approval") is None else "approve"
+        return Attempt(
+            **{
+                "engine": self.engine,
+                "source": self.source,
+                "format": format_of(self.source),
+                "clock": lambda: self.now,
+                "owner": "a test",
+                "key": self.key,
+                "kind": kind,
+                **more,
+            }
+        )
+
     def failing(self, when: str, reply: Reply | bytes | None = None) -> SyncerError:
-        """A look at this answer (None: at what upstream is serving) ends in the error that is returned."""
+        """A poll that gets this answer (None: at what upstream is serving) ends in the error that is returned."""
         if reply is not None:
             answer = reply if isinstance(reply, Reply) else Reply(body=reply, headers={"ETag": etag_of(reply)})
             self.upstream.reply(answer)
@@ -120,9 +121,9 @@ class Story:
         return caught.value
 
     def preview(self, when: str) -> Report:
-        """What a look would do then."""
+        """What a poll would do then."""
         self.now = instant(when)
-        return preview_source(self.engine, self.source, key=self.key, clock=lambda: self.now)
+        return preview_source(self.attempt(), is_new=False)
 
     def set(self, **settings: Any) -> Self:
         """The source is configured otherwise from now on; under another name it is another source."""
@@ -210,8 +211,8 @@ class Story:
         (feed,) = self._rows("SELECT last_id FROM feed")
         assert ids == list(range(1, feed["last_id"] + 1)), "law 8: ids are contiguous"
         observed = [run["observed_at"] for run in self._rows(f"SELECT r.* FROM runs r {_OURS.format('r')} ORDER BY id")]
-        looks = [at for at in observed if at is not None]
-        assert looks == sorted(set(looks)), "law 5: observed_at rises strictly"
+        times = [at for at in observed if at is not None]
+        assert times == sorted(set(times)), "law 5: observed_at rises strictly"
         rows = self._rows(f"SELECT c.* FROM changes c {_OURS.format('c')} ORDER BY c.id")
         for row in rows:
             assert row["effective_at"] <= row["observed_at"], "law 6"

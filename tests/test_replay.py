@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from syncer.core import decide
+from syncer.core.decide import Approval
 from tests.story import Story, label
 from tests.upstream import Upstream
 
 REPLAY = Path(__file__).parent / "data" / "replay"
 CLEAN_OUT = "03-20 05:51:47"
 """The state in which 58 of 229 models go for good, but for one of them."""
+TOLD = "03-27 17:12:30"
+"""The first state that is three days later."""
 _FIFTEEN_DIGITS = Context(prec=15)
 _OUR_NAMES = {"model_alias": "alias", "model_type": "type"}
 
@@ -74,21 +76,24 @@ def test_both_databases_hold_the_same_rows(
     assert histories[0] == histories[1]
 
 
-def test_trust_withholds_the_clean_out_and_nothing_else(catalog: Story, states: list[tuple[str, bytes]]) -> None:
-    """One finding in five months: 58 removals, held from that state to the last; all else is believed as it comes."""
+def test_time_settles_the_clean_out_with_nobody_there(catalog: Story, states: list[tuple[str, bytes]]) -> None:
+    """58 models vanish at once: one is back 40 hours later, the other 57 are told a week later, and nothing else waits.
+
+    These are the commits' own times; `patience` of 3 days ends at the first observation at or after it.
+    """
     live(catalog, states)
     (finding,) = catalog.findings()
-    assert (finding.kind, finding.state, finding.opened_at, len(finding.evidence)) == (
-        "removals",
-        "open",
-        CLEAN_OUT,
-        58,
-    )
+    assert (finding.kind, finding.state, finding.opened_at) == ("removals", "confirmed", CLEAN_OUT)
     held = [run for run in catalog.runs() if run.outcome == "held"]
-    assert (held[0].observed_at, held[-1].observed_at, len(held)) == (CLEAN_OUT, states[-1][0], 33)
-    assert [run.withheld for run in held] == [58] + 32 * [57], "gpt-4-0314 is back at the next look"
+    assert (held[0].observed_at, [run.withheld for run in held][:2]) == (CLEAN_OUT, [58, 57])
+    removed = [row for row in catalog.history() if row.kind == "removed"]
+    assert len(removed) == 57
+    assert {(row.effective_at, row.changed_after, row.observed_at) for row in removed} == {
+        (CLEAN_OUT, "03-11 14:21:51", TOLD)
+    }
     kinds = [row.kind for row in catalog.history()]
-    assert [kinds.count(kind) for kind in ("added", "removed", "relisted", "repriced")] == [275, 0, 0, 5]
+    assert [kinds.count(kind) for kind in ("added", "removed", "relisted", "repriced")] == [275, 57, 0, 5]
+    assert catalog.periods("gpt-4-0314") == [("30", "02-25 03:28:11", None)]
 
 
 def test_one_approval_settles_the_clean_out(
@@ -97,7 +102,7 @@ def test_one_approval_settles_the_clean_out(
     """Approved at once, the removals are effective at the state that showed them: the history is the expected one."""
     until = [when for when, _ in states].index(CLEAN_OUT) + 1
     live(catalog, states[:until])
-    catalog.again("03-20 07:00", approving=decide.ABOUT_REMOVALS)
+    catalog.again("03-20 07:00", approving=Approval())
     assert (catalog.run.kind, catalog.run.outcome, catalog.run.removed) == ("approve", "changed", 58)
     live(catalog, states[until:])
     assert {_found(row) for row in catalog.history()} == expected
@@ -105,17 +110,17 @@ def test_one_approval_settles_the_clean_out(
     assert "held" not in catalog.outcomes[until:]
 
 
-def test_a_late_approval_is_effective_from_the_first_miss_too(catalog: Story, states: list[tuple[str, bytes]]) -> None:
-    """Approved four months later, 57 models are gone since the first miss; the one that came back was never away."""
-    live(catalog, states)
-    catalog.again("07-25", approving=decide.ABOUT_REMOVALS)
+def test_whoever_wants_to_be_asked_is(catalog: Story, states: list[tuple[str, bytes]]) -> None:
+    """With `patience = "never"` the 57 wait for a person, and are then gone since the first miss."""
+    live(catalog.set(patience=None), states)
+    (finding,) = catalog.findings("open")
+    assert (finding.kind, len(finding.evidence)) == ("removals", 57)
+    catalog.again("07-25", approving=Approval())
     removed = [row for row in catalog.history() if row.kind == "removed"]
     assert {(row.effective_at, row.changed_after, row.observed_at) for row in removed} == {
         (CLEAN_OUT, "03-11 14:21:51", "07-25")
     }
-    assert len(removed) == 57
-    assert catalog.periods("gpt-4-0314") == [("30", "02-25 03:28:11", None)]
-    assert len(catalog.current()) == 218
+    assert (len(removed), len(catalog.current())) == (57, 218)
 
 
 # -- the two sides in one form -----------------------------------------------------------------------------------------
@@ -150,7 +155,7 @@ def _found(row: Any) -> tuple[Any, ...]:
         "updated": (None, None),
     }[row.kind]
     moved = row.changed if row.kind in {"updated", "repriced"} else {}
-    fields = [(name, before, after) for name, (before, after) in moved.items() if name != "price"]
+    fields = [(name, before, after) for name, (before, after) in moved.items() if name != "prices.price"]
     return (row.effective_at, row.name, row.kind, old, new, *sorted(map(repr, fields)))
 
 

@@ -37,16 +37,17 @@ def demo_command(path: Path | None) -> None:
     Example:
       syncer demo --file /tmp/demo.db
     """
-    from syncer.db import engine as db
+    from syncer.db.engine import open_engine
+    from syncer.db.migrate import ensure_schema
     from syncer.demo import PRICE_UNITS, STEPS, DemoServer
 
     file = _new_file(path)
     os.environ["no_proxy"] = "127.0.0.1"  # a company's proxy knows nothing of our provider
-    engine = db.open_engine(f"sqlite:///{file}")
-    db.ensure_schema(engine)
+    engine = open_engine(f"sqlite:///{file}")
+    ensure_schema(engine)
     first_day = now() - timedelta(days=len(STEPS) - 1)
     with DemoServer(STEPS) as server:
-        source = SourceSettings(name="demo", url=server.url, currency="USD", price_units=PRICE_UNITS)
+        source = SourceSettings(name="demo", url=server.url, currency="USD", price_units={"price": PRICE_UNITS})
         for day, step in enumerate(STEPS):
             server.step = day
             print_line(step.title, out=sys.stdout)
@@ -66,22 +67,26 @@ def _new_file(path: Path | None) -> Path:
 
 
 def _live_through(engine: Engine, source: SourceSettings, day: datetime) -> None:
-    """One look at one simulated day, and what came of it."""
+    """One poll on one simulated day, and what came of it."""
     from syncer.alerts.event import events
     from syncer.db.engine import reading
-    from syncer.sync import sync_source
+    from syncer.settings import format_of
+    from syncer.sync import Attempt, sync_source
 
+    attempt = Attempt(
+        engine=engine, source=source, format=format_of(source), clock=lambda: day, owner=process_name(), key=_KEY
+    )
     try:
-        report = sync_source(engine, source, key=_KEY, clock=lambda: day, owner=process_name())
+        report = sync_source(attempt)
     except BadResponse as error:  # one of the sample's days
         print_line(f"    failed: {error}", out=sys.stdout)
         return
     print_line(f"    {summary(report)}", out=sys.stdout)
     with reading(engine) as connection:
-        for event in events(connection, run=report.run_id) if report.counts else ():
+        for event in events(connection, run=report.run_id) if report.result.counts else ():
             print_line(f"      {change_line(event['data'])}", out=sys.stdout)
-    if report.error:
-        print_line(f"      held: {report.error}", out=sys.stdout)
+    if report.result.error:
+        print_line(f"      held: {report.result.error}", out=sys.stdout)
 
 
 def _look_back(engine: Engine) -> None:

@@ -19,10 +19,11 @@ from syncer.service import Imported
     "--source", "name", default="default", show_default=True, metavar="NAME", help="The source it belongs to."
 )
 @click.option("--trust", type=click.Choice(["on", "off"]), help="Overrides the source's setting (on if it has none).")
+@click.option("--format", "fmt", metavar="NAME", help="How the bodies are written: that of the source if not given.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
 @click.pass_obj
-def import_command(app: App, file: Path, *, name: str, trust: str | None, as_json: bool) -> None:
-    """Import recorded responses, each with its own time, as if syncer had looked then.
+def import_command(app: App, file: Path, *, name: str, trust: str | None, fmt: str | None, as_json: bool) -> None:
+    """Import recorded responses, each with its own time, as if syncer had polled then.
 
     FILE is JSON lines, gzipped or not: {"observed_at": "2026-11-22T17:00:00Z", "body": "..."}, oldest first; what
     `syncer sync --save-bodies` keeps. The source needs no settings. Interrupted, run it again: lines that are in
@@ -42,7 +43,8 @@ def import_command(app: App, file: Path, *, name: str, trust: str | None, as_jso
                 tally.add(line)
                 advance()
 
-            app.service.import_history(file, name, trust=None if trust is None else trust == "on", on_line=on_line)
+            trusted = None if trust is None else trust == "on"
+            app.service.import_history(file, name, trust=trusted, format=fmt, on_line=on_line)
     finally:  # what was imported before an error or Ctrl-C stays, so it is told
         tally.tell(name, as_json=as_json)
     sys.exit(1 if tally.failures else 0)
@@ -59,7 +61,7 @@ class Tally:
     def add(self, line: Imported) -> None:
         """Count a line. One whose body is no catalog has left a failed run, and the next lines have their turn."""
         self.lines[line.word] += 1
-        self.changes += sum(line.report.counts.values()) if line.report else 0
+        self.changes += sum(line.report.result.counts.values()) if line.report else 0
         if line.error is not None:
             self.failures.append(f"line {line.line}: {line.error}")
 

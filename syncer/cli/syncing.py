@@ -33,7 +33,7 @@ _SHOWN = 100  # changes listed in text; a first sync may have a hundred thousand
 def sync_command(
     ctx: click.Context, names: tuple[str, ...], *, quiet: bool, dry_run: bool, save_bodies: Path | None, as_json: bool
 ) -> None:
-    """Look at each source once, and bring its catalog and history up to date.
+    """Poll each source once, and bring its catalog and history up to date.
 
     Put it into cron: `7 * * * * syncer sync --quiet`. Running it twice, or on two machines, does no harm.
 
@@ -68,6 +68,7 @@ def _print_json(outcome: SyncOutcome, *, quiet: bool) -> None:
     if quiet and not (outcome.news or outcome.events):
         return
     report, error = outcome.report, outcome.error
+    result = report.result if report else None
     print_line(
         json_line(
             {
@@ -75,14 +76,14 @@ def _print_json(outcome: SyncOutcome, *, quiet: bool) -> None:
                 "run_id": outcome.run_id,
                 "kind": report.kind if report else "sync",
                 "outcome": outcome.word,
-                "observed_at": report.observed_at if report else None,
-                "http_status": report.http_status if report else getattr(error, "http_status", None),
-                "listed": report.listed if report else None,
-                **{kind.value: report.counts.get(kind, 0) if report else 0 for kind in Kind},
-                "rejected": report.rejected if report else 0,
-                "withheld": report.withheld if report else 0,
+                "observed_at": result.observed_at if result else None,
+                "http_status": result.http_status if result else getattr(error, "http_status", None),
+                "listed": result.listed if result else None,
+                **{kind.value: result.counts.get(kind, 0) if result else 0 for kind in Kind},
+                "rejected": result.rejected if result else 0,
+                "withheld": result.withheld if result else 0,
                 "missing": report.missing if report else 0,
-                "error": str(error) if error else report.error if report else None,
+                "error": str(error) if error else result.error if result else None,
                 "changes": outcome.events,
             }
         ),
@@ -97,12 +98,15 @@ def print_outcome(outcome: SyncOutcome, *, quiet: bool) -> None:
     if outcome.report is None:
         print_line(f"{outcome.source}: {outcome.word}: {outcome.error}{run_of(outcome.run_id)}", out=sys.stderr)
         return
+    result = outcome.report.result
     print_line(f"{outcome.source}: {summary(outcome.report)}", out=sys.stdout)
+    for warning in outcome.report.warnings:
+        print_line(f"  {warning}", out=sys.stdout)
     shown = outcome.events[:_SHOWN]
     for event in shown:
         print_line(f"  {change_line(event['data'])}", out=sys.stdout)
-    if more := sum(outcome.report.counts.values()) - len(shown):
+    if more := sum(result.counts.values()) - len(shown):
         rest = f"syncer changes --source {outcome.source} --after {shown[-1]['id']}" if "id" in shown[-1] else "--json"
         print_line(f"  ... and {more} more: {rest}", out=sys.stdout)
-    if outcome.report.error and (outcome.news or not quiet):
-        print_line(f"  held: {outcome.report.error} (syncer held)", out=sys.stdout)
+    if result.error and (outcome.news or not quiet):
+        print_line(f"  held: {result.error} (syncer held)", out=sys.stdout)

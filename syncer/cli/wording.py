@@ -15,10 +15,11 @@ def change_line(data: dict[str, Any]) -> str:
 
 def summary(report: Report) -> str:
     """A run in one line: what changed, what could not be read or believed yet, and how many were listed."""
-    counts = {kind.value: count for kind, count in report.counts.items()}
-    counts |= {"unreadable": report.rejected, "withheld": report.withheld, "missing, unconfirmed": report.missing}
+    result = report.result
+    counts = {kind.value: count for kind, count in result.counts.items()}
+    counts |= {"unreadable": result.rejected, "withheld": result.withheld, "missing, unconfirmed": report.missing}
     parts = [f"{count} {what}" for what, count in counts.items() if count]
-    listed = "" if report.listed is None else f" ({report.listed} listed)"
+    listed = "" if result.listed is None else f" ({result.listed} listed)"
     dry = "would be " if report.run_id is None else ""
     return f"{dry}{report.outcome}{': ' if parts else ''}{', '.join(parts)}{listed}{run_of(report.run_id)}"
 

@@ -9,7 +9,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from hashlib import blake2b
@@ -32,6 +32,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _IN_BRACES = re.compile(r"\{([^{}]*)\}")
+_BASE_URL = "{API_URL}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PATH = 'keys joined by dots, such as "pricing.prompt", or a list of keys where a key holds a dot'
 
@@ -94,11 +95,14 @@ class Pages(msgspec.Struct, frozen=True, kw_only=True):
 class CompiledFormat(msgspec.Struct, frozen=True, kw_only=True):
     """One format, checked. `models` is the path to the list, with `*` for each key of a map.
 
+    `endpoint` is the path that is put behind a base URL which only the user knows, unless it ends so already.
+
     `name_parts` are the texts, `$N` keys and lookups that a model's name is joined from.
     """
 
     name: str
     url: str | None
+    endpoint: str
     auth: str
     headers: tuple[Header, ...]
     currency: str | None
@@ -165,7 +169,9 @@ def _extended(
         return dict(table)
     known = (*others, *names())
     if not isinstance(base, str) or (base not in known):
-        raise SettingsError(f"{place}: formats.{name}.extends: there is no format {base!r}{_nearest(str(base), known)}.")
+        raise SettingsError(
+            f"{place}: formats.{name}.extends: there is no format {base!r}{_nearest(str(base), known)}."
+        )
     if base in above or (base == name and base not in names()):
         raise SettingsError(f"{place}: formats.{name}.extends: {' -> '.join((*above, base))} goes round in a circle.")
     start = _table(base) if base == name or base not in others else others[base]
@@ -214,6 +220,7 @@ class _Compiler:
         return CompiledFormat(
             name=self.name,
             url=self.url(table),
+            endpoint=self.endpoint(table),
             auth=self.auth(table),
             headers=self.headers(self.inner(table, "headers")),
             currency=self.text(table, "currency", _CURRENCY, 'three capital letters, such as "USD"'),
@@ -280,7 +287,7 @@ class _Compiler:
     def url(self, table: Mapping[str, Any]) -> str | None:
         """An address of http or https, without a user's name or password."""
         value = table.get("url")
-        if value is None:
+        if value is None or self.endpoint(table):
             return None
         try:
             parts = urlsplit(value) if isinstance(value, str) else None
@@ -291,6 +298,14 @@ class _Compiler:
         if parts.username is not None or parts.password is not None:
             self.wrong("url", "write no user name or password into an address; set the key as usual")
         return str(value)
+
+    def endpoint(self, table: Mapping[str, Any]) -> str:
+        """What the list's path ends in, of an address that begins with the user's own base URL; else empty."""
+        value = table.get("url")
+        rest = value.removeprefix(_BASE_URL) if isinstance(value, str) and value.startswith(_BASE_URL) else ""
+        if rest and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", rest):
+            self.wrong("url", f'write the path that follows the base URL, such as "{_BASE_URL}/v1/models"')
+        return rest
 
     def auth(self, table: Mapping[str, Any]) -> str:
         """`bearer`, `none`, or the name of the header that carries the key."""

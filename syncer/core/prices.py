@@ -91,6 +91,8 @@ def price(value: object, shift: int, varies: frozenset[Decimal]) -> Decimal | No
     `shift` and `varies` are those of its Unit. Raises ValueError where it cannot be read; the message continues a
     sentence about the value.
     """
+    if type(value) is Decimal:
+        return _kept(value, shift, varies)
     if type(value) is str and len(value) <= _CACHED_TEXT:
         return _price_of_text(value, shift, varies)
     return None if value is None else _kept(published(value), shift, varies)

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core.notices import TROUBLE, Notice, NoticeKind, is_late, of_staleness
+from syncer.core.notices import TROUBLE, Notice, NoticeKind, is_late, of_lateness
 from syncer.core.rules import FindingKind
 from syncer.db import leases
 from syncer.db.engine import reading, writing
@@ -68,7 +68,7 @@ def write_notices(
             "id": feed_id,
             "source_id": source_id,
             "run_id": run_id,
-            "finding_id": notice.finding_id if notice.opened is None else (opened or {})[notice.opened],
+            "finding_id": _finding_id(notice, opened or {}),
             "model_id": None if notice.model is None else ids[notice.model],
             "kind": notice.kind.value,
             "observed_at": at,
@@ -83,39 +83,42 @@ def note_stale(engine: Engine, name: str, *, now: datetime, interval: timedelta)
     """Say once that a source is late; was there something to say? A source never synced has no health yet."""
     with reading(engine) as connection:  # hardly ever is there something to say, and looking makes no writer wait
         source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
-        if not _is_silently_late(connection, source, now, interval):
+        if not _lateness(connection, source, now, interval):
             return False
     with writing(engine) as connection:
         source = leases.lock(connection, name)
-        if not _is_silently_late(connection, source, now, interval):
-            return False
-        write_notices(connection, source.id, None, [of_staleness(source.last_observed_at, interval)], now)
-    return True
+        said = _lateness(connection, source, now, interval)
+        if said:
+            write_notices(connection, source.id, None, said, now)
+    return bool(said)
 
 
-def in_trouble(connection: Connection, source_id: int) -> bool:
-    """Whether the last thing said of the source's health is that it is bad."""
-    latest = last_health(connection, source_id)
-    return latest is not None and latest[0] in TROUBLE
-
-
-def last_health(connection: Connection, source_id: int) -> tuple[NoticeKind, Mapping[str, Any]] | None:
-    """The last thing said of the source's health, and its data; None if nothing ever was."""
+def trouble(connection: Connection, source_id: int) -> str | None:
+    """What the last notice of the source's health said, if that was bad: failed, late, cached or clock."""
     query = (
         sa.select(notices.c.kind, notices.c.data)
         .where(notices.c.source_id == source_id, notices.c.kind.in_([*TROUBLE, NoticeKind.RECOVERED]))
         .order_by(notices.c.id.desc())
         .limit(1)
     )
-    found = connection.execute(query).first()
-    return None if found is None else (NoticeKind(found.kind), found.data)
+    latest = connection.execute(query).first()
+    if latest is None or latest.kind == NoticeKind.RECOVERED:
+        return None
+    return str(latest.data["reason"]) if latest.kind == NoticeKind.STALE else str(latest.kind)
 
 
-def _is_silently_late(connection: Connection, source: Any, now: datetime, interval: timedelta) -> bool:  # noqa: ANN401 - a row
+def _lateness(connection: Connection, source: Any, now: datetime, interval: timedelta) -> list[Notice]:  # noqa: ANN401 - a row
+    """What is to be said of a source that is late: nothing of one that is retired, or where it was said."""
     if source is None or source.retired_at is not None:
-        return False
-    since = source.last_observed_at or source.created_at
-    return is_late(now, since, interval) and not in_trouble(connection, source.id)
+        return []
+    if not is_late(now, source.last_observed_at or source.created_at, interval):
+        return []
+    return of_lateness(trouble(connection, source.id), source.last_observed_at, interval)
+
+
+def _finding_id(notice: Notice, opened: Mapping[FindingKind, int]) -> int | None:
+    """The finding that a notice is about: stored before, or opened by this very transaction."""
+    return opened.get(notice.finding) if notice.finding_id is None and notice.finding is not None else notice.finding_id
 
 
 def _model_ids(connection: Connection, source_id: int, names: Sequence[str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What a decision rests on, gathered: whole states only of what moved, is missing or was pending. Nothing is written."""
+"""What a decision rests on, gathered: whole states only of what moved, is missing or was pending."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta

@@ -51,12 +51,16 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a run came to nothing; `abandoned` if its own operator stopped it, which is nobody's trouble."""
+    """Why a run came to nothing; `abandoned` if its own operator stopped it, which is nobody's trouble.
+
+    `observed_at` is the recorded time of an imported response that could not be read.
+    """
 
     error: str
     http_status: int | None = None
     body_digest: str | None = None
     abandoned: bool = False
+    observed_at: datetime | None = None
 
 
 _COLUMNS = (
@@ -90,6 +94,7 @@ def close_failed(connection: Connection, lease: Lease, failure: Failure, *, now:
         .where(runs.c.id == lease.run_id, runs.c.outcome == "running")
         .values(
             outcome="abandoned" if failure.abandoned else "failed",
+            observed_at=failure.observed_at,
             finished_at=now,
             error=failure.error,
             http_status=failure.http_status,

@@ -14,9 +14,10 @@ from sqlalchemy.engine import Connection
 
 from syncer.core.fields import FIELDS
 from syncer.core.model import TRACKED, Kind, Listing, Snapshot, StoredModel, component_of
-from syncer.core.rules import Evidence, Finding, FindingKind
+from syncer.core.notices import Expiring
+from syncer.core.rules import Finding, FindingKind, evidence_from_json
 from syncer.db import bulk
-from syncer.db.tables import changes, findings, models, runs
+from syncer.db.tables import changes, findings, models
 
 
 class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,15 +30,6 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     listed: AbstractSet[str] = frozenset()
     priced: int = 0
     pending: AbstractSet[str] = frozenset()
-
-
-class Expiring(msgspec.Struct, frozen=True, kw_only=True):
-    """A listed model that upstream will take away, and the threshold (in days) of which a notice told last."""
-
-    model_id: int
-    name: str
-    expires_at: datetime
-    told: int | None
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +78,16 @@ def stored_models(connection: Connection, source_id: int, names: Iterable[str]) 
     return found
 
 
+def believed(connection: Connection, source_id: int) -> Callable[[str], Listing | None]:
+    """What is stored of a model, asked for name by name: for the few of which a response says two things."""
+
+    def listing(name: str) -> Listing | None:
+        found = stored_models(connection, source_id, [name])
+        return found[name].listing if name in found else None
+
+    return listing
+
+
 def with_rereads(
     connection: Connection,
     known: Mapping[str, StoredModel],
@@ -129,7 +131,7 @@ def last_raws(connection: Connection, model_ids: Iterable[int]) -> dict[int, str
 def expiring(connection: Connection, source_id: int, at: datetime, within: timedelta) -> list[Expiring]:
     """The listed models that upstream will take away between `at` and `within` after it, the first to go first."""
     query = (
-        sa.select(models.c.id, models.c.name, models.c.expires_at, models.c.expiring_told)
+        sa.select(models.c.name, models.c.expires_at, models.c.expiring_told)
         .where(
             models.c.source_id == source_id,
             models.c.expires_at > at,
@@ -139,27 +141,29 @@ def expiring(connection: Connection, source_id: int, at: datetime, within: timed
         .order_by(models.c.expires_at, models.c.name)
     )
     return [
-        Expiring(model_id=row.id, name=row.name, expires_at=row.expires_at, told=row.expiring_told)
-        for row in connection.execute(query)
+        Expiring(name=row.name, expires_at=row.expires_at, told=row.expiring_told) for row in connection.execute(query)
     ]
 
 
 def findings_in_force(connection: Connection, source_id: int) -> tuple[Finding, ...]:
-    """The open findings, and those that a person settled and that every response read since has upheld."""
-    last_read = (
-        sa.select(sa.func.max(runs.c.id))
-        .where(runs.c.source_id == source_id, runs.c.listed.is_not(None))
-        .scalar_subquery()
-    )
-    upheld = sa.and_(
-        findings.c.state.in_(["approved", "rejected"]), findings.c.last_run_id >= sa.func.coalesce(last_read, 0)
-    )
+    """The open findings, the rejected ones, and those settled ones whose answer goes on."""
+    lasting = [FindingKind.NAMELESS.value, FindingKind.REQUIRED.value]
+    answered = sa.and_(findings.c.state.in_(["approved", "confirmed"]), findings.c.kind.in_(lasting))
     query = (
         sa.select(findings)
-        .where(findings.c.source_id == source_id, sa.or_(findings.c.state == "open", upheld))
+        .where(findings.c.source_id == source_id, sa.or_(findings.c.state.in_(["open", "rejected"]), answered))
         .order_by(findings.c.id)
     )
-    return tuple(_finding(row) for row in connection.execute(query))
+    return tuple(
+        Finding(
+            id=row.id,
+            kind=FindingKind(row.kind),
+            evidence=evidence_from_json(row.evidence),
+            opened_at=row.opened_at,
+            state=row.state,
+        )
+        for row in connection.execute(query)
+    )
 
 
 def written_by(connection: Connection, run_id: int) -> list[Written]:
@@ -196,24 +200,6 @@ def typed(field: str, value: Any) -> Any:  # noqa: ANN401 - a field's value
         case "time":
             return datetime.fromisoformat(value)
     return value
-
-
-def _finding(row: Any) -> Finding:  # noqa: ANN401 - a row of findings
-    evidence = msgspec.convert(row.evidence, Evidence)
-    return Finding(
-        id=row.id,
-        kind=FindingKind(row.kind),
-        evidence={name: _typed_evidence(withheld) for name, withheld in evidence.items()},
-        opened_at=row.opened_at,
-        state=row.state,
-    )
-
-
-def _typed_evidence(withheld: Any) -> Any:  # noqa: ANN401 - rules.Withheld
-    if withheld.fields is None:
-        return withheld
-    fields = {field: typed(field, value) for field, value in withheld.fields.items()}
-    return msgspec.structs.replace(withheld, fields=fields)
 
 
 def _stored(row: Any) -> StoredModel:  # noqa: ANN401 - a row of models

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from syncer.core.decide import Decision
 from syncer.core.model import TRACKED, Change, Kind, Listing, Mark, Rejected, StoredModel, component_of
-from syncer.core.rules import Evidence, Finding, FindingKind
+from syncer.core.rules import Evidence, Finding, FindingKind, evidence_to_json
 from syncer.db import bulk, feed, leases, state
 from syncer.db.leases import Lease, insert_into
 from syncer.db.tables import changes, findings, models, prices, rejected_rows
@@ -64,7 +64,9 @@ def write_changes(
     return Counter(change.kind for change in believed)
 
 
-def write_marks(connection: Connection, known: Mapping[str, StoredModel], decision: Decision, *, parser: str) -> None:
+def write_marks(
+    connection: Connection, lease: Lease, known: Mapping[str, StoredModel], decision: Decision, *, parser: str
+) -> None:
     """What an observation did not plainly show, and new bytes that say nothing new."""
     marks = decision.marks
     written = {change.listing.name for change in decision.believed if change.kind is not Kind.REMOVED}
@@ -73,8 +75,10 @@ def write_marks(connection: Connection, known: Mapping[str, StoredModel], decisi
         connection,
         models,
         _MARK,
-        ((*_mark(mark), known[name].id) for name, mark in marks.items() if name not in written),
+        ((*_mark(mark), known[name].id) for name, mark in marks.items() if name not in written and name in known),
     )
+    plain = {name: mark.expiring_told for name, mark in marks.items() if name not in written and name not in known}
+    mark_expiring(connection, lease, {name: days for name, days in plain.items() if days is not None})
     bulk.update(
         connection,
         models,
@@ -86,9 +90,10 @@ def write_marks(connection: Connection, known: Mapping[str, StoredModel], decisi
     )
 
 
-def mark_expiring(connection: Connection, told: Mapping[int, int]) -> None:
-    """Remember which threshold (in days) of its end a notice told of each model, by the model's id."""
-    bulk.update(connection, models, ("expiring_told",), ((days, model_id) for model_id, days in told.items()))
+def mark_expiring(connection: Connection, lease: Lease, told: Mapping[str, int]) -> None:
+    """Remember which threshold (in days) of its end a notice told of each model, by name."""
+    known = state.stored_models(connection, lease.source_id, told) if told else {}
+    bulk.update(connection, models, ("expiring_told",), ((told[name], known[name].id) for name in known))
 
 
 def _moves(history: Iterable[tuple[int, int, Change]]) -> Iterator[tuple[Any, ...]]:
@@ -182,7 +187,7 @@ def write_findings(
     """Open, keep and settle findings as decided; the ids of the opened ones, by kind. `comment` is the approver's."""
     opened = {finding.kind: open_finding(connection, lease, finding) for finding in decision.opened}
     for finding_id, evidence in decision.kept.items():
-        _set_finding(connection, finding_id, last_run_id=lease.run_id, evidence=evidence)
+        _set_finding(connection, finding_id, last_run_id=lease.run_id, evidence=evidence_to_json(evidence))
     for finding_id, final in decision.settled.items():
         said = {"comment": comment} if final == "approved" and comment is not None else {}
         _set_finding(connection, finding_id, last_run_id=lease.run_id, state=final, settled_run_id=lease.run_id, **said)
@@ -196,7 +201,7 @@ def open_finding(connection: Connection, lease: Lease, finding: Finding) -> int:
         kind=finding.kind.value,
         opened_run_id=lease.run_id,
         opened_at=finding.opened_at,
-        evidence=finding.evidence,
+        evidence=evidence_to_json(finding.evidence),
         last_run_id=lease.run_id,
         state=finding.state,
         settled_run_id=None if finding.state == "open" else lease.run_id,
@@ -209,7 +214,7 @@ def set_rejected(
     connection: Connection, finding_id: int, *, evidence: Evidence | None = None, comment: str | None = None
 ) -> None:
     """A person's no to an open finding, or to the part of it that `evidence` is. The caller has locked the source."""
-    part = {} if evidence is None else {"evidence": evidence}
+    part = {} if evidence is None else {"evidence": evidence_to_json(evidence)}
     _set_finding(connection, finding_id, state="rejected", comment=comment, **part)
 
 
@@ -217,7 +222,7 @@ def split_finding(connection: Connection, finding_id: int, rest: Evidence) -> in
     """A second finding of the same rule, run and time that goes on with `rest`; its id."""
     same = [column for column in findings.c if column.name not in {"id", "evidence"}]
     row = dict(connection.execute(sa.select(*same).where(findings.c.id == finding_id)).mappings().one())
-    copy = findings.insert().values(row | {"evidence": rest}).returning(findings.c.id)
+    copy = findings.insert().values(row | {"evidence": evidence_to_json(rest)}).returning(findings.c.id)
     new_id: int = connection.execute(copy).scalar_one()
     return new_id
 

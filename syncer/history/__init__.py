@@ -12,12 +12,13 @@
 - The past is ordered by `effective_at`, the feed by `id` (law 6).
 """
 
-from syncer.history.catalog import CatalogRow, Difference, ListedModel, Mover, catalog, catalog_at, diff, movers
+from syncer.history.catalog import CatalogRow, Difference, ListedModel, catalog, catalog_at, diff
 from syncer.history.costs import Cost, CostTotal, Unpriced, Usage, cost, cost_totals
 from syncer.history.feed import ChangeRow, RunRow, changes, feed_end, runs
-from syncer.history.findings import Held, held
+from syncer.history.findings import Held, HeldModel, held
 from syncer.history.forms import as_dicts, as_json
 from syncer.history.health import Churn, Flapping, Freshness, churn, flapping, freshness
+from syncer.history.movers import Mover, movers, unranked
 from syncer.history.notices import NoticeRow, notices
 from syncer.history.prices import (
     Availability,
@@ -29,8 +30,9 @@ from syncer.history.prices import (
     price_at,
     price_periods,
     price_stats,
+    prices_at,
 )
-from syncer.history.resolve import Unit, connect
+from syncer.history.resolve import NotObserved, Unit, connect, not_observed
 
 __all__ = [
     "Availability",
@@ -43,9 +45,11 @@ __all__ = [
     "Flapping",
     "Freshness",
     "Held",
+    "HeldModel",
     "Interval",
     "ListedModel",
     "Mover",
+    "NotObserved",
     "NoticeRow",
     "PricePeriod",
     "PriceStats",
@@ -70,9 +74,12 @@ __all__ = [
     "freshness",
     "held",
     "movers",
+    "not_observed",
     "notices",
     "price_at",
     "price_periods",
     "price_stats",
+    "prices_at",
     "runs",
+    "unranked",
 ]

@@ -9,57 +9,70 @@ import msgspec
 import sqlalchemy as sa
 
 from syncer.core import diff as core_diff
-from syncer.core import prices
-from syncer.core.model import TRACKED, Kind, Listing
+from syncer.core.fields import FIELDS
+from syncer.core.model import TRACKED, Kind, Listing, Tracked, component_of
 from syncer.db.tables import changes, models
-from syncer.db.types import JSON, Price, UtcDateTime
-from syncer.history import exact
-from syncer.history.resolve import STATE_ID, Source, Unit, all_sources, read_units, require_aware, source_id, stream
+from syncer.db.types import JSON, JSONBinary, Price, UtcDateTime
+from syncer.history.resolve import (
+    STATE_ID,
+    Source,
+    Unit,
+    all_sources,
+    not_observed,
+    require_aware,
+    source_id,
+    stream,
+    unit_of,
+)
 
 if TYPE_CHECKING:
     from syncer.history.resolve import Asked
 
 
-class CatalogRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One model of the current catalog: the columns of the view `catalog`, and `unit`.
+class CatalogRow(Tracked, frozen=True, kw_only=True):
+    """One model of the current catalog: the view `catalog`.
 
-    `price` (None = unknown) is in `currency` for `unit`, both as configured, None where nobody did; `price_units` is
-    that configuration, model type -> (quantity, word). `missing_since` is set while looks miss a model that is not
-    yet believed removed, after `missing_looks` of them; `held` while an open finding withholds news of it.
+    `price` is that of the headline `component`; `prices` has every component ever known of the model (None = unknown
+    now). All are in `currency`, each for its unit of `units` (component -> (quantity, word)), `unit` being the
+    headline's; both as configured, None where nobody did. `missing_since` is set while observations miss a model that
+    is not yet believed removed, after `missing_count` of them; `unread` names the fields that cannot be read (the
+    prices, as "prices", since `unread_since`); `held` while an open finding withholds news of it.
     """
 
     source: str
     model: str
     source_id: int
     model_id: int
-    alias: str | None
-    type: str | None
-    context_length: int | None
-    max_completion_tokens: int | None
-    description: str | None
+    component: str
     price: Decimal | None
+    prices: dict[str, Decimal | None]
     currency: str | None
-    price_units: dict[str, Unit]
-    huggingface_url: str | None
+    unit: Unit | None
+    units: dict[str, Unit | None]
     extra: dict[str, Any]
     first_seen_at: datetime
     last_seen_at: datetime | None
     last_changed_at: datetime
     missing_since: datetime | None
-    missing_looks: int
+    missing_count: int
+    unread: list[str] | None
+    unread_since: datetime | None
     held: bool
-    unit: Unit | None
 
 
+_TIMES = ("first_seen_at", "last_seen_at", "last_changed_at", "missing_since", "unread_since")
 _TYPES: dict[str, Any] = {
     "price": Price(),
-    "price_units": JSON,
+    "prices": JSONBinary(),
+    "price_units": JSONBinary(),
     "extra": JSON,
+    "unread": JSON,
     "held": sa.Boolean(),
-    **dict.fromkeys(("first_seen_at", "last_seen_at", "last_changed_at", "missing_since"), UtcDateTime()),
+    **dict.fromkeys((*_TIMES, *(field.name for field in FIELDS if field.column == "time")), UtcDateTime()),
 }
-_VIEW_COLUMNS = [name for name in CatalogRow.__struct_fields__ if name != "unit"]
-_view = sa.table("catalog", *(sa.column(name, _TYPES.get(name)) for name in _VIEW_COLUMNS))
+_COMPUTED = ("unit", "units")
+_VIEW_COLUMNS = [name for name in CatalogRow.__struct_fields__ if name not in _COMPUTED]
+_view = sa.table("catalog", *(sa.column(name, _TYPES.get(name)) for name in (*_VIEW_COLUMNS, "price_units")))
 _CATALOG = sa.select(_view).order_by(_view.c.source, _view.c.model)
 _CATALOG_OF_ONE = _CATALOG.where(_view.c.source_id == sa.bindparam("source_id"))
 
@@ -74,33 +87,36 @@ def catalog(connection: "Asked", *, source: str | None = None) -> Iterator[Catal
 def _read_catalog(connection: "Asked", query: sa.Select[Any], values: dict[str, Any]) -> Iterator[CatalogRow]:
     with stream(connection, query, values) as rows:
         for row in rows:
-            columns = dict(row._mapping)  # noqa: SLF001 - the public name of a row's mapping
-            units = read_units(columns.pop("price_units"))
-            yield CatalogRow(price_units=units, unit=units.get(row.type or ""), **columns)
+            yield _catalog_row(row)
+
+
+def _catalog_row(row: Any) -> CatalogRow:  # noqa: ANN401 - a row of the view
+    columns = dict(row._mapping)  # noqa: SLF001 - the public name of a row's mapping
+    price_units = columns.pop("price_units")
+    units = {component: unit_of(price_units, component, row.type) for component in row.prices}
+    return CatalogRow(units=units, unit=unit_of(price_units, row.component, row.type), **columns)
 
 
 # -- then --------------------------------------------------------------------------------------------------------------
 
 
-class ListedModel(msgspec.Struct, frozen=True, kw_only=True):
-    """One model as a source offered it at some moment: every tracked field, and what its price is in and for.
+class ListedModel(Tracked, frozen=True, kw_only=True):
+    """One model as a source offered it at some moment: every tracked field, and what its prices are in and for.
 
-    `price` None is unknown; `currency` and `unit` are as configured now for the type of then, None where nobody did.
+    `price` is that of the headline `component`; `prices` has every component known by then, None is unknown. `currency`
+    and the units are as configured now for the type of then, None where nobody did.
     """
 
     source: str
     model: str
     source_id: int
     model_id: int
-    alias: str | None
-    type: str | None
-    context_length: int | None
-    max_completion_tokens: int | None
-    description: str | None
+    component: str
     price: Decimal | None
+    prices: dict[str, Decimal | None]
     currency: str | None
     unit: Unit | None
-    huggingface_url: str | None
+    units: dict[str, Unit | None]
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,20 +136,6 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     changed: Mapping[str, tuple[Any, Any]]
 
 
-class Mover(msgspec.Struct, frozen=True, kw_only=True):
-    """A net price move of a model listed at both ends. `percent` has 12 significant digits, the rest is exact."""
-
-    source: str
-    model: str
-    model_id: int
-    old: Decimal
-    new: Decimal
-    absolute: Decimal
-    percent: Decimal
-    currency: str | None
-    unit: Unit | None
-
-
 class _State(msgspec.Struct, frozen=True):
     """The last known state of a model at some moment, and whether it was listed then."""
 
@@ -141,9 +143,14 @@ class _State(msgspec.Struct, frozen=True):
     model: ListedModel
 
 
+_STATE_COLUMNS = (*TRACKED, "price", "prices")
 _STATES = (
     sa.select(
-        changes.c.source_id, changes.c.model_id, changes.c.kind, changes.c.name, *(changes.c[name] for name in TRACKED)
+        changes.c.source_id,
+        changes.c.model_id,
+        changes.c.kind,
+        changes.c.name,
+        *(changes.c[name] for name in _STATE_COLUMNS),
     )
     .select_from(models)
     .join(changes, changes.c.id == STATE_ID)
@@ -154,7 +161,8 @@ _STATES_OF_ONE = _STATES.where(models.c.source_id == sa.bindparam("source_id"))
 def catalog_at(connection: "Asked", *, at: datetime, source: str | None = None) -> list[ListedModel]:
     """The whole catalog of `source`, or of all sources, as it was at `at`, by source and name.
 
-    It costs one seek a model, however long the history is. Raises ValueError if `at` is naive, UnknownSource.
+    It costs one seek a model, however long the history is. Of a source that was not observed yet nothing is known:
+    `not_observed` names those. Raises ValueError if `at` is naive, UnknownSource.
     """
     return [state.model for state in _states(connection, at, source).values() if state.listed]
 
@@ -162,28 +170,19 @@ def catalog_at(connection: "Asked", *, at: datetime, source: str | None = None) 
 def diff(connection: "Asked", a: datetime, b: datetime, *, source: str | None = None) -> list[Difference]:
     """The net difference between the catalogs at `a` and at `b`, by source and name: A -> B -> A is nothing.
 
-    Putting each `after` in the place of its `before` turns `catalog_at(a)` into `catalog_at(b)`. Raises ValueError if
+    Putting each `after` in the place of its `before` turns `catalog_at(a)` into `catalog_at(b)`. A source that was not
+    observed yet at `a` is left out, since nothing can be said of it: `not_observed` names those. Raises ValueError if
     one is naive or `a` is later than `b`, UnknownSource.
     """
     require_aware(a=a, b=b)
     if a > b:
         raise ValueError(f"a difference goes forward in time: {a.isoformat()} is later than {b.isoformat()}")
     then, later = _states(connection, a, source), _states(connection, b, source)
-    differences = (_difference(then.get(model_id), state) for model_id, state in later.items())
+    unknown = {left_out.source for left_out in not_observed(connection, at=a, source=source)}
+    differences = (
+        _difference(then.get(model_id), state) for model_id, state in later.items() if state.model.source not in unknown
+    )
     return [difference for difference in differences if difference is not None]
-
-
-def movers(
-    connection: "Asked", *, since: datetime, until: datetime, source: str | None = None, limit: int | None = 10
-) -> list[Mover]:
-    """The largest net price moves between `since` and `until`, by size in percent; `limit` None gives all.
-
-    Only models listed at both moments; a move from unknown, 0 or a negative price has no percent and is left out.
-    Raises as `diff` does.
-    """
-    moves = [mover for found in diff(connection, since, until, source=source) if (mover := _mover(found)) is not None]
-    moves.sort(key=lambda mover: -abs(mover.percent))
-    return moves[:limit]
 
 
 def _states(connection: "Asked", at: datetime, source: str | None) -> dict[int, _State]:
@@ -205,9 +204,11 @@ def _listed(row: Any, source: Source) -> ListedModel:  # noqa: ANN401 - a row of
         model=row.name,
         source_id=source.id,
         model_id=row.model_id,
+        component=source.headline,
         currency=source.currency,
-        unit=source.unit(row.type),
-        **{name: getattr(row, name) for name in TRACKED},
+        unit=source.unit(source.headline, row.type),
+        units=source.units_of(row.prices, row.type),
+        **{name: getattr(row, name) for name in _STATE_COLUMNS},
     )
 
 
@@ -236,28 +237,9 @@ def _net_kind(then: _State | None, later: _State, moved: Mapping[str, Any]) -> K
         return Kind.ADDED
     if not then.listed:
         return Kind.RELISTED
-    return Kind.REPRICED if "price" in moved else Kind.UPDATED
+    is_priced = any(component_of(field) is not None for field in moved)
+    return Kind.REPRICED if is_priced else Kind.UPDATED
 
 
 def _fields(state: _State) -> Listing:
-    return Listing(name=state.model.model, **{name: getattr(state.model, name) for name in TRACKED})
-
-
-def _mover(found: Difference) -> Mover | None:
-    if found.before is None or found.after is None or found.before.price is None or found.after.price is None:
-        return None
-    old, new = found.before.price, found.after.price
-    percent = prices.percent(old, new)
-    if not percent:
-        return None
-    return Mover(
-        source=found.source,
-        model=found.model,
-        model_id=found.model_id,
-        old=old,
-        new=new,
-        absolute=exact.difference(old, new),
-        percent=percent,
-        currency=found.after.currency,
-        unit=found.after.unit,
-    )
+    return Listing(name=state.model.model, **{name: getattr(state.model, name) for name in _STATE_COLUMNS})

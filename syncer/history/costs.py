@@ -4,7 +4,7 @@
 - Amounts are exact: quantity times price over the quantity that the price is for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -19,6 +19,7 @@ from syncer.db.tables import changes, models
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 from syncer.history import exact
 from syncer.history.resolve import (
+    BY_TYPE,
     STATE_ID,
     Found,
     Source,
@@ -26,10 +27,12 @@ from syncer.history.resolve import (
     all_sources,
     find_named,
     nearest_names,
+    not_observed_then,
     only,
     require_aware,
     source_id,
     unknown,
+    was_observed,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +42,8 @@ if TYPE_CHECKING:
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """So much of a model was used at a time: `quantity` counts `unit`s ("token"), the word as configured for the price.
 
-    `model` is a name, or an alias as it was then; `source` says whose.
+    `model` is a name, or an alias as it was then; `source` says whose. `component` says which of its prices it takes
+    ("output"); it may only be left out of a model that has no other price than the headline.
     """
 
     model: str
@@ -47,6 +51,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     quantity: Decimal | int | Fraction
     unit: str
     source: str | None = None
+    component: str | None = None
 
 
 class Unpriced(StrEnum):
@@ -55,7 +60,10 @@ class Unpriced(StrEnum):
     UNKNOWN_SOURCE = "unknown source"
     UNKNOWN_MODEL = "unknown model"
     AMBIGUOUS_MODEL = "ambiguous model"
+    NOT_OBSERVED = "not observed then"
     NOT_LISTED = "not listed then"
+    COMPONENT_NEEDED = "component needed"
+    UNKNOWN_COMPONENT = "unknown component"
     UNKNOWN_PRICE = "unknown price"
     NEGATIVE_PRICE = "negative price"
     UNIT_NOT_CONFIGURED = "unit not configured"
@@ -67,12 +75,13 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
     `amount` is `exact` rounded at most once, to 28 digits, in `currency` (None = not configured). `price` is for
     `per`. `priced_at` is the time whose price was taken: the usage's, or `as_of`. `extrapolated`: it is later than
-    the source's last good look.
+    the source's last observation.
     """
 
     usage: Usage
     source: str | None = None
     model: str | None = None
+    component: str | None = None
     priced_at: datetime
     amount: Decimal | None = None
     exact: Fraction | None = None
@@ -85,9 +94,14 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """The sum of what was priced at one source; amounts in unknown currencies of two sources are not added up."""
+    """The sum of what was priced at one source; amounts in unknown currencies of two sources are not added up.
+
+    `model` and `component` are None in a sum over all of them.
+    """
 
     source: str
+    model: str | None = None
+    component: str | None = None
     currency: str | None
     amount: Decimal
     exact: Fraction
@@ -108,15 +122,27 @@ def cost(
     return _Pricer(connection, as_of, source).price_all(usage)
 
 
-def cost_totals(costs: Iterable[Cost]) -> list[CostTotal]:
-    """What all of it cost, by source, exactly. Usage that could not be priced is in no total."""
-    sums: dict[tuple[str, str | None], list[Fraction]] = {}
+def cost_totals(costs: Iterable[Cost], *, each: bool = False) -> list[CostTotal]:
+    """What all of it cost, by source, exactly; with `each` by source, model and component.
+
+    Usage that could not be priced is in no total.
+    """
+    sums: dict[tuple[str, str, str, str | None], list[Fraction]] = {}
     for row in costs:
         if row.exact is not None and row.source is not None:
-            sums.setdefault((row.source, row.currency), []).append(row.exact)
+            of = (row.model or "", row.component or "") if each else ("", "")
+            sums.setdefault((row.source, *of, row.currency), []).append(row.exact)
     return [
-        CostTotal(source=source, currency=currency, amount=exact.decimal(total), exact=total, priced=len(amounts))
-        for (source, currency), amounts in sorted(sums.items(), key=lambda item: item[0][0])
+        CostTotal(
+            source=source,
+            model=model or None,
+            component=component or None,
+            currency=currency,
+            amount=exact.decimal(total),
+            exact=total,
+            priced=len(amounts),
+        )
+        for (source, model, component, currency), amounts in sorted(sums.items(), key=lambda item: item[0][:3])
         for total in [sum(amounts, Fraction())]
     ]
 
@@ -129,7 +155,7 @@ class _State(msgspec.Struct, frozen=True):
     listed: bool
     alias: str | None
     type: str | None
-    price: Decimal | None
+    prices: Mapping[str, Decimal | None]
 
     def holds_at(self, at: datetime) -> bool:
         return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
@@ -150,7 +176,7 @@ _STATE = (
         changes.c.kind,
         changes.c.alias,
         changes.c.type,
-        changes.c.price,
+        changes.c.prices,
         _NEXT_AT.label("until"),
     )
     .select_from(models)
@@ -191,22 +217,24 @@ class _Pricer:
         except (UnknownSource, UnknownModel, AmbiguousModel) as error:
             return Cost(usage=used, priced_at=at, reason=_WHO[type(error)], detail=str(error))
         origin, state = self._origin(found.source_id), self._state(found.id, at)
-        unit = origin.unit(state.type) if state.listed else None
-        reason = _why_not(used, state, unit)
-        amount = None if reason or state.price is None or unit is None else _amount(used.quantity, state.price, unit)
+        component = used.component or (origin.headline if len(state.prices) == 1 else None)
+        asked = _Asked(used, at, found, origin, state, component)
+        reason = _why_not(asked)
+        amount = None if reason else _amount(asked)
         return Cost(
             usage=used,
             source=found.source,
             model=found.name,
+            component=component,
             priced_at=at,
             amount=None if amount is None else exact.decimal(amount),
             exact=amount,
             currency=origin.currency,
-            price=state.price if state.listed else None,
-            per=unit,
-            extrapolated=origin.last_good_look_at is None or at > origin.last_good_look_at,
+            price=asked.price,
+            per=asked.unit,
+            extrapolated=origin.last_observed_at is None or at > origin.last_observed_at,
             reason=reason,
-            detail=None if reason is None else _detail(reason, used, found, state, unit),
+            detail=None if reason is None else _detail(reason, asked),
         )
 
     def _find(self, model: str, source: str | None, at: datetime) -> Found:
@@ -267,32 +295,67 @@ _WHO: dict[type[Exception], Unpriced] = {
 
 def _read_state(row: Any) -> _State:  # noqa: ANN401 - a row of _STATE
     listed = row.kind is not None and row.kind != Kind.REMOVED
-    return _State(row.effective_at, row.until, listed, row.alias, row.type, row.price)
+    return _State(row.effective_at, row.until, listed, row.alias, row.type, row.prices or {})
 
 
-def _why_not(used: Usage, state: _State, unit: Unit | None) -> Unpriced | None:
-    if not state.listed:
-        return Unpriced.NOT_LISTED
-    if state.price is None:
-        return Unpriced.UNKNOWN_PRICE
-    if state.price < 0:
-        return Unpriced.NEGATIVE_PRICE
-    if unit is None:
-        return Unpriced.UNIT_NOT_CONFIGURED
-    return None if unit[1] == used.unit else Unpriced.OTHER_UNIT
+class _Asked(msgspec.Struct, frozen=True):
+    """One usage, and all that there is to know of it: which price of which model, as it was at `at`."""
+
+    used: Usage
+    at: datetime
+    found: Found
+    origin: Source
+    state: _State
+    component: str | None
+
+    @property
+    def price(self) -> Decimal | None:
+        return self.state.prices.get(self.component) if self.component and self.state.listed else None
+
+    @property
+    def unit(self) -> Unit | None:
+        return self.origin.unit(self.component, self.state.type) if self.component and self.state.listed else None
 
 
-def _amount(quantity: Decimal | int | Fraction, price: Decimal, unit: Unit) -> Fraction:
-    return Fraction(quantity) * Fraction(price) / unit[0]
+def _why_not(asked: _Asked) -> Unpriced | None:
+    """The first reason that holds, if any does."""
+    price, unit, known = asked.price, asked.unit, asked.state.prices
+    unseen = not was_observed(asked.origin.first_observed_at, asked.at)
+    reasons = (
+        (not asked.state.listed and unseen, Unpriced.NOT_OBSERVED),
+        (not asked.state.listed, Unpriced.NOT_LISTED),
+        (asked.component is None, Unpriced.COMPONENT_NEEDED),
+        (asked.component not in known, Unpriced.UNKNOWN_COMPONENT),
+        (price is None, Unpriced.UNKNOWN_PRICE),
+        (price is not None and price < 0, Unpriced.NEGATIVE_PRICE),
+        (unit is None, Unpriced.UNIT_NOT_CONFIGURED),
+        (unit is not None and unit[1] != asked.used.unit, Unpriced.OTHER_UNIT),
+    )
+    return next((reason for holds, reason in reasons if holds), None)
 
 
-def _detail(reason: Unpriced, used: Usage, found: Found, state: _State, unit: Unit | None) -> str:
+def _amount(asked: _Asked) -> Fraction | None:
+    if asked.price is None or asked.unit is None:
+        return None
+    return Fraction(asked.used.quantity) * Fraction(asked.price) / asked.unit[0]
+
+
+def _detail(reason: Unpriced, asked: _Asked) -> str:
     """The reason as a sentence about this model; every unpriced row gets one."""
-    who = f"{found.name!r} of source {found.source!r}"
-    if reason is Unpriced.UNIT_NOT_CONFIGURED:
-        return f"{who} has the type {state.type!r}, for which price_units says nothing: configure what its price is for"
-    if reason is Unpriced.OTHER_UNIT and unit is not None:
-        return f"{who} is priced per {unit[0]} {unit[1]!r}, the usage is in {used.unit!r}"
-    if reason is Unpriced.NEGATIVE_PRICE:
-        return f"{who} had the price {state.price}, which is no amount"
-    return f"{who}: {reason.value}"
+    who, has = f"{asked.found.name!r} of source {asked.found.source!r}", ", ".join(sorted(asked.state.prices))
+    per = asked.unit or (1, "")
+    details = {
+        Unpriced.NOT_OBSERVED: f": {not_observed_then(asked.found.source, asked.origin.first_observed_at)}",
+        Unpriced.COMPONENT_NEEDED: f" has several prices ({has}): say which in a column `component`",
+        Unpriced.UNKNOWN_COMPONENT: f" had no price {asked.component!r}; it had: {has}",
+        Unpriced.UNIT_NOT_CONFIGURED: f": {_no_unit(asked)}: configure what its price is for",
+        Unpriced.OTHER_UNIT: f" is priced per {per[0]} {per[1]!r}, the usage is in {asked.used.unit!r}",
+        Unpriced.NEGATIVE_PRICE: f" had the price {asked.price}, which is not an amount",
+    }
+    return who + details.get(reason, f": {reason.value}")
+
+
+def _no_unit(asked: _Asked) -> str:
+    if asked.component == BY_TYPE:
+        return f"of its type {asked.state.type!r}, price_units says nothing"
+    return f"of {asked.component!r}, price_units says nothing"

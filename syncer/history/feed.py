@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.model import TRACKED, Kind
-from syncer.core.prices import canonical
+from syncer.core.model import TRACKED, Kind, Tracked
+from syncer.db.state import typed
 from syncer.db.tables import changes as changes_table
 from syncer.db.tables import feed, sources
 from syncer.db.tables import runs as runs_table
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from syncer.history.resolve import Asked
 
 
-class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One history row. `name` to `huggingface_url` are the whole state after the change.
+class ChangeRow(Tracked, frozen=True, kw_only=True):
+    """One history row. `name`, the tracked fields and `prices` are the whole state after the change.
 
     `id` is the feed id. The true moment of the change lies in `(changed_after, effective_at]`; `changed_after` is None
-    for a baseline. `price` and `old_price` are in `currency` for `unit`, both as configured now and None where nobody
-    configured them; a price of None is unknown. `changed` maps each moved field to [old, new]. `raw` is the element as
-    upstream sent it, read only on request and None for a removal.
+    for a baseline. `price` and `old_price` are those of the headline `component`; `prices` has every component that was
+    ever known of the model. All are in `currency`, each for its unit of `units`, `unit` being the headline's; both are
+    as configured now and None where nobody said so. A price of None is unknown. `changed` maps each moved field to
+    [old, new], prices as "prices.COMPONENT". `raw` is the element as upstream sent it, read only on request and None
+    for a removal.
     """
 
     id: int
@@ -39,18 +41,15 @@ class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):
     effective_at: datetime
     changed_after: datetime | None
     name: str
-    alias: str | None
-    type: str | None
-    context_length: int | None
-    max_completion_tokens: int | None
-    description: str | None
+    component: str
     price: Decimal | None
     old_price: Decimal | None
-    huggingface_url: str | None
+    prices: dict[str, Decimal | None]
     changed: dict[str, list[Any]]
     reverts_id: int | None
     currency: str | None
     unit: Unit | None
+    units: dict[str, Unit | None]
     raw: str | None = None
 
 
@@ -97,9 +96,10 @@ _FILTERS = {
     "source": changes_table.c.source_id == sa.bindparam("source"),
     "run": changes_table.c.run_id == sa.bindparam("run"),
 }
-_STATE = ("name", *TRACKED)
-_PLAIN = ("id", "run_id", "model_id", "observed_at", "effective_at", "changed_after", *_STATE, "old_price")
-_COLUMNS = [changes_table.c[name] for name in (*_PLAIN, "source_id", "kind", "changed", "reverts_id")]
+_STATE = ("name", *TRACKED, "price", "prices")
+_WINDOW = ("observed_at", "effective_at", "changed_after")
+_PLAIN = ("id", "run_id", "model_id", *_WINDOW, *_STATE, "old_price", "reverts_id")
+_COLUMNS = [changes_table.c[name] for name in (*_PLAIN, "source_id", "kind", "changed")]
 
 
 @cache
@@ -121,21 +121,14 @@ def _change(row: Any, source: Source) -> ChangeRow:  # noqa: ANN401 - a row of c
     return ChangeRow(
         source=source.name,
         kind=Kind(row.kind),
-        changed=_read_changed(row.changed),
-        reverts_id=row.reverts_id,
+        component=source.headline,
+        changed={field: [typed(field, old), typed(field, new)] for field, (old, new) in row.changed.items()},
         currency=source.currency,
-        unit=source.unit(row.type),
+        unit=source.unit(source.headline, row.type),
+        units=source.units_of(row.prices, row.type),
         raw=getattr(row, "raw", None),
         **{name: getattr(row, name) for name in _PLAIN},
     )
-
-
-def _read_changed(changed: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """JSON has one kind of number; prices are Decimals."""
-    if "price" not in changed:
-        return changed
-    prices = [None if price is None else canonical(Decimal(price)) for price in changed["price"]]
-    return changed | {"price": prices}
 
 
 _LAST_ID = sa.select(feed.c.last_id)
@@ -178,6 +171,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     relisted: int
     repriced: int
     updated: int
+    reread: int
     rejected: int
     withheld: int
     credential: str | None

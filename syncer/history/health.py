@@ -33,7 +33,7 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     source: str
-    last_good_look_at: datetime | None
+    last_observed_at: datetime | None
     last_attempt_at: datetime | None
     last_outcome: str | None
     last_error: str | None
@@ -62,7 +62,7 @@ _FRESHNESS = (
     sa.select(
         sources.c.name,
         sources.c.created_at,
-        sources.c.last_good_look_at,
+        sources.c.last_observed_at,
         sources.c.retired_at,
         runs.c.started_at,
         runs.c.outcome,
@@ -90,10 +90,10 @@ def freshness(
 
 
 def _freshness(row: Any, now: datetime, interval: timedelta) -> Freshness:  # noqa: ANN401 - a row
-    known_since = row.last_good_look_at or row.created_at
+    known_since = row.last_observed_at or row.created_at
     return Freshness(
         source=row.name,
-        last_good_look_at=row.last_good_look_at,
+        last_observed_at=row.last_observed_at,
         last_attempt_at=row.started_at,
         last_outcome=row.outcome,
         last_error=row.error,

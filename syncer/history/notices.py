@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
+from syncer.db.tables import models, sources
 from syncer.db.tables import notices as notices_table
-from syncer.db.tables import sources
 from syncer.history.resolve import stream
 
 if TYPE_CHECKING:
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 
 class NoticeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One notice: `kind` is failed, stale, recovered, held or settled, `id` the feed id.
+    """One notice: `kind` is one of NoticeKind, `id` the feed id.
 
-    `run_id` and `finding_id` are None where no run or finding stands behind it.
+    `model` is the name of the one model that it is about. `run_id` and `finding_id` are None where no run or finding
+    stands behind it.
     """
 
     id: int
     source: str
+    model: str | None = None
     run_id: int | None
     finding_id: int | None
     kind: str
@@ -31,8 +33,9 @@ class NoticeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NOTICES = (
-    sa.select(notices_table, sources.c.name.label("source"))
+    sa.select(notices_table, sources.c.name.label("source"), models.c.name.label("model"))
     .join(sources, sources.c.id == notices_table.c.source_id)
+    .outerjoin(models, models.c.id == notices_table.c.model_id)
     .where(notices_table.c.id > sa.bindparam("after"))
     .order_by(notices_table.c.id)
 )

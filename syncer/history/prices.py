@@ -1,24 +1,38 @@
-"""What one model cost, and when it was there.
+"""What one model cost, component by component, and when it was there.
 
-A price period begins at a change other than `updated` and ends at the next one; a removal ends it and begins an
-absence, during which there is no price (that is not an unknown one). Prices are in the currency and unit that the
-settings say now. For statistics a negative price is no amount (some catalogs mean "varies" by it): it is as unknown.
+A price period begins where the component's price moves, or is read anew, or the model comes or returns; it ends at the
+next of these. A removal ends it and begins an absence, during which there is no price (that is not an unknown one).
+Prices are in the currency and unit that the settings say now. For statistics a negative price is no amount (some
+catalogs mean "varies" by it): it is as unknown. Nothing is computed across two units.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
 
 from syncer.core.model import Kind
-from syncer.db.tables import changes, models, runs, sources
+from syncer.db.tables import changes, models, sources
+from syncer.db.tables import prices as moves
+from syncer.errors import UnknownComponent
 from syncer.history import exact
-from syncer.history.resolve import STATE_ID, Found, Source, Unit, all_sources, find_model, require_aware
+from syncer.history.resolve import (
+    FIRST_OBSERVED_AT,
+    STATE_ID,
+    Found,
+    Source,
+    Unit,
+    all_sources,
+    find_model,
+    require_aware,
+    unit_of,
+    was_observed,
+)
 
 if TYPE_CHECKING:
     from syncer.history.resolve import Asked
@@ -28,22 +42,26 @@ if TYPE_CHECKING:
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """What was true of a model's price at `at`, and how surely.
+    """What was true of one price of a model at `at`, and how surely.
 
-    `listed` False: the source did not offer the model then, and `price` is None. `listed` True with a `price` of None:
-    it was offered at an unknown price. Either held in `[valid_from, valid_to)`; `valid_from` is None before it was
-    first listed, `valid_to` None if nothing is known to have ended it. What began it happened in
-    `(changed_after, valid_from]`, where `changed_after` None means that the source's first look found it so.
+    `listed` False: the source did not offer the model then, and `price` is None. `listed` None: the source was not
+    observed then, its first observation is `first_observed_at`. `listed` True with a `price` of None: it was offered
+    at an unknown price. Either held in `[valid_from, valid_to)`; `valid_from` is None before the component was first
+    known, `valid_to` None if nothing is known to have ended it. What began it happened in
+    `(changed_after, valid_from]`, where `changed_after` None means that the source's first observation found it so.
 
-    `certain_until` is the last look that still showed it (None if no look did): between that and `valid_to` the truth
-    had moved at some moment. `extrapolated`: `at` is later than `last_good_look_at`, the source's last good look.
-    `price` is in `currency` for `unit` (quantity, word), each None where it is not configured for the type of then.
+    `certain_until` is the last observation that still showed it (None if none did): between that and `valid_to` the
+    truth had moved at some moment. While a change of it is withheld, or upstream's prices cannot be read (since
+    `unread_since`, None if they can), it stands still. `extrapolated`: `at` is later than `last_observed_at`, the
+    source's last observation. `price` is in `currency` for `unit` (quantity, word), each None where nobody said so for
+    the component and the model's type of then.
     """
 
     source: str
     model: str
+    component: str
     at: datetime
-    listed: bool
+    listed: bool | None
     price: Decimal | None
     currency: str | None
     unit: Unit | None
@@ -51,63 +69,63 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     valid_to: datetime | None
     changed_after: datetime | None
     certain_until: datetime | None
+    unread_since: datetime | None
     extrapolated: bool
-    last_good_look_at: datetime | None
+    first_observed_at: datetime | None
+    last_observed_at: datetime | None
 
 
-_UPDATED: sa.ColumnClause[str] = sa.literal_column(
-    "'updated'"
-)  # a literal: only so does a planner see that the partial index holds the answer
-_boundary = changes.alias("boundary")
-_state, _begun, _ended = changes.alias("state"), changes.alias("begun"), changes.alias("ended")
-_whole = runs.alias("whole")
+_state, _begun, _ended = changes.alias("state"), moves.alias("begun"), moves.alias("ended")
+_AT: sa.BindParameter[datetime] = sa.bindparam("at")
 
 
-def _boundary_id(condition: sa.ColumnElement[bool], order: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
-    query = sa.select(_boundary.c.id).where(
-        _boundary.c.model_id == models.c.id, _boundary.c.kind != _UPDATED, condition
+def _neighbour(component: sa.ColumnElement[str], *, later: bool) -> "sa.ScalarSelect[Any]":
+    """When the component's price last moved by `:at`, or moved next after it: a seek in the key of `prices`."""
+    move = moves.alias("after" if later else "before")
+    beyond = move.c.effective_at > _AT if later else move.c.effective_at <= _AT
+    query = sa.select(move.c.effective_at).where(move.c.model_id == models.c.id, move.c.component == component, beyond)
+    order = move.c.effective_at if later else move.c.effective_at.desc()
+    return query.order_by(order).limit(1).scalar_subquery()
+
+
+def _is_move(move: Any, component: sa.ColumnElement[str], *, later: bool) -> sa.ColumnElement[bool]:  # noqa: ANN401 - an alias
+    return sa.and_(
+        move.c.model_id == models.c.id,
+        move.c.component == component,
+        move.c.effective_at == _neighbour(component, later=later),
     )
-    return query.order_by(order).limit(1).correlate(models).scalar_subquery()
 
 
-_BEGUN_ID = _boundary_id(_boundary.c.effective_at <= sa.bindparam("at"), _boundary.c.effective_at.desc())
-_ENDED_ID = _boundary_id(_boundary.c.effective_at > sa.bindparam("at"), _boundary.c.effective_at)
-# The latest look of which every element could be read: it alone surely proves that a model is not there (law 3).
-_WHOLE_LOOK = (
-    sa.select(_whole.c.observed_at)
-    .where(
-        _whole.c.source_id == models.c.source_id,
-        _whole.c.observed_at.is_not(None),
-        _whole.c.rejected == 0,
-        _whole.c.kind != "revert",
-    )
-    .order_by(_whole.c.observed_at.desc())
-    .limit(1)
-    .correlate(models)
-    .scalar_subquery()
+_COLUMNS = (
+    models.c.name.label("model"),
+    models.c.id.label("model_id"),
+    models.c.prices,
+    models.c.last_seen_at,
+    models.c.unread_since,
+    sources.c.name.label("source"),
+    sources.c.headline,
+    sources.c.currency,
+    sources.c.price_units,
+    sources.c.last_observed_at,
+    sources.c.last_shown_at,
+    sources.c.last_judged_at,
+    FIRST_OBSERVED_AT.label("first_observed_at"),
+    _state.c.type,
+    _state.c.kind.label("state"),
+    _state.c.effective_at.label("state_since"),
+    _begun.c.kind,
+    _begun.c.price,
+    _begun.c.effective_at.label("valid_from"),
+    _begun.c.changed_after,
+    _ended.c.effective_at.label("valid_to"),
+    _ended.c.changed_after.label("shown_until"),
 )
-_QUOTE = (
-    sa.select(
-        models.c.name.label("model"),
-        models.c.last_seen_at,
-        sources.c.name.label("source"),
-        sources.c.currency,
-        sources.c.price_units,
-        sources.c.last_good_look_at,
-        _state.c.type,
-        _begun.c.kind,
-        _begun.c.price,
-        _begun.c.effective_at.label("valid_from"),
-        _begun.c.changed_after,
-        _ended.c.effective_at.label("valid_to"),
-        _ended.c.changed_after.label("shown_until"),
-        _WHOLE_LOOK.label("whole_look_at"),
+_MODELS = models.join(sources, sources.c.id == models.c.source_id).outerjoin(_state, _state.c.id == STATE_ID)
+_COMPONENT = sa.func.coalesce(sa.bindparam("component", type_=sa.String()), sources.c.headline)
+_QUOTE = sa.select(*_COLUMNS, _COMPONENT.label("component")).select_from(
+    _MODELS.outerjoin(_begun, _is_move(_begun, _COMPONENT, later=False)).outerjoin(
+        _ended, _is_move(_ended, _COMPONENT, later=True)
     )
-    .select_from(models)
-    .join(sources, sources.c.id == models.c.source_id)
-    .outerjoin(_state, _state.c.id == STATE_ID)
-    .outerjoin(_begun, _begun.c.id == _BEGUN_ID)
-    .outerjoin(_ended, _ended.c.id == _ENDED_ID)
 )
 """One statement, so that it sees one moment: three seeks in the model's history, however long it is."""
 _OF_MODEL = _QUOTE.where(models.c.id == sa.bindparam("model_id"))
@@ -115,65 +133,110 @@ _NAMED = _QUOTE.where(models.c.name == sa.bindparam("model"))
 _NAMED_IN_SOURCE = _NAMED.where(sources.c.name == sa.bindparam("source"))
 
 
-def price_at(connection: "Asked", model: str, *, at: datetime, source: str | None = None) -> Quote:
-    """The price of `model` (a name, or an alias as it was then) at `at`.
+def price_at(
+    connection: "Asked", model: str, component: str | None = None, *, at: datetime, source: str | None = None
+) -> Quote:
+    """One price of `model` (a name, or an alias as it was then) at `at`: that of `component`, or the headline.
 
-    A model that was not listed then gives a Quote with `listed` False. Raises ValueError if `at` is naive,
-    UnknownSource, UnknownModel for one never seen, AmbiguousModel.
+    A model that was not listed then gives a Quote with `listed` False, a time before the source's first observation
+    one with `listed` None. Raises ValueError if `at` is naive, UnknownSource, UnknownModel for one never seen,
+    AmbiguousModel, UnknownComponent for a price that the model never had.
     """
     require_aware(at=at)
     named = _NAMED if source is None else _NAMED_IN_SOURCE
-    rows = connection.execute(named, {"model": model, "source": source, "at": at}).all()
+    values = {"component": component, "at": at}
+    rows = connection.execute(named, {**values, "model": model, "source": source}).all()
     if len(rows) != 1:  # an alias, unknown or ambiguous: worth a second question
         found = find_model(connection, model, source=source, at=at)
-        rows = connection.execute(_OF_MODEL, {"model_id": found.id, "at": at}).all()
+        rows = connection.execute(_OF_MODEL, {**values, "model_id": found.id}).all()
+    _require_component(component, rows[0].model, rows[0].prices)
     return _quote(rows[0], at)
 
 
+def _require_component(component: str | None, model: str, known: Iterable[str]) -> None:
+    if component is not None and component not in known:
+        its = sorted(known)
+        raise UnknownComponent(f"{model!r} never had a price {component!r}; it has: {', '.join(its)}", known=tuple(its))
+
+
+_EACH = (
+    sa.select(*_COLUMNS, _begun.c.component)
+    .select_from(
+        _MODELS.join(_begun, _is_move(_begun, _begun.c.component, later=False)).outerjoin(
+            _ended, _is_move(_ended, _begun.c.component, later=True)
+        )
+    )
+    .where(models.c.id == sa.bindparam("model_id"))
+)
+
+
+def prices_at(connection: "Asked", model: str, *, at: datetime, source: str | None = None) -> list[Quote]:
+    """All prices of `model` that were known at `at`: the headline first, the others by component.
+
+    Where nothing was known yet, or the model was not listed, the headline says so alone or each price for itself.
+    Raises as `price_at` does.
+    """
+    headline = price_at(connection, model, at=at, source=source)
+    found = find_model(connection, headline.model, source=headline.source)
+    rows = connection.execute(_EACH, {"model_id": found.id, "at": at})
+    others = (_quote(row, at) for row in rows if row.component != headline.component)
+    return [headline, *sorted(others, key=lambda quote: quote.component)]
+
+
 def _quote(row: Any, at: datetime) -> Quote:  # noqa: ANN401 - a row of _QUOTE
-    listed = row.kind is not None and row.kind != Kind.REMOVED
-    quantity_and_word = (row.price_units or {}).get(row.type) if listed else None
+    listed = _is_listed(row, at)
     return Quote(
         source=row.source,
         model=row.model,
+        component=row.component,
         at=at,
         listed=listed,
         price=row.price if listed else None,
         currency=row.currency,
-        unit=None if quantity_and_word is None else (quantity_and_word[0], quantity_and_word[1]),
+        unit=unit_of(row.price_units, row.component, row.type) if listed else None,
         valid_from=row.valid_from,
         valid_to=row.valid_to,
         changed_after=row.changed_after,
-        certain_until=_certain_until(row, listed=listed),
-        extrapolated=row.last_good_look_at is None or at > row.last_good_look_at,
-        last_good_look_at=row.last_good_look_at,
+        certain_until=_certain_until(row, listed=bool(listed)),
+        unread_since=row.unread_since if listed and row.valid_to is None else None,
+        extrapolated=row.last_observed_at is None or at > row.last_observed_at,
+        first_observed_at=row.first_observed_at,
+        last_observed_at=row.last_observed_at,
     )
+
+
+def _is_listed(row: Any, at: datetime) -> bool | None:  # noqa: ANN401 - a row of _QUOTE
+    if row.state is None and not was_observed(row.first_observed_at, at):
+        return None
+    return row.state is not None and row.state != Kind.REMOVED
 
 
 def _certain_until(row: Any, *, listed: bool) -> datetime | None:  # noqa: ANN401 - a row of _QUOTE
     if row.valid_to is not None:
         until: datetime | None = row.shown_until
         return until
-    if listed:
-        return row.last_seen_at or row.last_good_look_at  # type: ignore[no-any-return]
-    return max((at for at in (row.valid_from, row.whole_look_at) if at is not None), default=None)
+    seen = row.last_seen_at or row.last_shown_at or row.last_observed_at if listed else row.last_judged_at
+    return max((at for at in (row.valid_from, seen) if at is not None), default=None)
 
 
 # -- its periods -------------------------------------------------------------------------------------------------------
 
 
 class PricePeriod(msgspec.Struct, frozen=True, kw_only=True):
-    """A price (None = unknown) that held in `[valid_from, valid_to)`; `valid_to` None = still.
+    """A price of one component (None = unknown) that held in `[valid_from, valid_to)`; `valid_to` None = still.
 
-    It began in `(changed_after, valid_from]`. `unit` is that of the model's type when it began.
+    It began in `(changed_after, valid_from]`, by a change of this `kind`; `reread` is another reading of what upstream
+    had said before. `unit` is what it was for, by the model's type when it began.
     """
 
     source: str
     model: str
+    component: str
     price: Decimal | None
     valid_from: datetime
     valid_to: datetime | None
     changed_after: datetime | None
+    kind: Kind
     currency: str | None
     unit: Unit | None
 
@@ -203,15 +266,17 @@ class Availability(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PriceStats(msgspec.Struct, frozen=True, kw_only=True):
-    """A model's known prices within `[since, until)`, exactly; in `currency` for `unit` (that of the latest one).
+    """A model's known prices of one component within `[since, until)`, exactly; in `currency` for `unit`.
 
     `min` and `max` are over all prices in force at some moment of the window, and `mean` weighs each by how long it
-    was, over `priced_for` in all: `mean_exact` rounded at most once, to 28 digits. `repricings` counts the changes of
-    kind `repriced`. `lowest_30_days` is the lowest price in force in the 30 days before `day`. None: no known price.
+    was, over `priced_for` in all: `mean_exact` rounded at most once, to 28 digits. `repricings` counts the moves.
+    `lowest_30_days` is the lowest price in force in the 30 days before `day`. None: no known price. Only prices for
+    the latest `unit` count: `other_units` is how many periods of the window were for another one.
     """
 
     source: str
     model: str
+    component: str
     since: datetime
     until: datetime
     currency: str | None
@@ -224,49 +289,53 @@ class PriceStats(msgspec.Struct, frozen=True, kw_only=True):
     repricings: int
     day: datetime
     lowest_30_days: Decimal | None
+    other_units: int
 
 
-_BOUNDARIES = (
-    sa.select(
-        changes.c.source_id,
-        changes.c.kind,
-        changes.c.price,
-        changes.c.type,
-        changes.c.effective_at,
-        changes.c.changed_after,
-    )
-    .where(changes.c.model_id == sa.bindparam("model_id"), changes.c.kind != _UPDATED)
+_PRESENCE = (
+    sa.select(changes.c.source_id, changes.c.kind, changes.c.effective_at, changes.c.changed_after)
+    .where(changes.c.model_id == sa.bindparam("model_id"), changes.c.kind.in_(["added", "removed", "relisted"]))
     .order_by(changes.c.effective_at)
 )
+_MOVES = (
+    sa.select(moves, changes.c.type)
+    .join(changes, changes.c.id == moves.c.change_id)
+    .where(moves.c.model_id == sa.bindparam("model_id"))
+    .order_by(moves.c.component, moves.c.effective_at)
+)
+_MOVES_OF_ONE = _MOVES.where(moves.c.component == sa.bindparam("component"))
+_COMPONENTS = sa.select(models.c.prices, models.c.source_id).where(models.c.id == sa.bindparam("model_id"))
 _THIRTY_DAYS = timedelta(days=30)
 
 
 class _Past(msgspec.Struct, frozen=True):
-    """One model's whole history of prices."""
+    """One model's whole history: when it came and went, and what its prices were."""
 
     model: Found
     source: Source
-    boundaries: Sequence[Any]
+    presence: Sequence[Any]
     periods: Sequence[PricePeriod]
 
 
 def price_periods(
     connection: "Asked",
     model: str,
+    component: str | None = None,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     source: str | None = None,
 ) -> list[PricePeriod]:
-    """The price periods of `model` in order, whole; only those that reach into `[since, until)`, where given.
+    """The price periods of `model`, whole: of `component`, or of all, those of the headline first.
 
-    They never overlap, and leave a gap where it was not listed. `model` is a name or a last known alias.
-    Raises ValueError for a naive time, UnknownSource, UnknownModel, AmbiguousModel; so do the next two.
+    Only those that reach into `[since, until)`, where given. Those of one component are in order, never overlap, and
+    leave a gap where the model was not listed. `model` is a name or a last known alias. Raises ValueError for a naive
+    time, UnknownSource, UnknownModel, AmbiguousModel, UnknownComponent; so do the next two.
     """
     require_aware(since=since, until=until)
     return [
         period
-        for period in _past(connection, model, source).periods
+        for period in _past(connection, model, source, component).periods
         if _overlaps(period.valid_from, period.valid_to, since, until)
     ]
 
@@ -279,10 +348,10 @@ def availability(
     until: datetime | None = None,
     source: str | None = None,
 ) -> Availability:
-    """When `model` was listed within `[since, until)`; by default always, its share up to the last good look."""
+    """When `model` was listed within `[since, until)`; by default always, its share up to the last observation."""
     past = _past(connection, model, source)
     start, end = _window(past, since, until)
-    intervals = [i for i in _intervals(past.boundaries) if _overlaps(i.listed_from, i.listed_to, since, until)]
+    intervals = [i for i in _intervals(past.presence) if _overlaps(i.listed_from, i.listed_to, since, until)]
     listed_for = sum((_within(i.listed_from, i.listed_to, start, end) for i in intervals), timedelta())
     return Availability(
         source=past.model.source,
@@ -298,6 +367,7 @@ def availability(
 def price_stats(
     connection: "Asked",
     model: str,
+    component: str | None = None,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -306,38 +376,56 @@ def price_stats(
 ) -> PriceStats:
     """Statistics of the known prices of `model` within `[since, until)`, and the lowest in the 30 days before `day`.
 
-    By default the window reaches from its first listing to the last good look, and `day` is its end.
+    Of `component`, or of the headline. By default the window reaches from the model's first listing to the last
+    observation, and `day` is its end.
     """
     require_aware(day=day)
-    past = _past(connection, model, source)
+    past = _past(connection, model, source, component)
+    component = component or past.source.headline
     since, until = _window(past, since, until)
     day = day or until
-    known = _amounts(past.periods, since, until)
+    periods = [period for period in past.periods if period.component == component]
+    unit = periods[-1].unit if periods else None
+    comparable = [period for period in periods if period.unit == unit]
+    known = _amounts(comparable, since, until)
     prices = [price for price, _ in known]
     mean = exact.weighted_mean(known)
     return PriceStats(
         source=past.model.source,
         model=past.model.name,
+        component=component,
         since=since,
         until=until,
         currency=past.source.currency,
-        unit=past.periods[-1].unit if past.periods else None,
+        unit=unit,
         min=min(prices, default=None),
         max=max(prices, default=None),
         mean=None if mean is None else exact.decimal(mean),
         mean_exact=mean,
         priced_for=sum((lasted for _, lasted in known), timedelta()),
-        repricings=sum(row.kind == Kind.REPRICED and since <= row.effective_at < until for row in past.boundaries),
+        repricings=sum(period.kind == Kind.REPRICED and since <= period.valid_from < until for period in periods),
         day=day,
-        lowest_30_days=min((price for price, _ in _amounts(past.periods, day - _THIRTY_DAYS, day)), default=None),
+        lowest_30_days=min((price for price, _ in _amounts(comparable, day - _THIRTY_DAYS, day)), default=None),
+        other_units=sum(
+            period.unit != unit and _overlaps(period.valid_from, period.valid_to, since, until) for period in periods
+        ),
     )
 
 
-def _past(connection: "Asked", model: str, source: str | None) -> _Past:
+def _past(connection: "Asked", model: str, source: str | None, component: str | None = None) -> _Past:
     found = find_model(connection, model, source=source)
-    boundaries = connection.execute(_BOUNDARIES, {"model_id": found.id}).all()
-    origin = all_sources(connection)[boundaries[0].source_id]
-    return _Past(found, origin, boundaries, _periods(boundaries, found, origin))
+    origin = all_sources(connection)[found.source_id]
+    _require_component(component, found.name, connection.execute(_COMPONENTS, {"model_id": found.id}).one().prices)
+    values = {"model_id": found.id, "component": component}
+    rows = connection.execute(_MOVES if component is None else _MOVES_OF_ONE, values).all()
+    presence = connection.execute(_PRESENCE, {"model_id": found.id}).all()
+    periods = [
+        period
+        for _, its in groupby(rows, key=lambda row: row.component)
+        for period in _periods(list(its), found, origin)
+    ]
+    periods.sort(key=lambda period: period.component != origin.headline)
+    return _Past(found, origin, presence, periods)
 
 
 def _periods(boundaries: Sequence[Any], model: Found, source: Source) -> list[PricePeriod]:
@@ -345,20 +433,21 @@ def _periods(boundaries: Sequence[Any], model: Found, source: Source) -> list[Pr
         PricePeriod(
             source=model.source,
             model=model.name,
+            component=row.component,
             price=row.price,
             valid_from=row.effective_at,
             valid_to=None if following is None else following.effective_at,
             changed_after=row.changed_after,
+            kind=Kind(row.kind),
             currency=source.currency,
-            unit=source.unit(row.type),
+            unit=source.unit(row.component, row.type),
         )
         for row, following in pairwise([*boundaries, None])
         if row.kind != Kind.REMOVED
     ]
 
 
-def _intervals(boundaries: Iterable[Any]) -> list[Interval]:
-    edges = [row for row in boundaries if row.kind != Kind.REPRICED]
+def _intervals(presence: Sequence[Any]) -> list[Interval]:
     return [
         Interval(
             listed_from=row.effective_at,
@@ -366,7 +455,7 @@ def _intervals(boundaries: Iterable[Any]) -> list[Interval]:
             began_as=Kind(row.kind),
             changed_after=row.changed_after,
         )
-        for row, following in pairwise([*edges, None])
+        for row, following in pairwise([*presence, None])
         if row.kind != Kind.REMOVED
     ]
 
@@ -384,8 +473,8 @@ def _amounts(periods: Iterable[PricePeriod], since: datetime, until: datetime) -
 
 def _window(past: _Past, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
     require_aware(since=since, until=until)
-    first = past.boundaries[0].effective_at
-    until = until or past.source.last_good_look_at or first
+    first = past.presence[0].effective_at
+    until = until or past.source.last_observed_at or first
     since = min(first, until) if since is None else since
     if since > until:
         raise ValueError(f"a window cannot end before it begins: since {since.isoformat()}, until {until.isoformat()}")

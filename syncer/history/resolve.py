@@ -6,7 +6,7 @@
   about. Two models that answer to it raise AmbiguousModel: there is never a pick.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.db.tables import changes, models, sources
+from syncer.core.text import rfc3339
+from syncer.db.tables import changes, models, runs, sources
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 Unit = tuple[int, str]
 """What a price is for: (1000000, "token") is "per million tokens"."""
+
+BY_TYPE = "price"
+"""The component whose unit goes by the model's type."""
 
 _CHUNK = 500  # rows held at a time by a question that streams
 
@@ -38,7 +42,8 @@ def connect(url: str) -> Connection:
     another one. It blocks no sync however long it lasts. Raises DatabaseNotReady where there is no syncer database,
     SettingsError for a URL that is none, DatabaseError where it cannot be reached, then or later.
     """
-    from syncer.db.engine import open_engine, require_schema, translate_errors
+    from syncer.db.engine import open_engine, translate_errors
+    from syncer.db.migrate import require_schema
 
     engine = open_engine(url, read_only=True)
     try:
@@ -84,48 +89,103 @@ def stream(connection: "Asked", query: sa.Executable, values: Mapping[str, Any])
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A source as the database knows it. `units`: model type -> (quantity, word), as configured now."""
+    """A source as the database knows it.
+
+    `headline` is the component that `price` stands for. `price_units` says what a price is for, as configured now:
+    component -> (quantity, word), and of the component `price` by the model's type: type -> (quantity, word).
+    `first_observed_at` is None for a source that was never observed: nothing is known of what was before it.
+    """
 
     id: int
     name: str
+    headline: str
     currency: str | None
-    units: Mapping[str, Unit]
+    price_units: Mapping[str, Any]
     created_at: datetime
-    last_good_look_at: datetime | None
+    last_observed_at: datetime | None
+    first_observed_at: datetime | None = None
 
-    def unit(self, model_type: str | None) -> Unit | None:
-        """What a price of a model of this type is for; None where nobody configured it."""
-        return None if model_type is None else self.units.get(model_type)
+    def unit(self, component: str, model_type: str | None) -> Unit | None:
+        """What a price of this component is for, of a model of this type; None where nobody said so."""
+        return unit_of(self.price_units, component, model_type)
+
+    def units_of(self, components: Iterable[str], model_type: str | None) -> dict[str, Unit | None]:
+        """What the price of each of these components is for."""
+        return {component: self.unit(component, model_type) for component in components}
 
 
+def unit_of(price_units: Mapping[str, Any] | None, component: str, model_type: str | None) -> Unit | None:
+    """What a price is for by `sources.price_units`; a tier (`input@batch`) has its component's unit."""
+    base = component.partition("@")[0]
+    found = (price_units or {}).get(base)
+    if base == BY_TYPE:
+        found = None if found is None or model_type is None else found.get(model_type)
+    return None if found is None else (int(found[0]), str(found[1]))
+
+
+_earliest = runs.alias("earliest")
+FIRST_OBSERVED_AT = (
+    sa.select(_earliest.c.observed_at)
+    .where(_earliest.c.source_id == sources.c.id, _earliest.c.observed_at.is_not(None))
+    .order_by(_earliest.c.observed_at)
+    .limit(1)
+    .correlate(sources)
+    .scalar_subquery()
+)
+"""When a source was first observed: that run wrote the baseline, and so it is never pruned."""
 _SOURCES = sa.select(
     sources.c.id,
     sources.c.name,
+    sources.c.headline,
     sources.c.currency,
     sources.c.price_units,
     sources.c.created_at,
-    sources.c.last_good_look_at,
+    sources.c.last_observed_at,
+    FIRST_OBSERVED_AT.label("first_observed_at"),
 ).order_by(sources.c.name)
 
 
 def all_sources(connection: "Asked") -> dict[int, Source]:
     """Every source by id, in the order of names. Ask it after a streaming query: then it holds all that one names."""
-    return {
-        row.id: Source(
-            id=row.id,
-            name=row.name,
-            currency=row.currency,
-            units=read_units(row.price_units),
-            created_at=row.created_at,
-            last_good_look_at=row.last_good_look_at,
-        )
-        for row in connection.execute(_SOURCES)
-    }
+    return {row.id: _source(row) for row in connection.execute(_SOURCES)}
 
 
-def read_units(price_units: Mapping[str, Any] | None) -> dict[str, Unit]:
-    """`sources.price_units` as model type -> (quantity, word)."""
-    return {kind: (int(quantity), str(word)) for kind, (quantity, word) in (price_units or {}).items()}
+def _source(row: Any) -> Source:  # noqa: ANN401 - a row of _SOURCES
+    columns = dict(row._mapping)  # noqa: SLF001 - the public name of a row's mapping
+    return Source(price_units=columns.pop("price_units") or {}, **columns)
+
+
+class NotObserved(msgspec.Struct, frozen=True, kw_only=True):
+    """A source of which nothing is known at the time asked about: it was observed for the first time later, if ever."""
+
+    source: str
+    first_observed_at: datetime | None
+
+
+def not_observed(connection: "Asked", *, at: datetime, source: str | None = None) -> list[NotObserved]:
+    """The sources that had not been observed yet at `at`: an answer about that time has nothing of them.
+
+    Raises ValueError if `at` is naive, UnknownSource.
+    """
+    require_aware(at=at)
+    within = None if source is None else source_id(connection, source)
+    return [
+        NotObserved(source=known.name, first_observed_at=known.first_observed_at)
+        for known in all_sources(connection).values()
+        if within in {None, known.id} and not was_observed(known.first_observed_at, at)
+    ]
+
+
+def not_observed_then(source: str, first_observed_at: datetime | None) -> str:
+    """That nothing is known of a time before a source's first observation, as a sentence."""
+    if first_observed_at is None:
+        return f"not observed then: {source} has never been observed"
+    return f"not observed then: {source} was first observed at {rfc3339(first_observed_at)}"
+
+
+def was_observed(first_observed_at: datetime | None, at: datetime) -> bool:
+    """Whether a source first observed then had been observed by `at` (law 6: before, nothing is known of it)."""
+    return first_observed_at is not None and first_observed_at <= at
 
 
 _SOURCE_ID = sa.select(sources.c.id).where(sources.c.name == sa.bindparam("source"))

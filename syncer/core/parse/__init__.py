@@ -17,7 +17,7 @@ from itertools import repeat
 from msgspec import Raw
 
 from syncer.core.formats import CompiledFormat
-from syncer.core.model import PRICES, TRACKED, Listing, Rejected, Snapshot
+from syncer.core.model import PRICES, Listing, Rejected, Snapshot
 from syncer.core.parse import words
 from syncer.core.parse.elements import ElementReader, Refused, reader_of
 from syncer.core.parse.envelope import Body, Keys, partial_hint, take_apart, total_hint, unwrapped, wrapped
@@ -161,12 +161,19 @@ class _Reading:
         found: set[str] = set()
         for stated in {row.stated for row in self.listings.values()}:
             found |= stated
-        every = {*TRACKED, *(f"{PRICES}.{component.name}" for component in self._format.components)}
-        for name, raw in self.same.items():
-            if self._format.reader is None and every <= found:
+        fields = [field for field in self._format.fields if field not in found]
+        components = [c.name for c in self._format.components if f"{PRICES}.{c.name}" not in found]
+        for name, kept in self.same.items():
+            if not fields and not components and self._format.reader is None:
                 break
-            stored = self._believed(name)
-            found |= _stated_by(stored) if stored is not None else self._again(raw).stated
+            stored = self._believed(name) or self._again(kept)
+            if fields:
+                found.update(field for field in fields if getattr(stored, field) is not None)
+                fields = [field for field in fields if field not in found]
+            if components or self._format.reader is not None:
+                known = [component for component, price in stored.prices.items() if price is not None]
+                found.update(f"{PRICES}.{component}" for component in known)
+                components = [component for component in components if component not in known]
         return frozenset(found)
 
     # -- one element ---------------------------------------------------------------------------------------------------
@@ -250,19 +257,15 @@ def _order(believed: Listing | None) -> Callable[[Listing], tuple[object, ...]]:
     """The order in which one of several is chosen: as believed, with the believed prices, the smallest."""
 
     def order(row: Listing) -> tuple[object, ...]:
-        same_prices = believed is not None and PRICES not in row.unread and _known_prices(believed) == _known_prices(row)
+        same_prices = (
+            believed is not None and PRICES not in row.unread and _known_prices(believed) == _known_prices(row)
+        )
         same = same_prices and believed is not None and not row.unread and believed.tracked() == row.tracked()
         prices = (row.price is None, row.price or 0, _known_prices(row))
         fields = tuple("" if value is None else str(value) for value in row.tracked())
         return (not same, not same_prices, prices, fields, bytes(row.raw))
 
     return order
-
-
-def _stated_by(stored: Listing) -> set[str]:
-    """What the element of a stored model states: the same bytes were read by the same parser."""
-    named = {field for field, value in zip(TRACKED, stored.tracked(), strict=True) if value is not None}
-    return named | {f"{PRICES}.{component}" for component, price in stored.prices.items() if price is not None}
 
 
 def _partial(pages: Sequence[Body], fmt: CompiledFormat, http_partial: str | None) -> str | None:

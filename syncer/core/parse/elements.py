@@ -29,6 +29,9 @@ _CONTAINERS = frozenset({dict, list})
 
 _read_object = msgspec.json.Decoder(dict[str, Any], float_hook=prices.decimal_literal).decode
 Get = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+_PriceReader = tuple[str, str, Get, Get | None, int, frozenset[Decimal]]
+"""A component, how it is called among what is stated, where it is, where that is of which it is a multiple, its unit."""
+_NONE: frozenset[str] = frozenset()
 
 
 class Refused(Exception):  # noqa: N818 - a verdict on one element
@@ -54,7 +57,9 @@ class ElementReader:
         read = {field.name: field.read for field in FIELDS}
         plain = {name for name, lookup in fmt.fields.items() if _is_key(lookup)}
         self._by_key = [(name, fmt.fields[name].path[0], read[name]) for name in fmt.fields if name in plain]
-        self._by_path = [(name, _getter(lookup), read[name]) for name, lookup in fmt.fields.items() if name not in plain]
+        self._by_path = [
+            (name, _getter(lookup), read[name]) for name, lookup in fmt.fields.items() if name not in plain
+        ]
         self._prices = [_price_reader(component, fmt.components) for component in fmt.components]
         self._names = {
             component.lookup.path[-1]: component.name for component in fmt.components if not component.lookup.where
@@ -72,13 +77,13 @@ class ElementReader:
 
         `raw` is the element itself, `kept` what is stored of it: the same, or with its keys around it.
         """
-        row = self._decoded(raw)
-        doubled = _doubled(raw, row)
-        outer = row
+        row = outer = self._decoded(raw)
         if self._format.split:
-            row = self._item(row)
+            row = self._item(outer)
         name = self._name(row, outer, keys)
-        said = [f"holds the key {words.short(key)} more than once; the last one counts" for key in doubled]
+        said: list[str] = []
+        if doubled := _doubled(bytes(raw), outer):
+            said += [f"holds the key {words.short(key)} more than once; the last one counts" for key in doubled]
         return self._listing(row, outer, name, kept, digest, said), said
 
     def name_of(self, raw: bytes, keys: Keys) -> str | None:
@@ -100,7 +105,7 @@ class ElementReader:
 
     def is_skipped(self, name: str | None) -> bool:
         """Whether the format says that this is no model."""
-        return name in self._format.skip
+        return bool(self._format.skip) and name in self._format.skip
 
     # -- the object ----------------------------------------------------------------------------------------------------
 
@@ -146,57 +151,77 @@ class ElementReader:
     def _listing(
         self, row: dict[str, Any], outer: dict[str, Any], name: str, kept: Raw, digest: bytes, said: list[str]
     ) -> Listing:
-        values: dict[str, Any] = {}
-        stated: list[str] = []
-        unread: list[str] = []
-        for field, key, read in self._by_key:
-            value = row.get(key)
-            if value is not None:
-                stated.append(field)
-                try:
-                    values[field] = read(value)
-                except ValueError as why:
-                    unread.append(field)
-                    said.append(_complaint(field, value, why))
+        values: dict[str, Any]
+        try:
+            values = {field: read(value) for field, key, read in self._by_key if (value := row.get(key)) is not None}
+            stated, unread = list(values), []
+        except ValueError:
+            values, stated, unread = {}, [], []
+            for field, key, read in self._by_key:
+                self._field(field, row.get(key), read, values, stated, unread, said)
         for field, get, read in self._by_path:
-            value = None
             try:
                 value = get(row, outer)
-                if value is None:
-                    continue
-                values[field] = read(value)
             except ValueError as why:
+                stated.append(field)
                 unread.append(field)
-                said.append(_complaint(field, value, why))
-            stated.append(field)
+                said.append(f"has a {field} that {why}")
+            else:
+                self._field(field, value, read, values, stated, unread, said)
         priced = self._priced(row, outer, stated, unread, said)
         return Listing(
             name=name,
             price=priced.get(self._format.headline),
             prices=priced,
             extra=self._rest(row, outer),
-            unread=_names(tuple(unread)),
+            unread=_names(tuple(unread)) if unread else _NONE,
             stated=_names(tuple(stated)),
             raw=kept,
             digest=digest,
             **values,
         )
 
+    def _field(
+        self,
+        field: str,
+        value: object,
+        read: Callable[[Any], Any],
+        values: dict[str, Any],
+        stated: list[str],
+        unread: list[str],
+        said: list[str],
+    ) -> None:
+        """One field, into what was read, or into what cannot be read and why."""
+        if value is None:
+            return
+        stated.append(field)
+        try:
+            values[field] = read(value)
+        except ValueError as why:
+            unread.append(field)
+            said.append(_complaint(field, value, why))
+
     def _priced(
         self, row: Mapping[str, Any], outer: Mapping[str, Any], stated: list[str], unread: list[str], said: list[str]
     ) -> Mapping[str, Decimal | None]:
         """The prices that the element states, and the headline; one that cannot be read costs all of them."""
-        found: dict[str, Decimal | None] = dict(self._unknown)
+        found: dict[str, Decimal | None] = {self._format.headline: None}
         wrong = False
-        for component, spelled, read in self._prices:
+        for component, spelled, get, base, shift, varies in self._prices:
+            value: object = None
             try:
-                is_stated, value = read(row, outer)
-            except _UnreadablePrice as why:
-                wrong, is_stated, value = True, True, None
-                said.append(_complaint(f"price {component}", why.value, why))
-            if is_stated:
-                stated.append(spelled)
-                found[component] = value
+                value = get(row, outer)
+                if value is None:
+                    continue
+                found[component] = (
+                    prices.price(value, shift, varies)
+                    if base is None
+                    else prices.multiple(value, base(row, outer), shift, varies)
+                )
+            except ValueError as why:
+                wrong = True
+                said.append(_complaint(f"price {component}", value, why))
+            stated.append(spelled)
         if self._format.reader is not None and not wrong:
             by_path = dict(found)
             try:
@@ -232,12 +257,6 @@ class ElementReader:
 
 class _PatientRow(dict[str, Any]):
     """An element that only the patient reader took: what of it is not read is kept nowhere but in its bytes."""
-
-
-class _UnreadablePrice(ValueError):
-    def __init__(self, value: object, why: ValueError) -> None:
-        super().__init__(str(why))
-        self.value = value
 
 
 _prepared: dict[str, ElementReader] = {}
@@ -299,24 +318,10 @@ def _getter(lookup: Lookup) -> Get:
     return get
 
 
-def _price_reader(component: Component, all_of_them: tuple[Component, ...]) -> Any:  # noqa: ANN401 - a triple
-    """Component, how it is named among what is stated, and a function to (is it stated, its price)."""
-    get, shift, varies = _getter(component.lookup), component.unit.shift, component.unit.varies
+def _price_reader(component: Component, all_of_them: tuple[Component, ...]) -> _PriceReader:
     base = next((_getter(other.lookup) for other in all_of_them if other.name == component.times), None)
-
-    def read(row: Mapping[str, Any], outer: Mapping[str, Any]) -> tuple[bool, Decimal | None]:
-        value = None
-        try:
-            value = get(row, outer)
-            if value is None:
-                return False, None
-            if base is not None:
-                return True, prices.multiple(value, base(row, outer), shift, varies)
-            return True, prices.price(value, shift, varies)
-        except ValueError as why:
-            raise _UnreadablePrice(value, why) from None
-
-    return component.name, f"{PRICES}.{component.name}", read
+    unit = component.unit
+    return component.name, f"{PRICES}.{component.name}", _getter(component.lookup), base, unit.shift, unit.varies
 
 
 def _consumed(fmt: CompiledFormat) -> dict[str, Any]:
@@ -356,7 +361,9 @@ def _acceptable(name: str) -> str:
         if all(category[0] in "CZ" for category in categories):
             raise Refused("has a name with nothing visible in it")
     if len(name) > MAX_NAME:
-        raise Refused(f"has a name of {len(name):,} characters; at most {MAX_NAME} are kept", name[: MAX_NAME - 3] + "...")
+        raise Refused(
+            f"has a name of {len(name):,} characters; at most {MAX_NAME} are kept", name[: MAX_NAME - 3] + "..."
+        )
     if name != name.strip() or not name:
         raise Refused("has a name that is blank or has outer white space", name if name.strip() else None)
     return name
@@ -414,14 +421,13 @@ def _json_text(literal: bytes | None) -> str | None:
         return None
 
 
-def _doubled(raw: Raw | bytes, row: dict[str, Any]) -> tuple[str, ...]:
-    """The keys that an object of this element holds twice; looked for only where the number of keys does not fit."""
-    text = bytes(raw)
-    if text.count(b'":') == _count_keys(row) and not (
-        b" :" in text or b"\n:" in text or b"\t:" in text or b"\r:" in text
-    ):
-        return ()
-    return scan.doubled(text)
+def _doubled(text: bytes, row: dict[str, Any]) -> tuple[str, ...]:
+    """The keys that an object of this element holds twice; looked for only where the number of keys does not fit.
+
+    A quote before a colon ends a key, or stands escaped in a text: more of them than keys prove nothing yet.
+    """
+    keys = len(row) if text.count(b"{") == 1 else _count_keys(row)
+    return () if text.count(b'":') == keys else scan.doubled(text)
 
 
 def _count_keys(row: dict[str, Any]) -> int:

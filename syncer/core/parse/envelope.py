@@ -21,8 +21,8 @@ from syncer.core.prices import JSON_SPACE, json_type
 from syncer.errors import BadResponse
 
 MAX_ELEMENTS = 250_000
-_FEW_COMMAS = 500_000
-"""A body with fewer commas cannot hold so many elements that counting them first would save memory."""
+_FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
+"""A body with fewer commas cannot hold so many elements that not counting them first would cost 300 MB."""
 MAX_ELEMENT = 262_144
 """The longest element that is read, in bytes."""
 _MAX_HINT = 65_536
@@ -38,6 +38,7 @@ _NEXT = (
 _TOTAL = ("total", "total_count", "totalCount", "total_models", "count")
 _TOTAL_PAGES = ("total_pages", "totalPages")
 _HINTS = (*_META, *_MORE, *_NEXT, *_TOTAL, *_TOTAL_PAGES)
+_TOO_MANY = f"the response lists more than {MAX_ELEMENTS:,} elements, which no catalog does"
 _DEEP = "the response is nested too deeply to be a catalog"
 
 Keys = tuple[str, ...]
@@ -62,8 +63,9 @@ class Body(msgspec.Struct, frozen=True):
 
 def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
     """The elements of a response in this format; raises BadResponse where it is no catalog."""
-    if body.count(b",") >= _FEW_COMMAS and scan.has_more(body, fmt.models, MAX_ELEMENTS):
-        raise BadResponse(f"the response lists more than {MAX_ELEMENTS:,} elements, which is no catalog")
+    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS
+    if body.count(b",") >= few and scan.has_more(body, fmt.models, MAX_ELEMENTS):
+        raise BadResponse(_TOO_MANY)
     patient = False
     try:
         at, hints = _fast(body, fmt)
@@ -74,6 +76,8 @@ def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
         patient = True
     if fmt.stars:
         return _of_maps(at, fmt, hints, patient=patient)
+    if isinstance(at, list) and len(at) > MAX_ELEMENTS:
+        raise BadResponse(_TOO_MANY)
     elements: list[Raw] = at if isinstance(at, list) else [Raw(at[start:end]) for start, end in scan.items(at, 0)]
     if not fmt.split:
         return Body(elements, None, (), hints, len(elements))
@@ -221,7 +225,9 @@ def _explain(body: Bytes, fmt: CompiledFormat) -> BadResponse:
     for path, wanted in fmt.success:
         value = _patient(scan.find(text, path))
         if type(value) is not type(wanted) or value != wanted:
-            stated = f"{'.'.join(path)} is {words.short(value)}" if value is not None else f"there is no {'.'.join(path)}"
+            stated = (
+                f"{'.'.join(path)} is {words.short(value)}" if value is not None else f"there is no {'.'.join(path)}"
+            )
             message = _patient(scan.find(text, fmt.message)) if fmt.message else None
             told = f"it says: {words.excerpt(message)}; " if isinstance(message, str) and message else said
             return BadResponse(f"upstream does not report success ({stated}); {told}{words.begins(body)}")
@@ -307,7 +313,7 @@ def _of_split(outer: Sequence[Raw], fmt: CompiledFormat, hints: Any, *, patient:
             continue
         room -= len(pieces) * len(element)
         if room < 0 or len(elements) + len(pieces) > MAX_ELEMENTS:
-            raise BadResponse("the response lists more elements than a catalog does")
+            raise BadResponse(_TOO_MANY)
         elements += [before + piece + after for before, piece, after in pieces]
     return Body(elements, None, broken, hints, len(outer))
 
@@ -326,7 +332,9 @@ def _split(element: bytes, path: Path, *, patient: bool) -> list[tuple[bytes, by
     inner = held.pop(path[0], None)
     if inner is None:
         return []
-    before = b"{" + b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items()) + _encoded(path[0]) + b":"
+    before = (
+        b"{" + b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items()) + _encoded(path[0]) + b":"
+    )
     return [(before + b, piece, a + b"}") for b, piece, a in _split(inner, path[1:], patient=patient)]
 
 

@@ -16,8 +16,8 @@ import msgspec
 Bytes = bytes | bytearray
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-_NESTING = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_NESTING = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)  # up to the next bracket, in C
 _SCALAR = re.compile(_STRING + rb"|[^\s,\]}]+", re.DOTALL)
 _WORD = re.compile(_STRING + rb"|NaN|-?Infinity", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
@@ -40,7 +40,7 @@ def value_end(text: Bytes, at: int) -> int:
         return found.end() if found else len(text)
     depth = 0
     for token in _NESTING.finditer(text, at):
-        character = text[token.start()]
+        character = text[token.end() - 1]
         if character in _OPENING:
             depth += 1
         elif character in _CLOSING:

@@ -1,0 +1,232 @@
+"""What moved most: net price moves between two moments, found and ranked in SQL, component by component.
+
+- Net: a price that went up and came back did not move. A model counts if it was listed at both moments.
+- What came by another reading of old bytes is no move, and the prices of two readings are not compared; nor are those
+  of a component `price` whose model's type, and so perhaps its unit, changed in between.
+- A move from unknown, 0 or a negative price has no percent and is in no ranking: `unranked` has those.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from syncer.core import prices
+from syncer.core.model import Kind
+from syncer.db.tables import changes, models, sources
+from syncer.db.tables import prices as moves
+from syncer.history import exact
+from syncer.history.resolve import BY_TYPE, Source, Unit, all_sources, require_aware, source_id
+
+if TYPE_CHECKING:
+    from syncer.history.resolve import Asked
+
+_ZERO = Decimal(0)
+
+
+class Mover(msgspec.Struct, frozen=True, kw_only=True):
+    """A net move of one price of a model listed at both moments; None is unknown.
+
+    `percent` has 12 significant digits, `absolute` is exact; each is None where there is none.
+    """
+
+    source: str
+    model: str
+    model_id: int
+    component: str
+    old: Decimal | None
+    new: Decimal | None
+    absolute: Decimal | None
+    percent: Decimal | None
+    currency: str | None
+    unit: Unit | None
+
+
+def movers(
+    connection: "Asked",
+    *,
+    since: datetime,
+    until: datetime,
+    source: str | None = None,
+    components: Collection[str] | None = None,
+    headline_only: bool = False,
+    limit: int | None = 10,
+) -> list[Mover]:
+    """The largest net price moves between `since` and `until`, by size in percent; `limit` None gives all.
+
+    `components` are those to look at, all if not given; `headline_only` looks at the one that stands for each model.
+    Raises ValueError if a time is naive or `since` is later than `until`, UnknownSource.
+    """
+    return _moves(connection, since, until, source, components, headline_only=headline_only, limit=limit, ranked=True)
+
+
+def unranked(
+    connection: "Asked",
+    *,
+    since: datetime,
+    until: datetime,
+    source: str | None = None,
+    components: Collection[str] | None = None,
+    headline_only: bool = False,
+) -> list[Mover]:
+    """The net moves that `movers` leaves out, by source and name: from free to paid, from or to unknown."""
+    return _moves(connection, since, until, source, components, headline_only=headline_only, limit=None, ranked=False)
+
+
+def _moves(
+    connection: "Asked",
+    since: datetime,
+    until: datetime,
+    source: str | None,
+    components: Collection[str] | None,
+    *,
+    headline_only: bool,
+    limit: int | None,
+    ranked: bool,
+) -> list[Mover]:
+    require_aware(since=since, until=until)
+    if since > until:
+        raise ValueError(f"time goes forward: {since.isoformat()} is later than {until.isoformat()}")
+    values: dict[str, Any] = {"since": since, "until": until, "limit": limit}
+    if source is not None:
+        values["source_id"] = source_id(connection, source)
+    if components is not None:
+        values["components"] = sorted(components)
+    given = frozenset(name for name, value in values.items() if value is not None)
+    dialect = connection.get_bind().dialect.name if hasattr(connection, "get_bind") else connection.dialect.name
+    query = _query(dialect, given, headline_only=headline_only, ranked=ranked)
+    rows = connection.execute(query, {name: values[name] for name in given}).all()
+    known = all_sources(connection)
+    found = [_mover(row, known[row.source_id]) for row in rows]
+    found.sort(key=lambda mover: (-abs(mover.percent or _ZERO), mover.source, mover.model, mover.component))
+    return found
+
+
+def _mover(row: Any, source: Source) -> Mover:  # noqa: ANN401 - a row of _query
+    known = row.old is not None and row.new is not None
+    return Mover(
+        source=source.name,
+        model=row.name,
+        model_id=row.id,
+        component=row.component,
+        old=row.old,
+        new=row.new,
+        absolute=exact.difference(row.old, row.new) if known else None,
+        percent=prices.percent(row.old, row.new),
+        currency=source.currency,
+        unit=source.unit(row.component, row.type),
+    )
+
+
+# -- the question ------------------------------------------------------------------------------------------------------
+
+
+def _moved_at(component: sa.ColumnElement[str], at: str) -> "sa.ScalarSelect[Any]":
+    """When the price last moved by `at`: one seek."""
+    move = moves.alias()
+    query = sa.select(move.c.effective_at).where(
+        move.c.model_id == models.c.id, move.c.component == component, move.c.effective_at <= sa.bindparam(at)
+    )
+    return query.order_by(move.c.effective_at.desc()).limit(1).correlate_except(move).scalar_subquery()
+
+
+def _components(dialect: str) -> Any:  # noqa: ANN401 - a table-valued function
+    """The components of each model, one a row."""
+    if dialect == "postgresql":
+        return sa.func.jsonb_object_keys(models.c.prices).table_valued("key", name="k").lateral("k")
+    return sa.func.json_each(models.c.prices).table_valued("key", name="k")
+
+
+def _type_at(candidates: sa.Subquery, at: str) -> "sa.ScalarSelect[Any]":
+    then = changes.alias()
+    query = sa.select(then.c.type).where(then.c.model_id == candidates.c.id, then.c.effective_at <= sa.bindparam(at))
+    return query.order_by(then.c.effective_at.desc()).limit(1).correlate(candidates).scalar_subquery()
+
+
+@cache
+def _query(dialect: str, given: frozenset[str], *, headline_only: bool, ranked: bool) -> sa.Select[Any]:
+    """Two seeks for each price of a model that changed since: built once for each set of arguments."""
+    candidates = _candidates(dialect, given, headline_only=headline_only)
+    old, new = moves.alias("old"), moves.alias("new")
+    at_then = (old.c.model_id == candidates.c.id, old.c.component == candidates.c.component)
+    at_later = (new.c.model_id == candidates.c.id, new.c.component == candidates.c.component)
+    query = (
+        sa.select(
+            candidates.c.id,
+            candidates.c.source_id,
+            candidates.c.name,
+            candidates.c.component,
+            candidates.c.type,
+            old.c.price.label("old"),
+            new.c.price.label("new"),
+        )
+        .select_from(candidates)
+        .join(old, sa.and_(*at_then, old.c.effective_at == candidates.c.then_at))
+        .join(new, sa.and_(*at_later, new.c.effective_at == candidates.c.later_at))
+        .where(
+            candidates.c.later_at > candidates.c.then_at,
+            old.c.kind != Kind.REMOVED.value,
+            new.c.kind != Kind.REMOVED.value,
+            old.c.price.is_distinct_from(new.c.price),
+            ~_read_anew(candidates),
+            _in_one_unit(candidates),
+        )
+    )
+    percent = sa.and_(old.c.price > 0, new.c.price.is_not(None))
+    if not ranked:
+        return query.where(sa.not_(sa.func.coalesce(percent, sa.false())))
+    size = sa.func.abs(sa.cast(new.c.price, sa.Double) / sa.cast(old.c.price, sa.Double) - 1)
+    query = query.where(percent).order_by(
+        sa.func.round(sa.cast(size * 1e9, sa.Double)).desc(), candidates.c.name, candidates.c.component
+    )
+    return query.limit(sa.bindparam("limit")) if "limit" in given else query
+
+
+def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> sa.Subquery:
+    """The prices of models that changed since, each with the moves it had last at either moment."""
+    key: Any
+    if headline_only:
+        tables, key = models.join(sources, sources.c.id == models.c.source_id), sources.c.headline
+    else:
+        each = _components(dialect)
+        tables, key = models.join(each, sa.true()), each.c.key
+    query = (
+        sa.select(
+            models.c.id,
+            models.c.source_id,
+            models.c.name,
+            models.c.type,
+            key.label("component"),
+            _moved_at(key, "since").label("then_at"),
+            _moved_at(key, "until").label("later_at"),
+        )
+        .select_from(tables)
+        .where(models.c.last_changed_at > sa.bindparam("since"))
+    )
+    if "source_id" in given:
+        query = query.where(models.c.source_id == sa.bindparam("source_id"))
+    if "components" in given:
+        query = query.where(key.in_(sa.bindparam("components", expanding=True)))
+    return query.subquery("candidates")
+
+
+def _read_anew(candidates: sa.Subquery) -> sa.ColumnElement[bool]:
+    """Whether the price was read another way in between."""
+    move = moves.alias()
+    return sa.exists().where(
+        move.c.model_id == candidates.c.id,
+        move.c.component == candidates.c.component,
+        move.c.effective_at > candidates.c.then_at,
+        move.c.effective_at <= candidates.c.later_at,
+        move.c.kind == Kind.REREAD.value,
+    )
+
+
+def _in_one_unit(candidates: sa.Subquery) -> sa.ColumnElement[bool]:
+    by_type = sa.or_(candidates.c.component == BY_TYPE, candidates.c.component.startswith(f"{BY_TYPE}@"))
+    same = _type_at(candidates, "since").is_not_distinct_from(_type_at(candidates, "until"))
+    return sa.or_(sa.not_(by_type), same)
