@@ -247,4 +247,4 @@ def _notice(kind: NoticeKind) -> _Schema:
         "finding_id": _MAYBE_WHOLE,
         "observed_at": _TIME,
     }
-    return _object(known | own, optional=optional) | {"description": description}
+    return _object({**known, **own}, optional=optional) | {"description": description}

@@ -117,7 +117,7 @@ def _all_prices(data: Mapping[str, Any], which: str, clean: Clean) -> str:
     prices: Mapping[str, Any] = data["prices"]
     if len(prices) < 2:
         unit = data["units"].get(data["component"])
-        price = next(iter(prices.values()), {}).get(which)
+        price = prices[data["component"]][which] if data["component"] in prices else None
         return "unknown" if price is None else f"{_plain(price)}{_money(data['currency'], unit, clean)}"
     known = [component for component, price in prices.items() if price[which] is not None]
     return "; ".join(
