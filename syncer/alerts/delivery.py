@@ -1,11 +1,11 @@
 """Handing the feed over, consumer by consumer: at least once, in order, and nothing is ever dropped.
 
-claim the consumer -> freeze its next message -> hand it over (no transaction open) -> move its position.
+take the consumer's lease -> freeze its next message -> hand it over (no transaction open) -> move its position.
 
 - A message is committed before its first attempt: a repeat carries the same id and the same bytes (law 10), whatever
   becomes of the rules and the history meanwhile.
 - It holds what one run brought, or with `net` or a digest whatever has come together: at most 100 events or 256 KiB.
-  `net` looks at what one message covers, at most `_NET_WINDOW` items: what it tells is then always true of itself.
+  `net` is asked of what one message covers, at most `_NET_WINDOW` items: what it tells is then always true of itself.
 - A failed one is tried again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, then every 12 h; after 5 days the consumer is
   disabled with the reason, keeping its position.
 - One slow or dead consumer never delays another: each is delivered to in a thread of its own.
@@ -22,15 +22,16 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import Connection, Engine
 
-from syncer import history
 from syncer.alerts import consumers
 from syncer.alerts.consumers import Batch, Consumer
-from syncer.alerts.event import as_json, event_of, feed_id
+from syncer.alerts.event import as_json, event_of
 from syncer.alerts.feed import import_runs, read_feed
 from syncer.alerts.message import DeliveryError, Message, Sink
-from syncer.alerts.rules import Item, Notified, Rule, Selection, select
+from syncer.alerts.rules import AlertRule, Item, Key, Notified, Selection, select
+from syncer.db import feed
 from syncer.db.engine import reading, writing
 from syncer.errors import SyncerError, UsageError
+from syncer.history.feed import ChangeRow
 
 MOST_EVENTS = 100
 MOST_BYTES = 256 * 1024
@@ -38,7 +39,7 @@ GIVE_UP_AFTER = timedelta(days=5)
 RETRIES = tuple(
     timedelta(seconds=seconds) for seconds in (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 12 * 3600)
 )
-_WINDOW = 250  # items looked at for one message; a stretch that holds nothing to tell is passed over silently
+_WINDOW = 250  # items considered for one message; a stretch that holds nothing to tell is passed over silently
 _NET_WINDOW = 5_000
 _A_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
@@ -49,7 +50,7 @@ class Subscription(NamedTuple):
     """What one consumer wants: its rule, where it starts, how often at most, and how to reach it."""
 
     name: str
-    rule: Rule
+    rule: AlertRule
     sink: Sink
     start: str = "end"
     digest: timedelta | None = None
@@ -121,7 +122,7 @@ def _idle(connection: Connection, subscription: Subscription, now: datetime) -> 
         return None
     if consumer.state == consumers.CURSOR:
         raise UsageError(f"{consumer.name} is a cursor of `syncer changes` already: give the [[alerts]] another name")
-    end = history.feed_end(connection)
+    end = feed.end(connection)
     consumers.require_within(consumer, end)
     why = _why_not(consumer, now)
     if why is None and consumer.batch is None:
@@ -147,7 +148,7 @@ def _collects(consumer: Consumer, every: timedelta | None, now: datetime) -> str
 
 
 def _acquire(connection: Connection, subscription: Subscription, now: datetime, owner: str) -> Consumer | None:
-    start = 0 if subscription.start == "beginning" else history.feed_end(connection)
+    start = 0 if subscription.start == "beginning" else feed.end(connection)
     consumers.register(connection, subscription.name, position=start, now=now)
     return consumers.acquire(connection, subscription.name, owner=owner, now=now)
 
@@ -219,18 +220,18 @@ def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: 
     rule = subscription.rule
     with reading(engine, one_moment=True) as connection:
         items = list(read_feed(connection, after=held.position, limit=_NET_WINDOW if rule.net else _WINDOW))
-        notified = consumers.memory(connection, held)
+        models = {item.model_id for item in items if isinstance(item, ChangeRow)}
+        notified = consumers.memory(connection, held, models)
         imported = import_runs(connection) if rule.news_only else frozenset[int]()
-        feed = feed_id(connection)
+        feed_id = feed.feed_id(connection)
     if not items:
         return None
     one_run = not rule.net and subscription.digest is None
-    end, selection, parts = _fill(rule, items, notified, imported, held.failing, feed, one_run=one_run)
+    end, selection, parts = _fill(rule, items, notified, imported, held.failing, feed_id, one_run=one_run)
     body = f"[{','.join(parts)}]"
     return Batch(
-        id=_message_id(feed, held.name, selection.chosen, body) if parts else "",
+        id=_message_id(feed_id, held.name, selection.chosen, body) if parts else "",
         end=end,
-        rules=rule.digest(),
         body=body,
         notified=selection.notified,
         failing=selection.failing,
@@ -239,12 +240,12 @@ def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: 
 
 
 def _fill(
-    rule: Rule,
+    rule: AlertRule,
     items: Sequence[Item],
-    notified: Mapping[int, Notified],
+    notified: Mapping[Key, Notified],
     imported: Collection[int],
     failing: Collection[str],
-    feed: str,
+    feed_id: str,
     *,
     one_run: bool,
 ) -> tuple[int, Selection, list[str]]:
@@ -254,19 +255,19 @@ def _fill(
     """
     while True:
         selection = select(rule, items, notified, imported_runs=imported, failing=failing)
-        parts = _fitting(selection.chosen, feed, one_run=one_run)
+        parts = _fitting(selection.chosen, feed_id, one_run=one_run)
         if len(parts) == len(selection.chosen):
             return items[-1].id, selection, parts
         end = selection.chosen[len(parts) - 1].id
         items = [item for item in items if item.id <= end]
 
 
-def _fitting(chosen: Sequence[Item], feed: str, *, one_run: bool) -> list[str]:
+def _fitting(chosen: Sequence[Item], feed_id: str, *, one_run: bool) -> list[str]:
     """The events of as many items as one message may hold; one that is too large goes alone."""
     parts: list[str] = []
     size = 1
     for item in chosen[:MOST_EVENTS]:
-        part = as_json(event_of(item, feed))
+        part = as_json(event_of(item, feed_id))
         size += len(part.encode()) + 1
         if parts and (size > MOST_BYTES or (one_run and item.run_id != chosen[0].run_id)):
             break
@@ -274,7 +275,7 @@ def _fitting(chosen: Sequence[Item], feed: str, *, one_run: bool) -> list[str]:
     return parts
 
 
-def _message_id(feed: str, consumer: str, chosen: Sequence[Item], body: str) -> str:
+def _message_id(feed_id: str, consumer: str, chosen: Sequence[Item], body: str) -> str:
     """Equal for equal bodies only: a replay under other rules must not look like a repeat of what was received."""
     content = blake2b(body.encode(), digest_size=8).hexdigest()
-    return f"{feed[:12]}-{consumer}-{chosen[0].id}-{chosen[-1].id}-{content}"
+    return f"{feed_id[:12]}-{consumer}-{chosen[0].id}-{chosen[-1].id}-{content}"
