@@ -130,8 +130,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def present_unreadable(self) -> frozenset[str]:
         """Names that were present, but in a row that could not be read at all."""
-        named = frozenset(row.name for row in self.rejected if row.name is not None)
-        return named - self.same - self.listings.keys()
+        names = (row.name for row in self.rejected if row.name is not None)
+        return frozenset(name for name in names if name not in self.same and name not in self.listings)
 
     @property
     def nameless(self) -> tuple[Rejected, ...]:
