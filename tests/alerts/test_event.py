@@ -10,14 +10,15 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
-from syncer.alerts.event import as_json, event_of, feed_id, schema
+from syncer.alerts.event import as_json, event_of
 from syncer.alerts.feed import read_feed
 from syncer.alerts.sample import sample
+from syncer.alerts.schema import schema
 from syncer.alerts.sinks import file
 from syncer.core.model import Kind
 from syncer.core.notices import NoticeKind
-from syncer.db import notices
 from syncer.db.engine import reading
+from syncer.db.feed import feed_id, note_stale
 from tests.alerts.feeding import Target, round_at, subscription
 from tests.cli.home import Home
 from tests.story import Story, instant
@@ -51,7 +52,7 @@ def live(story: Story, seed: int) -> None:
             story.failing(f"01-{day:02}", Reply(status=404))
         else:
             story.on(f"01-{day:02}", model("always", 1), *rows)
-    notices.note_stale(story.engine, "shop", now=instant("02-01"), interval=instant("01-02") - instant("01-01"))
+    note_stale(story.engine, "shop", now=instant("02-01"), interval=instant("01-02") - instant("01-01"))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -60,7 +61,7 @@ def test_each_event_is_what_the_schema_says(
 ) -> None:
     """Every change and notice of random histories validates, and has no key that the schema does not name."""
     trust: dict[str, Any] = (
-        {"trust": False} if seed % 2 else {"currency": "USD", "price_units": {"Text": (1000, "token")}}
+        {"trust": False} if seed % 2 else {"currency": "USD", "price_units": {"price": {"Text": (1000, "token")}}}
     )
     with Story(sqlite_url, upstream, **trust) as story:
         live(story, seed)
@@ -70,8 +71,8 @@ def test_each_event_is_what_the_schema_says(
         event = json.loads(text)
         validator.validate(event)
         kind = event["data"]["kind"]
-        shape = SCHEMA["$defs"]["change" if "model" in event["data"] else kind]
-        assert set(event["data"]) == set(shape["properties"]) - {"test"}
+        shape = SCHEMA["$defs"]["change" if event["type"].startswith("syncer.model.") else kind]
+        assert set(shape["required"]) <= set(event["data"]) <= set(shape["properties"]) - {"test"}
         assert set(event) == set(SCHEMA["properties"])
 
 

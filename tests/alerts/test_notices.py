@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from syncer import history
 from syncer.alerts.feed import read_feed
-from syncer.db import notices
+from syncer.core.decide import Approval
 from syncer.db.engine import reading
+from syncer.db.feed import note_stale
 from tests.alerts.feeding import Target, round_at, subscription
 from tests.cli.home import KEY, Home
 from tests.story import Story, instant
@@ -38,11 +39,11 @@ def said(story: Story) -> list[str]:
 
 def late(story: Story, when: str) -> bool:
     """Whether a check at that time, with an interval of an hour, has to say that the source is late."""
-    return notices.note_stale(story.engine, "shop", now=instant(when), interval=HOUR)
+    return note_stale(story.engine, "shop", now=instant(when), interval=HOUR)
 
 
 def test_an_outage_is_said_once_and_its_end_once(story: Story) -> None:
-    """However often a source fails, it is one `failed`; the first good look is one `recovered`, the next none."""
+    """However often a source fails, it is one `failed`; the first observation is one `recovered`, the next none."""
     for hour in range(1, 6):
         story.failing(f"01-01 0{hour}:00", DOWN)
     assert said(story) == ["failed"]
@@ -52,8 +53,8 @@ def test_an_outage_is_said_once_and_its_end_once(story: Story) -> None:
     assert said(story) == ["failed", "recovered", "failed"]
 
 
-def test_an_unchanged_look_recovers_too(story: Story) -> None:
-    """A 304 is a good look: it ends an outage."""
+def test_an_unchanged_catalog_recovers_too(story: Story) -> None:
+    """A 304 is an observation: it ends an outage."""
     story.on("01-01 01:00", A="1", B="1")
     body = story.upstream._replies[0]
     story.failing("01-01 02:00", DOWN)
@@ -81,11 +82,9 @@ def test_what_is_held_is_said_once_and_its_end_once(story: Story) -> None:
 
 def test_an_approval_settles(story: Story) -> None:
     """A person's yes is one `settled` with the state `approved`."""
-    from syncer.core.rules import FindingKind
-
     gone = [model(f"m{number:02}") for number in range(40)]
     story.on("01-02", *gone, A="1", B="1").on("01-03", A="1", B="1")
-    story.again("01-04", approving=[FindingKind.REMOVALS])
+    story.again("01-04", approving=Approval())
     with reading(story.engine) as connection:
         assert [one.data.get("state") for one in history.notices(connection)] == [None, "approved"]
 
@@ -104,7 +103,7 @@ def test_a_rejection_settles(tmp_path: Path, sqlite_url: str, upstream: Upstream
 
 
 def test_recovered_stands_before_held(story: Story) -> None:
-    """A look that ends an outage and withholds something says so in this order: held is no symptom then."""
+    """An observation that ends an outage and withholds something says so in this order: held is no symptom then."""
     target = Target()
     gone = [model(f"m{number:02}") for number in range(40)]
     story.on("01-02", *gone, A="1", B="1")
@@ -117,7 +116,7 @@ def test_recovered_stands_before_held(story: Story) -> None:
 
 
 def test_a_source_that_nobody_syncs_is_stale_once(story: Story) -> None:
-    """Three intervals without a good look are said once, and the next good look is one `recovered`."""
+    """Three intervals without an observation are said once, and the next observation is one `recovered`."""
     assert not late(story, "01-01 03:00")
     assert late(story, "01-01 03:01")
     assert not late(story, "01-01 04:00")
@@ -133,12 +132,12 @@ def test_a_failing_source_is_not_stale_as_well(story: Story) -> None:
     """Lateness is a symptom of what was said already; a source that nobody knows is not late."""
     story.failing("01-01 01:00", DOWN)
     assert not late(story, "01-05")
-    assert not notices.note_stale(story.engine, "nobody", now=instant("01-05"), interval=HOUR)
+    assert not note_stale(story.engine, "nobody", now=instant("01-05"), interval=HOUR)
     assert said(story) == ["failed"]
 
 
 def test_two_who_find_it_stale_at_once_say_it_once(story: Story) -> None:
-    """Several syncers that look at the same moment write one notice."""
+    """Several syncers that ask at the same moment write one notice."""
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: late(story, "01-02"), range(6)))
     assert sum(found) == 1
@@ -159,9 +158,9 @@ def test_changes_and_notices_are_one_feed(story: Story) -> None:
 
 
 def test_a_commit_between_its_two_questions_makes_no_hole(story: Story) -> None:
-    """What is committed after the changes were asked for and before the notices were is left for a later look (law 8).
+    """What is committed after the changes were asked for and before the notices were is left for the next call (law 8).
 
-    Otherwise the reader would see the notice, store its id, and never look for the change before it again.
+    Otherwise the reader would see the notice, store its id, and never ask for the change before it again.
     """
     story.failing("01-02", DOWN)
     committed = Event()
@@ -198,10 +197,10 @@ def test_a_reader_beside_writers_sees_no_hole(story: Story) -> None:
     def follow() -> list[int]:
         seen: list[int] = [0]
         while True:
-            last_look = done.is_set()
+            was_done = done.is_set()
             with reading(story.engine) as connection:
                 seen += [item.id for item in read_feed(connection, after=seen[-1])]
-            if last_look:
+            if was_done:
                 return seen[1:]
 
     with ThreadPoolExecutor(3) as pool:
