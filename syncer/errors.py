@@ -25,12 +25,12 @@ from collections.abc import Collection, Sequence
 
 DONE, FAILED, USAGE, HELD, BUSY = 0, 1, 2, 3, 75
 """Exit codes."""
-_WORST_FIRST = (FAILED, USAGE, HELD, BUSY, DONE)
+WORST_FIRST = (FAILED, USAGE, HELD, BUSY, DONE)
 
 
 def worst(codes: Collection[int]) -> int:
     """The exit code of what did several things, each of which ended with one of these codes."""
-    return next(code for code in _WORST_FIRST if code in codes)
+    return next(code for code in WORST_FIRST if code in codes)
 
 
 class SyncerError(Exception):
@@ -118,7 +118,7 @@ class BadResponse(UpstreamError):  # noqa: N818 - the response is what is bad
     """A response arrived that is no catalog: not JSON, another shape, or `status` is not `success`."""
 
 
-class ListMoved(BadResponse):  # noqa: N818 - the list is what moved
+class ListMoved(BadResponse):
     """A name stood on two pages, or the total moved between them: worth fetching once more."""
 
 

@@ -68,9 +68,8 @@ def _revert(connection: Connection, lease: Lease, run_id: int, now: datetime) ->
     at = observed_at(now, lease.last_time)
     parser = next(iter(known.values())).parser
     changes = [_compensation(row, known[row.name], lease, at) for row in taken_back]
-    marks = dict(_marks(taken_back, at))
-    counts = writes.write_changes(connection, lease, changes, marks, at=at, parser=parser)
-    writes.write_marks(connection, lease, known, Decision(believed=tuple(changes), marks=marks), parser=parser)
+    decision = Decision(believed=tuple(changes), marks=dict(_marks(taken_back, at)))
+    counts = writes.write_decision(connection, lease, known, decision, at=at, parser=parser)
     writes.take_back_rejection(connection, lease, run_id, known)
     writes.open_finding(connection, lease, _not_again(taken_back, at))
     result = RunResult(

@@ -41,7 +41,8 @@ from syncer.settings import AlertSettings, Secret, Settings, SourceSettings, for
 if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
-    from syncer.core.decide import Approval
+    from syncer.core.decide import Approval, Policy
+    from syncer.core.model import Listing
     from syncer.importing import Recorded
     from syncer.revert import Reverted
     from syncer.sync import Archive, Attempt, Report
@@ -305,6 +306,15 @@ class Syncer:
             on_line(lines[-1])
         return lines
 
+    def reader_of_elements(self) -> "Callable[[str, str], Listing]":
+        """What reads a stored element by the format of a name, as it is today; it raises ValueError where it cannot."""
+        from syncer.core import parse
+        from syncer.settings.formats import compile_format
+
+        return lambda raw, name: parse.element(
+            raw.encode(), compile_format(name, self.settings.formats, f"formats.{name}")
+        )
+
     def archive(self, directory: Path | None = None) -> "Archive | None":
         """How the bodies of responses are kept, if they are: in `directory`, else where the settings say."""
         folder = directory or self.settings.save_bodies
@@ -491,7 +501,7 @@ class Syncer:
         from syncer.db import feed
 
         for source in self.settings.sources:
-            feed.note_stale(engine, source.name, now=self._clock(), interval=source.interval)
+            feed.note_late(engine, source.name, now=self._clock(), interval=source.interval)
 
     def _alert(self, name: str) -> AlertSettings:
         """The settings of a consumer; raises UsageError, with the nearest name, for one that is not configured."""
@@ -517,6 +527,14 @@ class Syncer:
                     position = 0 if alert.start == "beginning" else history.feed_end(connection)
                     consumers.register(connection, consumer, position=position, now=self._clock())
             yield connection
+
+
+def policies(settings: Settings) -> "dict[str, Policy]":
+    """The rules of each configured source by its name, as far as it has any."""
+    from syncer.sync import policy
+
+    found = ((source.name, policy(source)) for source in settings.sources)
+    return {name: rules for name, rules in found if rules is not None}
 
 
 def process_name() -> str:
@@ -608,7 +626,7 @@ def _require_held(engine: Engine, source: str, findings: Collection[int] | None,
         held = list(history.held(connection, source=source, rejected=findings is not None))
     if not any(
         (findings is None or finding.id in findings)
-        and (not models or any(fnmatchcase(name, glob) for name in finding.models for glob in models))
+        and (not models or any(fnmatchcase(model.model, glob) for model in finding.models for glob in models))
         for finding in held
     ):
         raise UsageError(f"nothing like that is held for {source}: see `syncer held`")

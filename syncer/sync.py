@@ -94,6 +94,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
 
+    @property
+    def outcome(self) -> str:
+        """How the run ended, in a word."""
+        return self.result.outcome
+
 
 def sync_source(attempt: Attempt) -> Report:
     """Bring one source's catalog and history up to date.
@@ -179,7 +184,7 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
             connection, lease, observation.at, observation.witness, trust_date=attempt.source.trust_date
         )
         rejected, _ = results.carried_counts(connection, lease.source_id)
-        writes.mark_expiring(connection, lease, told)
+        writes.mark_expiring(connection, lease.source_id, told)
         feed.write_notices(connection, lease.source_id, lease.run_id, said, observation.at)
         result = RunResult(
             outcome="unchanged",
@@ -266,12 +271,15 @@ def apply(
     """Write what was decided, the feed last."""
     snapshot, at = seen.snapshot, seen.snapshot.observed_at
     writes.write_rejected(connection, lease, (*snapshot.rejected, *snapshot.duplicates, *snapshot.unreadable))
-    comment = None if attempt.approval is None else attempt.approval.comment
-    opened = writes.write_findings(connection, lease, decision, comment=comment)
-    counts = writes.write_changes(connection, lease, decision.believed, decision.marks, at=at, parser=snapshot.parser)
-    writes.write_marks(connection, lease, seen.known, decision, parser=snapshot.parser)
-    feed.write_notices(connection, lease.source_id, lease.run_id, decision.notices, at, opened=opened)
-    return counts
+    return writes.write_decision(
+        connection,
+        lease,
+        seen.known,
+        decision,
+        at=at,
+        parser=snapshot.parser,
+        comment=None if attempt.approval is None else attempt.approval.comment,
+    )
 
 
 def result_of(

@@ -1,8 +1,8 @@
 """A whole database into another one: SQLite to PostgreSQL when one machine is outgrown, and back.
 
 - All or nothing: schema and rows are written in one transaction of the target; a copy that is killed leaves none of it.
-- Ids, feed, positions and what consumers were told stay as they are; leases do not travel, so a run that was open is
-  abandoned in the copy. The source is one moment of it, and only read.
+- Ids, feed, positions and what consumers were notified of stay as they are; leases do not travel, so a run that was
+  open is abandoned in the copy. The source is one moment of it, and only read.
 - Proved before it is committed: each table has as many rows and the same digest of its values on both sides, as they
   are read back, and every law that SQL can check holds.
 """
@@ -16,6 +16,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from syncer.admin.reread import RENUMBERED, Reader, copy_history
 from syncer.admin.verify import verify_rows
 from syncer.admin.verify.rules import label
 from syncer.db.engine import location, reading, schema_change
@@ -48,10 +49,16 @@ def count_batches(engine: Engine) -> int:
 
 
 def copy_database(
-    source: Engine, target: Engine, *, now: datetime, advance: Callable[[], None] = lambda: None
+    source: Engine,
+    target: Engine,
+    *,
+    now: datetime,
+    advance: Callable[[], None] = lambda: None,
+    read: Reader | None = None,
 ) -> list[Copied]:
     """Copy all of `source` into `target`, which must have no syncer schema; what was copied, table by table.
 
+    With `read` the history is read anew from its own elements (admin/reread.py), under a new feed id.
     Raises DatabaseNotReady for a source of another schema, UsageError for a target that is not empty or refuses a
     value, DatabaseError if either side breaks a law or they differ; then nothing is left in the target.
     """
@@ -62,11 +69,16 @@ def copy_database(
         _require_lawful(old, "the original")
         create_schema(new)
         new.execute(feed.delete())  # which came with the schema
-        copied = [_copy_table(old, new, table, now, advance) for table in metadata.sorted_tables]
+        anew = () if read is None else RENUMBERED
+        tables = [table for table in metadata.sorted_tables if table not in anew]
+        copied = [_copy_table(old, new, table, now, advance) for table in tables]
         if new.dialect.name == "postgresql":
             _go_on_counting(new)
             new.exec_driver_sql("ANALYZE")  # what follows would otherwise be planned for empty tables
         _prove(new, copied)
+        if read is not None:
+            copy_history(old, new, read)
+        _require_lawful(new, "the copy")
     return copied
 
 
@@ -164,7 +176,6 @@ def _prove(target: Connection, copied: Sequence[Copied]) -> None:
                 f"the copy of {one.table} differs from the original ({found.rows} rows of {one.rows}, or other "
                 "values): nothing was kept of it"
             )
-    _require_lawful(target, "the copy")
 
 
 def _require_lawful(connection: Connection, which: str) -> None:
@@ -187,4 +198,9 @@ def _read_back(target: Connection, table: sa.Table) -> Copied:
 def _digest(digest: blake2b, rows: Iterable[dict[str, Any]]) -> None:
     """Values as Python has them, alike from each database: instants in UTC, canonical prices, parsed documents."""
     for row in rows:
-        digest.update(repr(list(row.values())).encode("utf-8", "surrogatepass"))
+        digest.update(repr(list(map(_ordered, row.values()))).encode("utf-8", "surrogatepass"))
+
+
+def _ordered(value: Any) -> Any:  # noqa: ANN401 - a column's value
+    """A document with its keys in order: JSONB keeps them in an order of its own."""
+    return {key: _ordered(value[key]) for key in sorted(value)} if isinstance(value, dict) else value

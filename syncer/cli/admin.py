@@ -7,6 +7,7 @@ import click
 
 from syncer.cli.app import YES, App, Group, confirm, refuse_password
 from syncer.cli.output import json_line, print_line
+from syncer.errors import USAGE
 
 
 @click.command("config")
@@ -39,7 +40,7 @@ def _check_config(app: App, *, as_json: bool) -> None:
     for mistake in mistakes:
         print_line(json_line({"mistake": mistake}) if as_json else mistake, out=sys.stdout)
     if mistakes:
-        sys.exit(MISCONFIGURED)
+        sys.exit(USAGE)
     if not as_json:
         sources, alerts = len(app.settings.sources), len(app.settings.alerts)
         said = f"nothing is wrong with {_count(sources, 'source')} and {_count(alerts, 'alert')}"
@@ -83,12 +84,13 @@ def upgrade_command(app: App) -> None:
       syncer db upgrade
     """
     from syncer.db import engine as db
+    from syncer.db import migrate
 
     engine = app.service.engine()
-    before = db.current(engine)
-    db.refuse_newer(engine)
-    db.upgrade(engine)
-    print_line(f"{db.location(engine)}: schema {before or '(none)'} -> {db.current(engine)}", out=sys.stdout)
+    before = migrate.current(engine)
+    migrate.refuse_newer(engine)
+    migrate.upgrade(engine)
+    print_line(f"{db.location(engine)}: schema {before or '(none)'} -> {migrate.current(engine)}", out=sys.stdout)
 
 
 @db_command.command("current")
@@ -96,10 +98,13 @@ def upgrade_command(app: App) -> None:
 def current_command(app: App) -> None:
     """Print the schema's revision, and the one this syncer works with."""
     from syncer.db import engine as db
+    from syncer.db import migrate
 
     engine = app.service.engine(read_only=True)
-    found = db.current(engine)
-    print_line(f"{db.location(engine)}: schema {found or '(none)'}, this syncer works with {db.HEAD}", out=sys.stdout)
+    found = migrate.current(engine)
+    print_line(
+        f"{db.location(engine)}: schema {found or '(none)'}, this syncer works with {migrate.HEAD}", out=sys.stdout
+    )
 
 
 @db_command.command("check")
@@ -108,9 +113,10 @@ def check_command(app: App) -> None:
     """Exit 0 if the schema is exactly this syncer's: tables, indexes, views and triggers; 2 and the reason if not."""
     from syncer.admin.drift import drift
     from syncer.db import engine as db
+    from syncer.db import migrate
 
     engine = app.service.engine(read_only=True)
-    db.require_schema(engine)
+    migrate.require_schema(engine)
     differences = drift(engine)
     for difference in differences:
         print_line(difference, out=sys.stdout)
@@ -132,10 +138,10 @@ def verify_command(app: App, *, as_json: bool) -> None:
       syncer db verify
     """
     from syncer.admin.verify import verify
-    from syncer.db import engine as db
+    from syncer.db import migrate
 
     engine = app.service.engine(read_only=True)
-    db.require_schema(engine)
+    migrate.require_schema(engine)
     broken = False
     for verdict in verify(engine):
         broken = broken or not verdict.ok
@@ -148,28 +154,35 @@ def verify_command(app: App, *, as_json: bool) -> None:
 
 @db_command.command("copy")
 @click.argument("url")
+@click.option("--reread", is_flag=True, help="Read the past anew by today's formats; the copy gets a feed of its own.")
 @click.pass_obj
-def copy_command(app: App, url: str) -> None:
+def copy_command(app: App, url: str, *, reread: bool) -> None:
     """Copy the database to URL, an empty one: SQLite to PostgreSQL, or back; ids, feed and positions are kept.
 
     Stop every syncer first: what is written during the copy stays behind. The original is only read. All or nothing;
     what is copied is compared with the original, and held against every law, before it is kept.
 
+    With --reread each history row is read anew from the element that it keeps: a price that nobody mapped then has its
+    past in the copy. Its feed ids are others, under a new feed id, so that no consumer mistakes them.
+
     \b
-    Example:
+    Examples:
       syncer db copy postgresql://syncer@db.example/syncer
+      syncer db copy sqlite:///again.db --reread
     """
     from syncer.admin.copy import copy_database, count_batches
-    from syncer.cli.app import now, refuse_password
+    from syncer.cli.app import now
     from syncer.cli.output import progress
     from syncer.db import engine as db
+    from syncer.db import migrate
 
     source = app.service.engine(read_only=True)
-    db.require_schema(source)
+    migrate.require_schema(source)
     target = db.open_engine(refuse_password(url))
     click.get_current_context().call_on_close(target.dispose)
     with progress("Copying", total=count_batches(source), err=sys.stderr, in_pipe=True) as advance:
-        copied = copy_database(source, target, now=now(), advance=advance)
+        reader = app.service.reader_of_elements() if reread else None
+        copied = copy_database(source, target, now=now(), advance=advance, read=reader)
     for table in copied:
         print_line(f"{table.table}: {table.rows} rows, digest {table.digest}", out=sys.stdout)
     equal = f"{db.location(target)} is now an equal copy of {db.location(source)}"
@@ -189,7 +202,7 @@ def renew_feed_command(app: App, *, yes: bool) -> None:
     Example:
       syncer db renew-feed
     """
-    from syncer.admin.upkeep import renew_feed
+    from syncer.admin.sources import renew_feed
 
     confirm("Give the feed a new id? Its readers will take its events for those of another database.", yes=yes)
     renewed = renew_feed(app.service.existing_database())

@@ -168,7 +168,7 @@ def _doubts(row: "CatalogRow") -> Iterator[str]:
 
 def _stale(sources: "Iterable[Freshness]", max_age: timedelta) -> Iterator[str]:
     for source in sources:
-        last = source.last_good_look_at
+        last = source.last_observed_at
         if last is None or now() - last > max_age:
             since = f"{last:%Y-%m-%d %H:%MZ}" if last else "never"
             yield f"the data is stale: the last good look at {source.source} was {since}"

@@ -47,7 +47,13 @@ def demo_command(path: Path | None) -> None:
     ensure_schema(engine)
     first_day = now() - timedelta(days=len(STEPS) - 1)
     with DemoServer(STEPS) as server:
-        source = SourceSettings(name="demo", url=server.url, currency="USD", price_units={"price": PRICE_UNITS})
+        source = SourceSettings(
+            name="demo",
+            url=server.url,
+            currency="USD",
+            price_units={"price": PRICE_UNITS},
+            trust_date=False,  # the days are simulated
+        )
         for day, step in enumerate(STEPS):
             server.step = day
             print_line(step.title, out=sys.stdout)

@@ -1,125 +1,186 @@
-"""`syncer held`, `approve`, `reject` and `revert`: a person decides what is doubtful."""
+"""`syncer held`, `approve`, `reject` and `revert`: what is doubtful, and what a person says of it."""
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from syncer.cli.app import YES, App, confirm, form, row_options
 from syncer.cli.output import print_line, print_rows
-from syncer.core.decide import ABOUT_REMOVALS, ABOUT_REPRICINGS, EVERYTHING, FindingKind
-from syncer.core.rules import ABOUT_THE_RESPONSE
+from syncer.core.model import component_of
 from syncer.core.words import count_of
 
 if TYPE_CHECKING:
-    from syncer.history import Held
+    from collections.abc import Callable
 
-_REMOVALS = click.option("--removals", is_flag=True, help="Only findings about models that went missing.")
-_REPRICINGS = click.option("--repricings", is_flag=True, help="Only findings about prices.")
+    from syncer.history import Held, HeldModel
+
+_FINDING = click.option(
+    "--finding", "findings", type=int, multiple=True, metavar="ID", help="Only this finding; may be repeated."
+)
+_MODELS = click.option(
+    "--model", "models", multiple=True, metavar="GLOB", help="Only models that match; may be repeated."
+)
+_COMMENT = click.option("--comment", metavar="TEXT", help="Why: kept with the finding.")
+
+
+def _chosen(command: "Callable[..., Any]") -> "Callable[..., Any]":
+    return click.argument("source")(_FINDING(_MODELS(_COMMENT(command))))
 
 
 @click.command("held")
 @click.option("--source", metavar="NAME", help="Only this source.")
-@click.option("--models", "each", is_flag=True, help="A row for each model, with the believed and the withheld value.")
+@click.option("--models", "each", is_flag=True, help="A row for each value: the model, what is believed and withheld.")
+@click.option("--rejected", is_flag=True, help="What was rejected, and still holds.")
 @row_options
 @click.pass_obj
-def held_command(app: App, source: str | None, *, each: bool) -> None:
-    """List what is withheld: why, since when, and of which models.
+def held_command(app: App, source: str | None, *, each: bool, rejected: bool) -> None:
+    """List what is withheld now: why, since when, and when it settles by itself.
 
-    Say yes with `syncer approve SOURCE`, no with `syncer reject SOURCE`. Without an answer it stays held; if upstream
-    takes it back, it disappears by itself.
+    Say yes with `syncer approve SOURCE`, no with `syncer reject SOURCE`. Without an answer, time settles it: what
+    upstream keeps saying is believed after `patience`, and what upstream takes back disappears.
 
     \b
-    Example:
-      syncer held --models
+    Examples:
+      syncer held
+      syncer held --models --json
+      syncer held --rejected
     """
     from syncer import history
+    from syncer.service import policies
 
     with app.reader() as connection:
-        findings = history.held(connection, source=source)
+        findings = history.held(connection, source=source, policies=policies(app.settings), rejected=rejected)
     columns, rows = _by_model(findings) if each else _by_finding(findings)
-    nothing = "nothing is held" + (f" of {source}" if source else "")
+    what = "nothing was rejected" if rejected else "nothing is held"
     print_rows(
         columns,
         rows,
         format=form(),
         out=sys.stdout,
-        title="Held",
-        drop=("models", "since", "source", "kind", "believed_price"),
-        empty=nothing,
+        title="Rejected" if rejected else "Held",
+        drop=("settles_at", "models", "comment", "since", "factor", "kind"),
+        empty=what + (f" of {source}" if source else ""),
     )
+    if form() == "table" and not each:
+        for finding in findings:
+            _explain(finding)
 
 
 _Rows = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
+def _explain(finding: "Held") -> None:
+    """What it is about, in its sentence, and the command that settles it."""
+    print_line(f"\n{finding.id}: {finding.why}", out=sys.stdout)
+    print_line(f"   {finding.settles}", out=sys.stdout)
+    yes = f"syncer approve {finding.source} --finding {finding.id}"
+    print_line(f"   {yes}" + ("" if finding.state == "rejected" else ", or syncer reject ..."), out=sys.stdout)
+
+
 def _by_finding(findings: "list[Held]") -> _Rows:
-    columns = ("finding", "source", "kind", "since", "models", "why")
+    if form() == "table":
+        columns: tuple[str, ...] = ("finding", "source", "kind", "since", "models", "settles_at")
+        return columns, [
+            (held.id, held.source, held.kind.value, held.opened_at, len(held.models), held.settles_at)
+            for held in findings
+        ]
+    columns = ("finding", "source", "kind", "state", "since", "models", "why", "settles_at", "settles", "comment")
     return columns, [
-        (held.id, held.source, held.kind, held.opened_at, len(held.evidence), held.why) for held in findings
+        (
+            held.id,
+            held.source,
+            held.kind.value,
+            held.state,
+            held.opened_at,
+            len(held.models),
+            held.why,
+            held.settles_at,
+            held.settles,
+            held.comment,
+        )
+        for held in findings
     ]
 
 
 def _by_model(findings: "list[Held]") -> _Rows:
-    columns = ("finding", "source", "kind", "since", "model", "believed_price", "withheld")
+    columns = ("finding", "source", "kind", "since", "model", "field", "believed", "withheld", "factor")
     rows = [
-        (held.id, held.source, held.kind, held.opened_at, model, held.prices.get(model), _withheld(value))
+        (held.id, held.source, held.kind.value, model.since, model.model, *value)
         for held in findings
-        if held.kind not in ABOUT_THE_RESPONSE
-        for model, value in held.evidence.items()
+        for model in held.models
+        for value in _values(model)
     ]
     return columns, rows
 
 
-def _withheld(values: Mapping[str, Any] | None) -> Mapping[str, Any] | str | None:
-    """The withheld values; its absence is null to a program."""
-    return "its absence" if values is None and form() != "json" else values
+def _values(model: "HeldModel") -> Iterator[tuple[Any, ...]]:
+    """(field, believed, withheld, factor) of each value; of an absence, one with neither."""
+    if model.fields is None:
+        yield ("listed", True, False, None)
+        return
+    for field, (believed, withheld) in model.fields.items():
+        yield (component_of(field) or field, believed, withheld, model.factors.get(field))
 
 
 @click.command("approve")
-@click.argument("source")
-@_REMOVALS
-@_REPRICINGS
+@_chosen
 @click.pass_context
-def approve_command(ctx: click.Context, source: str, *, removals: bool, repricings: bool) -> None:
+def approve_command(
+    ctx: click.Context, source: str, *, findings: tuple[int, ...], models: tuple[str, ...], comment: str | None
+) -> None:
     """Say yes, once, to what is held of SOURCE.
 
-    It fetches again and applies at most what `syncer held` shows; anything beyond that is held again. Exit codes are
-    those of `syncer sync`.
+    It fetches again and applies at most what `syncer held` shows; anything beyond that is held again. A finding that
+    was rejected is named by its id. Exit codes are those of `syncer sync`.
 
     \b
-    Example:
-      syncer approve acme --removals
+    Examples:
+      syncer approve acme
+      syncer approve acme --finding 7 --comment "announced on their blog"
+      syncer approve acme --model 'acme/*'
     """
     from syncer.cli.syncing import print_outcome
     from syncer.service import raise_bugs
 
     app: App = ctx.obj
     app.start_logging()
-    outcome = app.service.approve(source, _kinds(removals=removals, repricings=repricings), check=False)
+    outcome = app.service.approve(source, findings=findings or None, models=models, comment=comment, check=False)
     print_outcome(outcome, quiet=False)
     raise_bugs([outcome])
     ctx.exit(outcome.exit_code)
 
 
 @click.command("reject")
-@click.argument("source")
-@_REMOVALS
-@_REPRICINGS
+@_chosen
+@click.option("--take-back", is_flag=True, help="Take a rejection back: it is asked again. Needs --finding.")
 @click.pass_obj
-def reject_command(app: App, source: str, *, removals: bool, repricings: bool) -> None:
+def reject_command(
+    app: App, source: str, *, findings: tuple[int, ...], models: tuple[str, ...], comment: str | None, take_back: bool
+) -> None:
     """Say no to what is held of SOURCE.
 
     The known state stays, and nobody is asked again while upstream says the same. When it says something else, that
-    is judged anew.
+    is judged anew. `syncer held --rejected` lists what was rejected.
 
     \b
-    Example:
-      syncer reject acme --repricings
+    Examples:
+      syncer reject acme --finding 7
+      syncer reject acme --finding 7 --take-back
     """
-    rejected = app.service.reject(source, _kinds(removals=removals, repricings=repricings))
-    print_line(f"{source}: {rejected} rejected; the known state stays while upstream says the same", out=sys.stdout)
+    if take_back:
+        if not findings:
+            raise click.UsageError("--take-back needs the rejection: --finding ID (see `syncer held --rejected`)")
+        for finding in findings:
+            app.service.take_back(source, finding)
+        print_line(f"{source}: {count_of(len(findings), 'rejection')} taken back", out=sys.stdout)
+        return
+    rejected = app.service.reject(source, findings=findings or None, models=models, comment=comment)
+    print_line(
+        f"{source}: {count_of(rejected, 'finding')} rejected; the known state stays while upstream says the same",
+        out=sys.stdout,
+    )
 
 
 @click.command("revert")
@@ -143,8 +204,3 @@ def revert_command(app: App, run: int, *, yes: bool) -> None:
     print_line(f"{reverted.source}: run {run} reverted by run {reverted.run_id}: {count}", out=sys.stdout)
     for name in reverted.refused:
         print_line(f"  not reverted, it has changed since: {name}", out=sys.stdout)
-
-
-def _kinds(*, removals: bool, repricings: bool) -> Collection[FindingKind]:
-    chosen = (ABOUT_REMOVALS if removals else frozenset()) | (ABOUT_REPRICINGS if repricings else frozenset())
-    return chosen or EVERYTHING

@@ -70,7 +70,7 @@ def _print_quote(quote: "Quote") -> None:
     # A row of thirteen columns would be folded beyond reading: one line a field instead.
     print_rows(("field", "value"), list(zip(columns, row, strict=True)), format="table", out=sys.stdout, title="UTC")
     if quote.extrapolated:
-        last = f"{quote.last_good_look_at:%Y-%m-%d %H:%M:%SZ}" if quote.last_good_look_at else "never"
+        last = f"{quote.last_observed_at:%Y-%m-%d %H:%M:%SZ}" if quote.last_observed_at else "never"
         print_line(f"beyond what was seen: the last good look at {quote.source} was {last}", out=sys.stderr)
 
 
@@ -160,7 +160,13 @@ def movers_command(app: App, since: datetime | None, until: datetime, limit: int
     title = f"Movers from {start:%Y-%m-%d %H:%M:%SZ} to {until:%Y-%m-%d %H:%M:%SZ}"
     drop = ("unit", "currency", "source", "absolute")
     print_rows(
-        columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty="no price moved in that time"
+        columns,
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title=title,
+        drop=drop,
+        empty="no model that was listed at both ends of that time moved in price",
     )
 
 

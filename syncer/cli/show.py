@@ -94,7 +94,7 @@ def _problems(source: "Freshness", last: "LastRun | None", present: datetime) ->
 
 _STATUS_COLUMNS = (
     "source",
-    "last_good_look_at",
+    "last_observed_at",
     "last_run_at",
     "outcome",
     "listed",
@@ -109,7 +109,7 @@ _STATUS_COLUMNS = (
 def _status_row(source: "Freshness", flapping: int) -> tuple[Any, ...]:
     return (
         source.source,
-        source.last_good_look_at,
+        source.last_observed_at,
         source.last_attempt_at,
         source.last_outcome,
         source.listed,

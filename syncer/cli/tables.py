@@ -38,6 +38,7 @@ class _Column(NamedTuple):
     width: int
     right: bool
     bends: bool  # may be narrower than its cells
+    empty: bool  # nothing is known in it
 
     @property
     def least(self) -> int:
@@ -82,6 +83,7 @@ def _column(name: str, values: Sequence[Any], cell: Callable[[str, Any], str]) -
         width=max(map(text_width, [name, *cells])),
         right=bool(known) and all(is_number(value) for value in known),
         bends=any(isinstance(value, str | dict | list | tuple) for value in known),
+        empty=not known,
     )
 
 
@@ -94,7 +96,8 @@ def is_number(value: object) -> bool:
 
 
 def _fit(columns: list[_Column], width: int, drop: Collection[str]) -> list[_Column]:
-    shown, going = list(columns), list(drop)
+    shown, empty = list(columns), {column.name for column in columns if column.empty}
+    going = sorted(drop, key=lambda name: name not in empty)  # what says nothing is missed the least
     while _total(column.least for column in shown) > width and going:
         name = going.pop(0)
         shown = [column for column in shown if column.name != name]

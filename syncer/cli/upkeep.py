@@ -12,7 +12,7 @@ from syncer.cli.times import Duration
 from syncer.core.words import count_of
 
 if TYPE_CHECKING:
-    from syncer.admin.upkeep import Pruned
+    from syncer.admin.prune import Pruned
 
 
 _AGE = Duration(least=timedelta(days=1))  # what is younger may still be written
@@ -37,7 +37,7 @@ def rename_command(app: App, old: str, new: str) -> None:
     Example:
       syncer source rename acme acme-eu
     """
-    from syncer.admin.upkeep import rename_source
+    from syncer.admin.sources import rename_source
     from syncer.settings import unconfigured_trust
 
     unconfigured_trust(new, {})  # which refuses what no source may be called
@@ -64,7 +64,7 @@ def retire_command(app: App, name: str) -> None:
     Example:
       syncer source retire acme
     """
-    from syncer.admin.upkeep import retire_source
+    from syncer.admin.sources import retire_source
 
     retired = retire_source(app.service.existing_database(), name, now=now())
     print_line(f"{name} is retired since {retired.retired_at:%Y-%m-%d %H:%M}Z; its history stays", out=sys.stdout)
@@ -91,8 +91,8 @@ def prune_command(app: App, older_than: timedelta, *, dry_run: bool, as_json: bo
     Example:
       syncer prune --older-than 180d --dry-run
     """
-    from syncer.admin.upkeep import prune
-    from syncer.db.engine import require_schema
+    from syncer.admin.prune import prune
+    from syncer.db.migrate import require_schema
 
     engine = app.service.engine(read_only=True) if dry_run else app.service.existing_database()
     require_schema(engine)

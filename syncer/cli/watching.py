@@ -74,7 +74,7 @@ def judge(
         return Verdict(3, waiting)
     if not sources:
         return Verdict(0, "OK: no source to watch, each is retired")
-    looks = [known.last_good_look_at for known in sources.values() if known and known.last_good_look_at]
+    looks = [known.last_observed_at for known in sources.values() if known and known.last_observed_at]
     return Verdict(0, f"OK: {count_of(len(sources), 'source')}, the oldest good look {_age(now - min(looks))} ago")
 
 
@@ -83,10 +83,10 @@ def wrong_with(known: "Freshness | None", last: "LastRun | None", now: datetime)
     if known is None:
         yield "was never looked at (syncer sync)"
         return
-    if known.last_good_look_at is None:
+    if known.last_observed_at is None:
         yield "had no good look yet"
     elif known.late:
-        yield f"is late: its last good look was {_age(now - known.last_good_look_at)} ago"
+        yield f"is late: its last good look was {_age(now - known.last_observed_at)} ago"
     if last is not None and last.outcome == "failed":
         yield f"failed: {(last.error or 'no reason was recorded')[:_LONGEST_REASON]}"
     if last is not None and last.outcome == "abandoned":

@@ -29,7 +29,7 @@ from syncer.core.repricings import judge_prices
 from syncer.core.response import is_another_source, judge_names, judge_shape, judge_wholeness, withhold_all
 from syncer.core.rules import Approval, Evidence, Finding, FindingKind, Policy
 from syncer.core.text import rfc3339
-from syncer.core.withheld import APPROVED
+from syncer.core.withheld import APPROVED, OPEN
 
 __all__ = ["Approval", "Decision", "DecisionInput", "Evidence", "Finding", "FindingKind", "Policy", "decide"]
 
@@ -93,9 +93,10 @@ class _Sum:
         )
 
     def _judges(self) -> bool:
-        """Whether this observation could judge an absence."""
+        """Whether this observation could judge an absence: of the whole list, with a name in each row, not empty."""
         whole = self.snapshot.partial is None and not self.evaluation.nameless
-        return whole and not self.evaluation.is_another_source
+        is_doubtful = self.evaluation.is_another_source or (self.evaluation.is_empty and bool(self.seen.listed))
+        return whole and not is_doubtful
 
     def _refreshed(self) -> Iterator[Listing]:
         """New bytes, or a new reading, that say nothing new of what is tracked."""
@@ -146,7 +147,7 @@ class _Sum:
         if self.evaluation.is_another_source:
             plain = name in self.snapshot.same
             return stored if plain else msgspec.structs.replace(stored, last_seen_at=last_seen_at)
-        unread = self._unread_now(name, before)
+        unread = self._unread_now(name)
         if unread:
             return self._unread(unread, before.unread_since if before.listed else None, last_seen_at)
         withheld = name in self.silent or name in self.evaluation.masked
@@ -160,20 +161,19 @@ class _Sum:
             unread=fields, unread_since=(since or self.at) if PRICES in fields else None, last_seen_at=last_seen_at
         )
 
-    def _unread_now(self, name: str, before: StoredModel) -> frozenset[str]:
-        """The fields of a present model that cannot be read; equal bytes are as readable as they were."""
+    def _unread_now(self, name: str) -> frozenset[str]:
+        """The fields of a present model that cannot be read."""
         if name in self.snapshot.present_unreadable:
             return _EVERYTHING
-        if name in self.snapshot.listings:
-            return self.snapshot.listings[name].unread
-        return before.unread if _is_readable_for_the_first_time(before) else frozenset()
+        return self.snapshot.listings[name].unread if name in self.snapshot.listings else frozenset()
 
     # -- what there is to tell -----------------------------------------------------------------------------------------
 
     def _notices(self, joined: list[Finding]) -> Iterator[Notice]:
         yield from notices.of_health(self.seen.trouble, self.seen.doubtful, self._times())
         for finding, state in self.findings.settled():
-            yield notices.of_settled(finding, state, self.comment if state == APPROVED else None)
+            if finding.state == OPEN or state == APPROVED:  # a no was told when it was given
+                yield notices.of_settled(finding, state, self.comment if state == APPROVED else None)
         yield from notices.of_readable(self._readable())
         yield from self._returned()
         for finding in joined:

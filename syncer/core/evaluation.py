@@ -3,16 +3,18 @@
 It holds no rule: response.py, absences.py and repricings.py judge it, in the order that decide.py says.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import msgspec
 
 from syncer.core import diff
 from syncer.core.decision import DecisionInput
-from syncer.core.model import PRICES, Change, Listing, StoredModel
+from syncer.core.model import PRICES, TRACKED, Change, Listing, StoredModel, component_of
 from syncer.core.rules import Approval, Evidence, Finding, FindingKind, Policy, Withheld, values_of
 from syncer.core.withheld import OPEN, REJECTED, WITHDRAWN, Findings
+
+_EVERYTHING = frozenset({*TRACKED, PRICES})
 
 
 class Evaluation:
@@ -30,6 +32,7 @@ class Evaluation:
         self.late: dict[str, Withheld] = {}  # what was withheld of their models until now
         self.another_source: Evidence = {}  # what a person has just let through of another source
         self.withheld_before = {name for finding in seen.findings for name, its in _values_withheld(finding)}
+        self.kept_before = _kept_before(seen.findings)
         self.is_another_source = False  # nothing of the response is believed
         self.states: dict[str, Listing] = {}  # what the response says of each model that had to be read, filled in
         self.moves: dict[str, Change] = {}
@@ -47,25 +50,36 @@ class Evaluation:
 
     def has_readable_prices(self, name: str) -> bool:
         """Whether the response says something of a model's prices that can be read."""
-        if name in self.snapshot.same:
-            before = self.seen.known.get(name)
-            return before is None or PRICES not in before.unread or before.last_seen_at is None
         listing = self.snapshot.listings.get(name)
-        return listing is not None and PRICES not in listing.unread
+        return name in self.snapshot.same or (listing is not None and PRICES not in listing.unread)
 
     def find_moves(self) -> None:
         """What the response shows to be new or different, with each kept value filled in."""
         for name, listing in self.snapshot.listings.items():
             before, masked = self.seen.known.get(name), self.masked.get(name, frozenset())
             state = diff.whole(listing, before, self.snapshot.headline, masked)
-            if masked:
-                state = msgspec.structs.replace(state, digest=b"")  # it has to be read again
+            if masked or listing.unread:  # these bytes are not the believed state: they have to be read again
+                state = msgspec.structs.replace(state, digest=b"")
             self.states[name] = state
             move = diff.appearance(before, state, self.snapshot, self.seen.past)
             if move is not None:
-                self.moves[name] = move
+                self.moves[name] = self._narrowed(before, move)
         for name, withheld in self.late.items():
             self.believe_late(name, withheld)
+
+    def _narrowed(self, before: StoredModel | None, move: Change) -> Change:
+        """A move of other fields than those that were kept: the last observation still showed these as they were.
+
+        Otherwise a limit that can never be read would widen the window of each later repricing, for ever.
+        """
+        past = self.seen.past
+        if before is None or not before.listed or before.last_seen_at is None or before.missing_since is not None:
+            return move
+        kept = self.kept_before.get(before.listing.name, frozenset()) | before.unread
+        moved = {PRICES if component_of(field) is not None else field for field in (*move.changed, *move.reread)}
+        if not kept or moved & kept or past.judged != past.last or before.parser != self.snapshot.parser:
+            return move
+        return msgspec.structs.replace(move, changed_after=past.last_shown)
 
     def remove(self, name: str) -> None:
         """Believe an absence, from its first miss on; never behind the model's own last change (law 6)."""
@@ -83,7 +97,7 @@ class Evaluation:
             self.moves[name] = msgspec.structs.replace(move, effective_at=first)
 
     def first_shown(self, name: str, withheld: Withheld | None, move: Change) -> datetime:
-        """The first observation that showed just this state in unbroken succession, after the model's last change."""
+        """The first observation that showed just this state in unbroken succession since the last change."""
         if withheld is None or withheld.first is None or values_of(move) != dict(withheld.fields or {}):
             return self.at
         return self.after_last_change(name, withheld.first)
@@ -99,6 +113,17 @@ class Evaluation:
     def accept(self, name: str, fields: Collection[str]) -> None:
         """Let these fields of a model through: no rule objects to them in this observation."""
         self.accepted[name] = self.accepted.get(name, frozenset()) | frozenset(fields)
+
+
+def _kept_before(findings: Iterable[Finding]) -> dict[str, frozenset[str]]:
+    """The fields that shape findings kept, by model, the prices as one; another finding keeps all of a model."""
+    kept: dict[str, frozenset[str]] = {}
+    for finding in findings:
+        for name, its in _values_withheld(finding):
+            fields = (PRICES if component_of(field) is not None else field for field in its.fields or ())
+            whole = finding.kind is not FindingKind.SHAPE
+            kept[name] = kept.get(name, frozenset()) | (_EVERYTHING if whole else frozenset(fields))
+    return kept
 
 
 def _values_withheld(finding: Finding) -> list[tuple[str, Withheld]]:

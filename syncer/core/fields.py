@@ -1,7 +1,7 @@
 """Each tracked field once: how it is read, what its column is, what JSON says of it.
 
-- A field is one line of FIELDS, one of `Tracked` in core/model.py, one at the end of `catalog`'s two .sql files, and one
-  migration. Whichever is forgotten is named by an assertion at import or by a test; all else derives from here.
+- A field is one line of FIELDS, one of `Tracked` in core/model.py, one at the end of `catalog`'s two .sql files, and
+  one migration. Whichever is forgotten is named by an assertion at import or by a test; all else derives from here.
 - A reader takes a JSON value that is not null, and gives what is kept: None where the value says that there is nothing.
   It raises ValueError where the value cannot be read; the message continues a sentence about it.
 - `digest()` is over names, column types and the version of each reader: raise a reader's version when the same JSON

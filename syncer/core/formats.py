@@ -148,7 +148,7 @@ def builtin(name: str) -> CompiledFormat:
 def compile(  # noqa: A001 - what it is called everywhere: a format is compiled
     table: Mapping[str, Any], name: str, place: str, others: Mapping[str, Mapping[str, Any]] | None = None
 ) -> CompiledFormat:
-    """A table `[formats.NAME]` of `place`, checked; `others` are the tables that it may extend beside the built-in ones.
+    """A table `[formats.NAME]` of `place`, checked; it may extend a built-in format or one of `others`.
 
     Raises SettingsError for the first mistake.
     """

@@ -95,14 +95,18 @@ def _vercel(element: Mapping[str, Any], prices: Prices, names: Mapping[str, str]
             prices[component + _tier(tier.get("min"))] = price(component, tier.get("cost"))
 
 
-def _novita(element: Mapping[str, Any], prices: Prices, names: Mapping[str, str], price: Price) -> None:
-    """`tiered_billing_configs`: prices from `min_tokens` on, under the same names as the standard ones."""
+def _novita(element: Mapping[str, Any], prices: Prices, _: Mapping[str, str], price: Price) -> None:
+    """`tiered_billing_configs` from `min_tokens` on; where no decimal is stated, ten-thousandths of it, -1 for none."""
+    for key, component in (("input_token_price_per_m", "input"), ("output_token_price_per_m", "output")):
+        if prices.get(component) is None and (value := element.get(key)) is not None:
+            number = published(value)
+            prices[component] = None if number == -1 else price(component, number.scaleb(-4))
     for tier in _objects(element, "tiered_billing_configs"):
         pricing = _member(tier, "pricing")
         suffix = _tier(tier.get("min_tokens"))
         for key, component in _NOVITA.items():
             amount = _member(pricing, key).get("price_per_m_decimal")
-            if amount is not None and component in names.values():
+            if amount is not None:
                 prices[component + suffix] = price(component, amount)
 
 
@@ -120,7 +124,11 @@ READERS: Mapping[str, Reader] = {
     "litellm": Reader(_litellm, 1, (("tiered_pricing",),)),
     "models.dev": Reader(_models_dev, 1, (("cost", "tiers"), ("cost", "context_over_200k"))),
     "vercel": Reader(_vercel, 1, tuple(("pricing", f"{key}_tiers") for key in _VERCEL)),
-    "novita": Reader(_novita, 1, (("tiered_billing_configs",),)),
+    "novita": Reader(
+        _novita,
+        1,
+        tuple((key,) for key in ("tiered_billing_configs", "input_token_price_per_m", "output_token_price_per_m")),
+    ),
 }
 
 

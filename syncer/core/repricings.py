@@ -87,7 +87,7 @@ def _still_doubtful(evaluation: Evaluation, kind: FindingKind, name: str, withhe
         findings.leave(kind, name, WITHDRAWN)
     elif not shown and policy is not None:
         findings.hold(kind, name, withheld.fields, since=withheld.since, shown=withheld.shown)
-    elif policy is None or _is_approved(evaluation, kind, name, withheld):
+    elif policy is None or evaluation.another_source or _is_approved(evaluation, kind, name, withheld):
         _let_through(evaluation, kind, name, withheld, APPROVED)
     elif rules.is_over(withheld.since, policy.patience, evaluation.at) or _has_stood(evaluation, kind, name, withheld):
         _let_through(evaluation, kind, name, withheld, CONFIRMED)

@@ -93,12 +93,17 @@ def judge_names(evaluation: Evaluation) -> None:
     """Rows without a legible name are a finding until a person has said that these very rows are no models."""
     findings, kind = evaluation.findings, FindingKind.NAMELESS
     rows = {row.digest.hex(): row.raw[:_EXCERPT] for row in evaluation.snapshot.nameless}
-    no_models = {row for evidence in findings.answered(kind) for row in (evidence[RESPONSE].fields or {})}
+    no_models = {row for evidence in findings.answered(kind) for row in _said(evidence)}
     asked = findings.before(kind).get(RESPONSE)
     approved = findings.is_approved(kind, RESPONSE) and asked is not None and rows.keys() <= (asked.fields or {}).keys()
     rows = {row: excerpt for row, excerpt in rows.items() if row not in no_models}
     evaluation.nameless = bool(rows) and not approved
     _hold_or_leave(evaluation, kind, rows, evaluation.nameless, APPROVED if approved else WITHDRAWN)
+
+
+def _said(evidence: rules.Evidence) -> Mapping[str, object]:
+    """What a finding holds of the response itself."""
+    return evidence[RESPONSE].fields or {} if RESPONSE in evidence else {}
 
 
 def _hold_or_leave(
@@ -119,7 +124,7 @@ def judge_shape(evaluation: Evaluation) -> None:
     """Fields that no element has any more keep their known values, model by model; and too many rows are unreadable."""
     no = _rejected_fields(evaluation)
     lost = frozenset[str]()
-    if evaluation.policy is not None:
+    if evaluation.policy is not None and not evaluation.another_source:
         lost = rules.lost_fields(evaluation.snapshot, evaluation.seen.known.values())
     before = evaluation.findings.before(FindingKind.SHAPE)
     for name in sorted({*before, *(evaluation.snapshot.listings if lost else ())} - {RESPONSE}):

@@ -196,7 +196,6 @@ def unreadable_rows(snapshot: Snapshot, nameless: int, known: Mapping[str, Store
     """The models without a readable price, if these and the nameless rows are more than a tenth of the rows."""
     names = [name for name, listing in snapshot.listings.items() if PRICES in listing.unread]
     names += snapshot.present_unreadable & known.keys()
-    names += [name for name in snapshot.same if name in known and PRICES in known[name].unread]
     rows = snapshot.listed + len(snapshot.rejected)
     return sorted(names) if (len(names) + nameless) * 10 > rows else []
 

@@ -79,9 +79,9 @@ def write_notices(
     connection.execute(notices.insert(), rows)
 
 
-def note_stale(engine: Engine, name: str, *, now: datetime, interval: timedelta) -> bool:
+def note_late(engine: Engine, name: str, *, now: datetime, interval: timedelta) -> bool:
     """Say once that a source is late; was there something to say? A source never synced has no health yet."""
-    with reading(engine) as connection:  # hardly ever is there something to say, and looking makes no writer wait
+    with reading(engine) as connection:  # hardly ever is there something to say, and reading makes no writer wait
         source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
         if not _lateness(connection, source, now, interval):
             return False
@@ -90,7 +90,7 @@ def note_stale(engine: Engine, name: str, *, now: datetime, interval: timedelta)
         said = _lateness(connection, source, now, interval)
         if said:
             write_notices(connection, source.id, None, said, now)
-    return bool(said)
+        return bool(said)
 
 
 def trouble(connection: Connection, source_id: int) -> str | None:
@@ -101,14 +101,14 @@ def trouble(connection: Connection, source_id: int) -> str | None:
         .order_by(notices.c.id.desc())
         .limit(1)
     )
-    latest = connection.execute(query).first()
-    if latest is None or latest.kind == NoticeKind.RECOVERED:
+    found = connection.execute(query).first()
+    if found is None or found.kind == NoticeKind.RECOVERED:
         return None
-    return str(latest.data["reason"]) if latest.kind == NoticeKind.STALE else str(latest.kind)
+    bad: str = found.data["reason"] if found.kind == NoticeKind.STALE else found.kind
+    return bad
 
 
 def _lateness(connection: Connection, source: Any, now: datetime, interval: timedelta) -> list[Notice]:  # noqa: ANN401 - a row
-    """What is to be said of a source that is late: nothing of one that is retired, or where it was said."""
     if source is None or source.retired_at is not None:
         return []
     if not is_late(now, source.last_observed_at or source.created_at, interval):
@@ -117,8 +117,9 @@ def _lateness(connection: Connection, source: Any, now: datetime, interval: time
 
 
 def _finding_id(notice: Notice, opened: Mapping[FindingKind, int]) -> int | None:
-    """The finding that a notice is about: stored before, or opened by this very transaction."""
-    return opened.get(notice.finding) if notice.finding_id is None and notice.finding is not None else notice.finding_id
+    if notice.finding_id is not None or notice.finding is None:
+        return notice.finding_id
+    return opened[notice.finding]
 
 
 def _model_ids(connection: Connection, source_id: int, names: Sequence[str]) -> dict[str, int]:

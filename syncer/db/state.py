@@ -128,7 +128,7 @@ def last_raws(connection: Connection, model_ids: Iterable[int]) -> dict[int, str
     return found
 
 
-def expiring(connection: Connection, source_id: int, at: datetime, within: timedelta) -> list[Expiring]:
+def expiring(connection: Connection, source_id: int, at: datetime, within: timedelta) -> tuple[Expiring, ...]:
     """The listed models that upstream will take away between `at` and `within` after it, the first to go first."""
     query = (
         sa.select(models.c.name, models.c.expires_at, models.c.expiring_told)
@@ -140,9 +140,8 @@ def expiring(connection: Connection, source_id: int, at: datetime, within: timed
         )
         .order_by(models.c.expires_at, models.c.name)
     )
-    return [
-        Expiring(name=row.name, expires_at=row.expires_at, told=row.expiring_told) for row in connection.execute(query)
-    ]
+    found = connection.execute(query)
+    return tuple(Expiring(name=row.name, expires_at=row.expires_at, told=row.expiring_told) for row in found)
 
 
 def findings_in_force(connection: Connection, source_id: int) -> tuple[Finding, ...]:

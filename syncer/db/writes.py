@@ -1,8 +1,8 @@
 """What a run decided, written: the effects of law 1. Each function takes a connection in a transaction, never commits.
 
 - Nothing here decides what to believe: it writes a `Decision` as it is.
-- The order is `leases.check_fencing_token`, `write_rejected`, `write_findings`, `write_changes`, `write_marks`,
-  `feed.write_notices`, `results.close`: the feed's counter as late as can be (law 8), the fence first (law 7).
+- The order is `leases.check_fencing_token`, `write_rejected`, `write_decision`, `results.close`: the fence first
+  (law 7), and within the decision the feed's counter as late as can be (law 8), notices before changes.
 - `changes.prices` is the whole state; the table `prices` has the moves, so that the last row of each component, in feed
   order, is that state exactly. Both are written here, of one change at a time.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.core.decide import Decision
+from syncer.core.decision import Decision
 from syncer.core.model import TRACKED, Change, Kind, Listing, Mark, Rejected, StoredModel, component_of
 from syncer.core.rules import Evidence, Finding, FindingKind, evidence_to_json
 from syncer.db import bulk, feed, leases, state
@@ -32,29 +32,22 @@ Marks = Mapping[str, Mark]
 # -- models and history ------------------------------------------------------------------------------------------------
 
 
-def write_changes(
-    connection: Connection, lease: Lease, believed: Sequence[Change], marks: Marks, *, at: datetime, parser: str
+def write_decision(
+    connection: Connection,
+    lease: Lease,
+    known: Mapping[str, StoredModel],
+    decision: Decision,
+    *,
+    at: datetime,
+    parser: str,
+    comment: str | None = None,
 ) -> Counter[Kind]:
-    """Bring `models` up to date and append to `changes` and `prices`; how many changes of each kind."""
-    added = [change for change in believed if change.model_id is None]
-    ids = iter(_insert_models(connection, lease, added, marks, at=at, parser=parser))
-    moved = (change for change in believed if change.model_id is not None and change.kind is not Kind.REMOVED)
-    bulk.update(
-        connection,
-        models,
-        (*_STATE, *_MARK, "removed_at"),
-        (
-            (*_state(change, parser), *_mark(marks.get(change.listing.name, _PLAIN)), None, change.model_id)
-            for change in moved
-        ),
-    )
-    gone = (change for change in believed if change.kind is Kind.REMOVED)  # since when it was missing is in its mark
-    bulk.update(
-        connection,
-        models,
-        ("removed_at", "last_changed_at"),
-        ((change.effective_at, change.effective_at, change.model_id) for change in gone),
-    )
+    """Write all of a decision; how many changes of each kind. `comment` is that of the person who approved."""
+    believed = decision.believed
+    opened = write_findings(connection, lease, decision, comment=comment)
+    ids = iter(_write_models(connection, lease, decision, at=at, parser=parser))
+    _write_marks(connection, lease.source_id, known, decision, parser=parser)
+    feed.write_notices(connection, lease.source_id, lease.run_id, decision.notices, at, opened=opened)
     if believed:
         model_ids = [next(ids) if change.model_id is None else change.model_id for change in believed]
         first = feed.next_ids(connection, len(believed))
@@ -64,36 +57,53 @@ def write_changes(
     return Counter(change.kind for change in believed)
 
 
-def write_marks(
-    connection: Connection, lease: Lease, known: Mapping[str, StoredModel], decision: Decision, *, parser: str
+def _write_models(
+    connection: Connection, lease: Lease, decision: Decision, *, at: datetime, parser: str
+) -> Sequence[int]:
+    """Bring `models` up to what is believed; the ids of the new ones, in order."""
+    believed, marks = decision.believed, decision.marks
+    added = [change for change in believed if change.model_id is None]
+    ids = _insert_models(connection, lease, added, marks, at=at, parser=parser)
+    moved = (change for change in believed if change.model_id is not None and change.kind is not Kind.REMOVED)
+    bulk.update(
+        connection,
+        models,
+        (*_STATE, *_MARK, "removed_at"),
+        ((*_state(change, parser), *_mark(_mark_of(change.listing, marks)), None, change.model_id) for change in moved),
+    )
+    gone = (change for change in believed if change.kind is Kind.REMOVED)  # since when it was missing is in its mark
+    bulk.update(
+        connection,
+        models,
+        ("removed_at", "last_changed_at"),
+        ((change.effective_at, change.effective_at, change.model_id) for change in gone),
+    )
+    return ids
+
+
+def _write_marks(
+    connection: Connection, source_id: int, known: Mapping[str, StoredModel], decision: Decision, *, parser: str
 ) -> None:
-    """What an observation did not plainly show, and new bytes that say nothing new."""
-    marks = decision.marks
+    """Marks that moved, of models whose state did not, and new bytes that say nothing new."""
     written = {change.listing.name for change in decision.believed if change.kind is not Kind.REMOVED}
-    written.update(new.name for new in decision.refreshed)
+    rest = {name: mark for name, mark in decision.marks.items() if name not in written}
+    of_known = ((name, mark) for name, mark in rest.items() if name in known)
+    bulk.update(connection, models, _MARK, ((*_mark(mark), known[name].id) for name, mark in of_known))
+    told = {name: mark.expiring_told for name, mark in rest.items() if name not in known}
+    mark_expiring(connection, source_id, {name: days for name, days in told.items() if days is not None})
     bulk.update(
         connection,
         models,
-        _MARK,
-        ((*_mark(mark), known[name].id) for name, mark in marks.items() if name not in written and name in known),
-    )
-    plain = {name: mark.expiring_told for name, mark in marks.items() if name not in written and name not in known}
-    mark_expiring(connection, lease, {name: days for name, days in plain.items() if days is not None})
-    bulk.update(
-        connection,
-        models,
-        ("extra", "digest", "parser", *_MARK),
-        (
-            (new.extra, new.digest, parser, *_mark(marks.get(new.name, _PLAIN)), known[new.name].id)
-            for new in decision.refreshed
-        ),
+        ("extra", "digest", "parser"),
+        ((new.extra, new.digest, parser, known[new.name].id) for new in decision.refreshed),
     )
 
 
-def mark_expiring(connection: Connection, lease: Lease, told: Mapping[str, int]) -> None:
-    """Remember which threshold (in days) of its end a notice told of each model, by name."""
-    known = state.stored_models(connection, lease.source_id, told) if told else {}
-    bulk.update(connection, models, ("expiring_told",), ((told[name], known[name].id) for name in known))
+def mark_expiring(connection: Connection, source_id: int, told: Mapping[str, int]) -> None:
+    """Remember which threshold (in days) of its end a notice told of each model, where nothing else was written."""
+    for name, days in told.items():
+        this = sa.and_(models.c.source_id == source_id, models.c.name == name)
+        connection.execute(sa.update(models).where(this).values(expiring_told=days))
 
 
 def _moves(history: Iterable[tuple[int, int, Change]]) -> Iterator[tuple[Any, ...]]:

@@ -20,6 +20,8 @@ from syncer.history.forms import as_dicts, as_json
 from syncer.history.health import Churn, Flapping, Freshness, churn, flapping, freshness
 from syncer.history.movers import Mover, movers, unranked
 from syncer.history.notices import NoticeRow, notices
+from syncer.history.offers import Offer, offers
+from syncer.history.pages import CatalogPage, Counts, Day, Sort, Step, activity, catalog_page, counts, sparks
 from syncer.history.prices import (
     Availability,
     Interval,
@@ -36,11 +38,14 @@ from syncer.history.resolve import NotObserved, Unit, connect, not_observed
 
 __all__ = [
     "Availability",
+    "CatalogPage",
     "CatalogRow",
     "ChangeRow",
     "Churn",
     "Cost",
     "CostTotal",
+    "Counts",
+    "Day",
     "Difference",
     "Flapping",
     "Freshness",
@@ -51,23 +56,29 @@ __all__ = [
     "Mover",
     "NotObserved",
     "NoticeRow",
+    "Offer",
     "PricePeriod",
     "PriceStats",
     "Quote",
     "RunRow",
+    "Sort",
+    "Step",
     "Unit",
     "Unpriced",
     "Usage",
+    "activity",
     "as_dicts",
     "as_json",
     "availability",
     "catalog",
     "catalog_at",
+    "catalog_page",
     "changes",
     "churn",
     "connect",
     "cost",
     "cost_totals",
+    "counts",
     "diff",
     "feed_end",
     "flapping",
@@ -76,10 +87,12 @@ __all__ = [
     "movers",
     "not_observed",
     "notices",
+    "offers",
     "price_at",
     "price_periods",
     "price_stats",
     "prices_at",
     "runs",
+    "sparks",
     "unranked",
 ]

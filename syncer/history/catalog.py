@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,19 +73,22 @@ _TYPES: dict[str, Any] = {
 }
 _COMPUTED = ("unit", "units")
 _VIEW_COLUMNS = [name for name in CatalogRow.__struct_fields__ if name not in _COMPUTED]
-_view = sa.table("catalog", *(sa.column(name, _TYPES.get(name)) for name in (*_VIEW_COLUMNS, "price_units")))
-_CATALOG = sa.select(_view).order_by(_view.c.source, _view.c.model)
-_CATALOG_OF_ONE = _CATALOG.where(_view.c.source_id == sa.bindparam("source_id"))
+view = sa.table("catalog", *(sa.column(name, _TYPES.get(name)) for name in (*_VIEW_COLUMNS, "price_units")))
+_CATALOG = sa.select(view).order_by(view.c.source, view.c.model)
+_CATALOG_OF_ONE = _CATALOG.where(view.c.source_id == sa.bindparam("source_id"))
 
 
 def catalog(connection: "Asked", *, source: str | None = None) -> Iterator[CatalogRow]:
     """The current catalog of `source`, or of all sources, by source and name; it streams. Raises UnknownSource."""
     if source is None:
-        return _read_catalog(connection, _CATALOG, {})
-    return _read_catalog(connection, _CATALOG_OF_ONE, {"source_id": source_id(connection, source)})
+        return read_catalog(connection, _CATALOG, {})
+    return read_catalog(connection, _CATALOG_OF_ONE, {"source_id": source_id(connection, source)})
 
 
-def _read_catalog(connection: "Asked", query: sa.Select[Any], values: dict[str, Any]) -> Iterator[CatalogRow]:
+def read_catalog(
+    connection: "Asked", query: sa.Select[Any], values: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[CatalogRow]:
+    """The rows of a query of the whole `view`, streaming."""
     with stream(connection, query, values) as rows:
         for row in rows:
             yield _catalog_row(row)

@@ -15,7 +15,16 @@ from syncer.db.tables import changes as changes_table
 from syncer.db.tables import feed, sources
 from syncer.db.tables import runs as runs_table
 from syncer.errors import UsageError
-from syncer.history.resolve import Source, Unit, all_sources, find_model, require_aware, source_id, stream
+from syncer.history.resolve import (
+    Source,
+    Unit,
+    all_sources,
+    dialect_of,
+    find_model,
+    require_aware,
+    source_id,
+    stream,
+)
 
 if TYPE_CHECKING:
     from syncer.history.resolve import Asked
@@ -63,34 +72,59 @@ def changes(
     source: str | None = None,
     after: int | None = None,
     run: int | None = None,
+    before: int | None = None,
+    model_type: str | None = None,
+    newest_first: bool = False,
     limit: int | None = None,
     include_raw: bool = False,
 ) -> Iterator[ChangeRow]:
-    """The changes observed in `[since, until)`, with a feed id above `after`, in the order of their ids.
+    """The changes observed in `[since, until)`, with a feed id above `after` and below `before`, in feed order.
 
-    It streams: a million rows take no more memory than a few hundred. `model` is a name or a last known alias. The
-    arguments are looked at now, not at the first row: ValueError for a naive time or an unknown kind, UsageError for
-    an `after` beyond the end of the feed (the database is not the one it was read from), and UnknownSource,
-    UnknownModel or AmbiguousModel.
+    With `newest_first` in the opposite order: `limit` and `before` then make pages that never shift. It streams: a
+    million rows take no more memory than a few hundred. `model` is a name, a last known alias, or a glob (with * or ?)
+    of names; `model_type` the type as it was after the change. The arguments are looked at now, not at the first row:
+    ValueError for a naive time or an unknown kind, UsageError for an `after` beyond the end of the feed (the database
+    is not the one it was read from), and UnknownSource, UnknownModel or AmbiguousModel.
     """
     require_aware(since=since, until=until)
-    values: dict[str, Any] = {"since": since, "until": until, "after": after, "run": run, "limit": limit}
+    values: dict[str, Any] = {"since": since, "until": until, "after": after, "before": before}
+    values |= {"run": run, "limit": limit, "type": model_type}
     if after is not None:
         _require_reached(connection, after)
     if kinds is not None:
         values["kinds"] = [Kind(kind).value for kind in kinds]
-    if model is not None:
+    if model is not None and not is_glob(model):
         values["model"] = find_model(connection, model, source=source).id
     elif source is not None:
         values["source"] = source_id(connection, source)
+    if model is not None and is_glob(model):
+        values |= _pattern(model, dialect_of(connection))
     values = {name: value for name, value in values.items() if value is not None}
-    return _changes(connection, _changes_query(frozenset(values), include_raw), values)
+    query = _changes_query(frozenset(values), include_raw=include_raw, newest_first=newest_first)
+    return _changes(connection, query, values)
+
+
+def is_glob(model: str) -> bool:
+    """Whether a model is asked for by a pattern: * stands for anything, ? for one character."""
+    return "*" in model or "?" in model
+
+
+def _pattern(glob: str, dialect: str) -> dict[str, str]:
+    """The same pattern as the database takes it, upper and lower case told apart: SQLite's LIKE does not."""
+    if dialect == "sqlite":
+        return {"glob": glob.replace("[", "[[]")}
+    escaped = glob.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return {"like": escaped.replace("*", "%").replace("?", "_")}
 
 
 _FILTERS = {
     "since": changes_table.c.observed_at >= sa.bindparam("since"),
     "until": changes_table.c.observed_at < sa.bindparam("until"),
     "after": changes_table.c.id > sa.bindparam("after"),
+    "before": changes_table.c.id < sa.bindparam("before"),
+    "type": changes_table.c.type == sa.bindparam("type"),
+    "glob": changes_table.c.name.op("GLOB")(sa.bindparam("glob")),
+    "like": changes_table.c.name.like(sa.bindparam("like"), escape="\\"),
     "kinds": changes_table.c.kind.in_(sa.bindparam("kinds", expanding=True)),
     "model": changes_table.c.model_id == sa.bindparam("model"),
     "source": changes_table.c.source_id == sa.bindparam("source"),
@@ -103,10 +137,11 @@ _COLUMNS = [changes_table.c[name] for name in (*_PLAIN, "source_id", "kind", "ch
 
 
 @cache
-def _changes_query(given: frozenset[str], include_raw: bool) -> sa.Select[Any]:  # noqa: FBT001 - a key of the cache
+def _changes_query(given: frozenset[str], *, include_raw: bool, newest_first: bool) -> sa.Select[Any]:
     """Built once for each set of filters: building it costs more than running it."""
     query = sa.select(*_COLUMNS, *([changes_table.c.raw] if include_raw else []))
-    query = query.where(*(_FILTERS[name] for name in sorted(given - {"limit"}))).order_by(changes_table.c.id)
+    order = changes_table.c.id.desc() if newest_first else changes_table.c.id
+    query = query.where(*(_FILTERS[name] for name in sorted(given - {"limit"}))).order_by(order)
     return query.limit(sa.bindparam("limit")) if "limit" in given else query
 
 

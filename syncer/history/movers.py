@@ -20,7 +20,7 @@ from syncer.core.model import Kind
 from syncer.db.tables import changes, models, sources
 from syncer.db.tables import prices as moves
 from syncer.history import exact
-from syncer.history.resolve import BY_TYPE, Source, Unit, all_sources, require_aware, source_id
+from syncer.history.resolve import BY_TYPE, Source, Unit, all_sources, dialect_of, require_aware, source_id
 
 if TYPE_CHECKING:
     from syncer.history.resolve import Asked
@@ -97,8 +97,7 @@ def _moves(
     if components is not None:
         values["components"] = sorted(components)
     given = frozenset(name for name, value in values.items() if value is not None)
-    dialect = connection.get_bind().dialect.name if hasattr(connection, "get_bind") else connection.dialect.name
-    query = _query(dialect, given, headline_only=headline_only, ranked=ranked)
+    query = _query(dialect_of(connection), given, headline_only=headline_only, ranked=ranked)
     rows = connection.execute(query, {name: values[name] for name in given}).all()
     known = all_sources(connection)
     found = [_mover(row, known[row.source_id]) for row in rows]

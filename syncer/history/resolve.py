@@ -85,6 +85,12 @@ def stream(connection: "Asked", query: sa.Executable, values: Mapping[str, Any])
     return result  # type: ignore[no-any-return]
 
 
+def dialect_of(connection: "Asked") -> str:
+    """Which database it is: sqlite or postgresql."""
+    bind = connection if isinstance(connection, Connection) else connection.get_bind()
+    return bind.dialect.name
+
+
 # -- sources -----------------------------------------------------------------------------------------------------------
 
 

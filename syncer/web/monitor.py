@@ -34,6 +34,7 @@ from starlette.routing import Route
 from syncer import __version__, history
 from syncer.core.model import Kind
 from syncer.db import engine as db
+from syncer.db.migrate import require_schema
 from syncer.errors import DatabaseError, SyncerError, UsageError
 from syncer.history import watch
 from syncer.http_client import run_with_deadline
@@ -100,7 +101,7 @@ class Monitor:
 
     def require_ready(self) -> None:
         """Raise SyncerError that says why, unless the database answers and has this syncer's schema."""
-        self._ask(lambda: db.require_schema(self._engine))
+        self._ask(lambda: require_schema(self._engine))
 
     def metrics(self) -> list[Metric]:
         """All that is known now; without the database, that it is not there."""
@@ -117,7 +118,7 @@ class Monitor:
         return [build, up, *known]
 
     def _look(self) -> list[Metric]:
-        db.require_schema(self._engine)
+        require_schema(self._engine)
         with db.reading(self._engine, one_moment=True) as connection:
             self._tally.look(connection)
             return list(_families(connection, self.settings, self._tally, self._clock()))
@@ -159,7 +160,7 @@ def _families(connection: "Connection", settings: Settings, tally: Tally, now: d
     yield _gauge(
         "last_observation_age_seconds",
         "Since the catalog was last read.",
-        {name: (now - one.last_good_look_at).total_seconds() for name, one in known.items() if one.last_good_look_at},
+        {name: (now - one.last_observed_at).total_seconds() for name, one in known.items() if one.last_observed_at},
     )
     yield _gauge(
         "source_late",

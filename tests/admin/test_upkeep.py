@@ -35,9 +35,9 @@ from syncer.settings import SourceSettings
 from syncer.sync import sync_source
 from tests import wandering
 from tests.db import START, execute, opened, rows
-from tests.wandering import NAMES, wander
 from tests.story import Story, instant
 from tests.upstream import Reply, Upstream, catalog_body, model
+from tests.wandering import NAMES, wander
 
 if TYPE_CHECKING:
     from tests.postgres import Postgres

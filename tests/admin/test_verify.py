@@ -13,9 +13,9 @@ from sqlalchemy.engine import Engine
 
 from syncer.admin.verify import Verdict, verify, verify_rows
 from tests.db import execute, opened, rows
-from tests.wandering import wander
 from tests.story import Story
 from tests.upstream import Upstream, model
+from tests.wandering import wander
 
 
 def broken(engine: Engine) -> list[Verdict]:

@@ -549,8 +549,12 @@ def _reprice(story: Story, count: int) -> None:
         at = first["observed_at"]
         given = at if story.engine.dialect.name == "postgresql" else "2026-01-01 00:00:00.000000"
         connection.execute(run, [{"id": number, "at": given} for number in range(1000, 1000 + count)])
-        moved = {"kind": "repriced", "changed_after": at, "changed": {"price": [1, 2]}, "old_price": Decimal(1)}
-        rows = [first | moved | {"id": 3 + number, "run_id": 1000 + number} for number in range(count)]
+        moved = {"kind": "repriced", "changed": {"prices.price": [1, 2]}, "old_price": Decimal(1)}
+        rows = []
+        for number in range(count):
+            now = at + timedelta(seconds=number + 1)
+            times = {"observed_at": now, "effective_at": now, "changed_after": at}
+            rows.append(first | moved | times | {"id": 3 + number, "run_id": 1000 + number})
         connection.execute(changes.insert(), rows)
         connection.execute(sa.update(feed).values(last_id=2 + count))
 

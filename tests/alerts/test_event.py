@@ -18,7 +18,7 @@ from syncer.alerts.sinks import file
 from syncer.core.model import Kind
 from syncer.core.notices import NoticeKind
 from syncer.db.engine import reading
-from syncer.db.feed import feed_id, note_stale
+from syncer.db.feed import feed_id, note_late
 from tests.alerts.feeding import Target, round_at, subscription
 from tests.cli.home import Home
 from tests.story import Story, instant
@@ -52,7 +52,7 @@ def live(story: Story, seed: int) -> None:
             story.failing(f"01-{day:02}", Reply(status=404))
         else:
             story.on(f"01-{day:02}", model("always", 1), *rows)
-    note_stale(story.engine, "shop", now=instant("02-01"), interval=instant("01-02") - instant("01-01"))
+    note_late(story.engine, "shop", now=instant("02-01"), interval=instant("01-02") - instant("01-01"))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -12,9 +12,11 @@ import sqlalchemy as sa
 
 from syncer import history
 from syncer.alerts.feed import read_feed
+from syncer.alerts.rules import ON_REQUEST
 from syncer.core.decide import Approval
 from syncer.db.engine import reading
-from syncer.db.feed import note_stale
+from syncer.db.feed import note_late
+from syncer.history import NoticeRow
 from tests.alerts.feeding import Target, round_at, subscription
 from tests.cli.home import KEY, Home
 from tests.story import Story, instant
@@ -31,15 +33,20 @@ def story(database_url: str, upstream: Upstream) -> Iterator[Story]:
         yield told_day_by_day.on("01-01", A="1", B="1")
 
 
-def said(story: Story) -> list[str]:
-    """The kinds of all notices, in feed order."""
+def notices(story: Story) -> list[NoticeRow]:
+    """The notices that are not told on request only, in feed order."""
     with reading(story.engine) as connection:
-        return [notice.kind for notice in history.notices(connection)]
+        return [notice for notice in history.notices(connection) if notice.kind not in ON_REQUEST]
+
+
+def said(story: Story) -> list[str]:
+    """Their kinds."""
+    return [notice.kind for notice in notices(story)]
 
 
 def late(story: Story, when: str) -> bool:
     """Whether a check at that time, with an interval of an hour, has to say that the source is late."""
-    return note_stale(story.engine, "shop", now=instant(when), interval=HOUR)
+    return note_late(story.engine, "shop", now=instant(when), interval=HOUR)
 
 
 def test_an_outage_is_said_once_and_its_end_once(story: Story) -> None:
@@ -73,9 +80,8 @@ def test_what_is_held_is_said_once_and_its_end_once(story: Story) -> None:
     assert said(story) == ["held"]
     story.on("01-02 04:00", *gone, A="1", B="1")
     assert said(story) == ["held", "settled"]
-    with reading(story.engine) as connection:
-        held, settled = history.notices(connection)
-    assert (held.data["finding"], held.data["count"], len(held.data["models"])) == ("removals", 40, 20)
+    held, settled = notices(story)
+    assert (held.data["finding"], held.data["count"], len(held.data["models"])) == ("removals", 40, 40)
     assert held.data["why"]
     assert (settled.data["state"], settled.finding_id) == ("withdrawn", held.finding_id)
 
@@ -85,8 +91,7 @@ def test_an_approval_settles(story: Story) -> None:
     gone = [model(f"m{number:02}") for number in range(40)]
     story.on("01-02", *gone, A="1", B="1").on("01-03", A="1", B="1")
     story.again("01-04", approving=Approval())
-    with reading(story.engine) as connection:
-        assert [one.data.get("state") for one in history.notices(connection)] == [None, "approved"]
+    assert [one.data.get("state") for one in notices(story)] == [None, "approved"]
 
 
 def test_a_rejection_settles(tmp_path: Path, sqlite_url: str, upstream: Upstream, monkeypatch: Any) -> None:
@@ -98,7 +103,7 @@ def test_a_rejection_settles(tmp_path: Path, sqlite_url: str, upstream: Upstream
     home.day(model("m00"))
     assert home.syncer("reject", "shop").code == 0
     home.day(model("m00"))
-    kinds = home.sql("SELECT kind, json_extract(data, '$.state') FROM notices ORDER BY id")
+    kinds = home.sql("SELECT kind, json_extract(data, '$.state') FROM notices WHERE model_id IS NULL ORDER BY id")
     assert kinds == [("held", None), ("settled", "rejected")]
 
 
@@ -132,7 +137,7 @@ def test_a_failing_source_is_not_stale_as_well(story: Story) -> None:
     """Lateness is a symptom of what was said already; a source that nobody knows is not late."""
     story.failing("01-01 01:00", DOWN)
     assert not late(story, "01-05")
-    assert not note_stale(story.engine, "nobody", now=instant("01-05"), interval=HOUR)
+    assert not note_late(story.engine, "nobody", now=instant("01-05"), interval=HOUR)
     assert said(story) == ["failed"]
 
 
@@ -150,7 +155,7 @@ def test_changes_and_notices_are_one_feed(story: Story) -> None:
     story.on("01-03", A="2", B="1").on("01-04", A="2000", B="1").on("01-05", A="2", B="1")
     rows = story.ask("SELECT id, kind, model FROM feed_events ORDER BY id")
     assert [row.id for row in rows] == list(range(1, len(rows) + 1))
-    assert [row.kind for row in rows] == ["added", "added", "failed", "repriced", "recovered", "held", "settled"]
+    assert [row.kind for row in rows] == ["added", "added", "failed", "recovered", "repriced", "held", "settled"]
     with reading(story.engine) as connection:
         items = list(read_feed(connection, after=0))
         assert [(item.id, item.kind) for item in items] == [(row.id, row.kind) for row in rows]

@@ -767,10 +767,10 @@ def test_a_chat_message_begins_with_counts_and_what_matters_most() -> None:
         "",
         "failed main status 500",
         "removed a/gone (was 0.5)",
-        "repriced a/big 0.5 -> 0.4 (-80 %)",
-        "repriced a/small 0.5 -> 0.4 USD per 1000000 token (+1.3 %)",
+        "repriced a/big price 0.5 -> 0.4 (-80 %)",
+        "repriced a/small price 0.5 -> 0.4 USD per 1000000 token (+1.3 %)",
         "added a/new 1.5",
-        "updated a/u (description)",
+        "updated a/u description x -> y",
     ]
     assert told.markdown.splitlines()[:4] == [
         "**1 failed, 1 removed, 2 repriced, 1 added, 1 updated**",

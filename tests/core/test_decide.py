@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
-from syncer.core.model import Kind, Rejected
+from syncer.core.model import Kind, Listing, Rejected
 from syncer.core.notices import NoticeKind
 from syncer.core.observation import Doubtful
 from syncer.core.rules import Approval, Finding, FindingKind, Policy, Withheld
@@ -195,7 +196,7 @@ def test_who_wants_to_be_asked_is_asked_about_another_key() -> None:
     ],
 )
 def test_removal_limit(count: int, total: int, withheld: bool) -> None:
-    """More than 10 and more than 10 %, more than half of at least 4, or all: a finding; patience from the first miss."""
+    """More than 10 and 10 %, more than half of at least 4, or all: a finding, with patience from the first miss."""
     catalog, rest = shelf(total), {**shelf(total - count, start=count), "new": 1}
     world = World().sees(0, catalog).sees(1, rest)
     assert (world.decision.outcome == "held") is withheld
@@ -494,7 +495,9 @@ def test_the_whole_move_of_the_model_waits_with_it() -> None:
 def test_a_secondary_price_that_is_no_longer_stated_is_a_move_and_no_doubt() -> None:
     """Only the headline's becoming unknown is implausible; a component ever known stays a key."""
     rest = {name: {"input": 1} for name in shelf(9)}
-    world = World(headline="input").sees(0, {**rest, "m": {"input": 1, "output": 4}}).sees(1, {**rest, "m": {"input": 1}})
+    world = (
+        World(headline="input").sees(0, {**rest, "m": {"input": 1, "output": 4}}).sees(1, {**rest, "m": {"input": 1}})
+    )
     change = world.history[-1][1]
     assert (change.kind, change.changed, change.old_price) == (Kind.REPRICED, {"prices.output": (Decimal(4), None)}, 1)
     assert change.listing.prices == {"input": Decimal(1), "output": None}
@@ -589,7 +592,7 @@ def test_a_vendor_has_its_own_unit_and_its_other_far_moves_join() -> None:
     """More than half of the repriced ones of one vendor, whatever the others do."""
     acme = {f"acme/{number}": 1 for number in range(8)}
     zeta = {f"zeta/{number}": 1 for number in range(40)}
-    now: dict[str, Element] = {name: 1000 for name in list(acme)[:5]}
+    now: dict[str, Element] = dict.fromkeys(list(acme)[:5], 1000)
     now |= {"acme/5": 7000, "acme/6": 2, "acme/7": 0} | {f"zeta/{number}": 2 for number in range(10)}
     world = World().sees(0, {**acme, **zeta}).sees(1, {**zeta, **now})
     assert world.open() == {"unit_change": [f"acme/{number}" for number in (0, 1, 2, 3, 4, 5, 7)]}
@@ -617,7 +620,7 @@ def listing_prices(catalog: dict[str, Element]) -> dict[str, Decimal | None]:
 )
 @pytest.mark.parametrize("to", [None, 0, -1], ids=["unknown", "0", "negative"])
 def test_prices_gone(count: int, total: int, to: Element, withheld: bool) -> None:
-    """Case 05: more than 10 and 10 %, or more than half of at least 4, or all of at least 2, turn unknown, 0 or less."""
+    """Case 05: more than 10 and 10 %, more than half of at least 4, or all of at least 2, turn unknown, 0 or less."""
     catalog = {**shelf(total), "free": 0}
     now = {**catalog, **shelf(count, to)}
     world = World().sees(0, catalog).sees(1, now)
@@ -628,12 +631,15 @@ def test_prices_gone(count: int, total: int, to: Element, withheld: bool) -> Non
 
 def test_the_free_ones_that_turn_with_them_are_gone_too() -> None:
     """A glitch that nulls a whole catalog nulls its free models as well."""
-    world = World().sees(0, {**shelf(8), "free": 0, "unknown": None}).sees(1, {**shelf(8, -1), "free": -1, "unknown": -1})
+    world = (
+        World().sees(0, {**shelf(8), "free": 0, "unknown": None}).sees(1, {**shelf(8, -1), "free": -1, "unknown": -1})
+    )
     assert world.open() == {"prices_gone": ["free", *shelf(8)]}
 
 
 @pytest.mark.parametrize(
-    ("count", "total", "withheld"), [(2, 4, False), (3, 4, True), (2, 2, True), (1, 1, False), (15, 30, False), (16, 30, True)]
+    ("count", "total", "withheld"),
+    [(2, 4, False), (3, 4, True), (2, 2, True), (1, 1, False), (15, 30, False), (16, 30, True)],
 )
 def test_mass_repricing(count: int, total: int, withheld: bool) -> None:
     """Case 06: more than half of a priced catalog of at least 4, or all of at least 2, at once: another currency."""
@@ -726,7 +732,9 @@ def test_all_prices_lost_are_a_question_of_shape() -> None:
 
 def test_a_field_that_is_back_withdraws_the_question() -> None:
     """One element that states it is enough: the others' lack of it is a value then."""
-    world = World().sees(0, rich(20, alias="A")).sees(1, rich(20)).sees(2, {**rich(20), "m00": {"price": 1, "alias": "A"}})
+    world = (
+        World().sees(0, rich(20, alias="A")).sees(1, rich(20)).sees(2, {**rich(20), "m00": {"price": 1, "alias": "A"}})
+    )
     assert world.states() == [("shape", "withdrawn")]
     assert world.models["m01"].listing.alias is None
 
@@ -788,7 +796,11 @@ def test_an_episode_goes_on_if_only_one_observation_could_read() -> None:
 def test_an_unreadable_field_does_not_cost_a_readable_price() -> None:
     """Case 03: the price moves, the limit that is text keeps its known value, each on its own."""
     old: Element = {"price": 1, "max_completion_tokens": 8}
-    world = World().sees(0, {**shelf(20), "m": old}).sees(1, {**shelf(20), "m": {"price": 99, "max_completion_tokens": UNREADABLE}})
+    world = (
+        World()
+        .sees(0, {**shelf(20), "m": old})
+        .sees(1, {**shelf(20), "m": {"price": 99, "max_completion_tokens": UNREADABLE}})
+    )
     change = world.history[-1][1]
     assert (change.changed, change.listing.max_completion_tokens) == ({"prices.price": (Decimal(1), Decimal(99))}, 8)
     model = world.models["m"]
@@ -798,7 +810,11 @@ def test_an_unreadable_field_does_not_cost_a_readable_price() -> None:
 def test_a_new_model_may_be_unreadable_in_part() -> None:
     """What cannot be read is unknown; the mark says so."""
     world = World().sees(0, shelf(20)).sees(1, {**shelf(20), "m": UNREADABLE})
-    assert (world.catalog["m"], world.models["m"].unread, hours(world.models["m"].unread_since)) == (None, {"prices"}, 1)
+    assert (world.catalog["m"], world.models["m"].unread, hours(world.models["m"].unread_since)) == (
+        None,
+        {"prices"},
+        1,
+    )
     assert world.said() == [(1, "unreadable", ["m"])]
 
 
@@ -895,7 +911,9 @@ def test_what_was_reverted_is_not_simply_believed_again() -> None:
 
 def test_without_rules_everything_is_believed_at_once() -> None:
     """Trust off: an empty list, a factor of a million and a lost field are believed as they are."""
-    for now in ({}, shelf(20, 10**6), {name: {"price": None} for name in shelf(20)}):
+    unpriced: dict[str, Element] = {name: {"price": None} for name in shelf(20)}
+    catalogs: list[dict[str, Element]] = [{}, shelf(20, 10**6), unpriced]
+    for now in catalogs:
         world = World(None).sees(0, shelf(20)).sees(1, now)
         assert (world.catalog, world.findings) == (listing_prices(now), {})
 
@@ -925,28 +943,43 @@ def test_without_rules_law_3_holds_all_the_same() -> None:
 
 def test_the_same_bytes_by_another_parser_are_no_news() -> None:
     """A change of kind reread carries the new state; no rule asks, not even about a whole catalog at another price."""
-    world = World(headline="input").sees(0, {name: {"input": 1} for name in shelf(8)})
-    world.parser = "two"
-    stored = {name: model.listing for name, model in world.models.items()}
+    catalog: dict[str, Element] = {name: {"input": 1} for name in shelf(8)}
+    world = World(headline="input").sees(0, catalog)
 
-    def read_by_two(name: str, element: Element, headline: str = "input") -> Any:
-        import msgspec
-
-        old = stored[name]
+    def read_by_two(name: str, element: Element, headline: str) -> Listing:
         prices = {"input": Decimal(1000), "output": Decimal(4000)}
-        return msgspec.structs.replace(old, price=prices["input"], prices=prices, stated=frozenset({"prices.input"}))
+        stated = frozenset({"prices.input", "prices.output"})
+        return msgspec.structs.replace(
+            listing(name, element, headline), price=Decimal(1000), prices=prices, stated=stated
+        )
 
-    import tests.core.world as module
-
-    original, module.listing = module.listing, read_by_two
-    try:
-        world.sees(1, {name: {"input": 1} for name in shelf(8)})
-    finally:
-        module.listing = original
+    world.parser, world.read = "two", read_by_two
+    world.sees(1, catalog)
     assert {change.kind for told, change in world.history if told == at(1)} == {Kind.REREAD}
     change = world.history[-1][1]
     assert change.changed == {"prices.input": (Decimal(1), Decimal(1000)), "prices.output": (None, Decimal(4000))}
     assert (change.old_price, world.decision.outcome, world.open()) == (1, "changed", {})
+
+
+def test_other_bytes_by_another_parser_are_a_reading_and_a_change() -> None:
+    """What the old bytes say by the new reading is no news; the rest is a change, and the rules ask about that alone."""
+    world = World(headline="input").sees(0, {**{name: {"input": 1, "output": 4} for name in shelf(9)}})
+
+    def read_as_half(name: str, element: Element, headline: str) -> Listing:
+        row = listing(name, element, headline)
+        half = {key: None if price is None else price / 2 for key, price in row.prices.items()}
+        return msgspec.structs.replace(row, price=half[headline], prices=half)
+
+    world.parser, world.read = "two", read_as_half
+    world.sees(
+        1, {name: {"input": 1, "output": 4, "extra": "new"} for name in shelf(8)} | {"m08": {"input": 3, "output": 4}}
+    )
+    kinds = [change.kind for told, change in world.history if told == at(1)]
+    assert (kinds.count(Kind.REREAD), kinds.count(Kind.REPRICED), world.open()) == (8, 1, {})
+    change = world.history[-1][1]
+    assert change.changed == {"prices.input": (Decimal("0.5"), Decimal("1.5"))}
+    assert change.reread == {"prices.input": (1, Decimal("0.5")), "prices.output": (4, 2)}
+    assert (change.old_price, change.changed_after) == (Decimal("0.5"), START)
 
 
 # -- what ends ---------------------------------------------------------------------------------------------------------
@@ -968,7 +1001,9 @@ def test_an_end_is_told_at_30_7_and_1_days() -> None:
 def test_what_appears_with_five_days_left_is_told_once() -> None:
     """At the nearest threshold that has passed, not at each."""
     end = START + timedelta(days=5)
-    world = World().sees(0, {"m": {"price": 1, "expires_at": end}}).sees(1, {"m": {"price": 1, "expires_at": end}, "n": 1})
+    world = (
+        World().sees(0, {"m": {"price": 1, "expires_at": end}}).sees(1, {"m": {"price": 1, "expires_at": end}, "n": 1})
+    )
     assert world.said(NoticeKind.EXPIRING) == [(0, "expiring", {"m": "2026-01-06T00:00:00Z"})]
     assert world.models["m"].expiring_told == 7
 
@@ -992,3 +1027,23 @@ def test_an_addition_after_a_response_that_judged_nothing_has_a_wider_window() -
 def test_doubtful_is_a_reason_of_the_clock_or_a_cache() -> None:
     """The words of a `stale` notice."""
     assert [reason.value for reason in Doubtful] == ["cached", "clock"]
+
+
+def test_bytes_that_are_readable_again_end_an_episode_that_a_finding_covered() -> None:
+    """Implausible, then unreadable, then the believed bytes again: plainly seen, and after two of them over."""
+    catalog = {**shelf(20), "m": 1}
+    world = World().sees(0, catalog).sees(1, {**catalog, "m": 500}).sees(2, {**catalog, "m": UNREADABLE})
+    world.sees(3, catalog).sees(4, catalog)
+    assert (world.models["m"].unread, world.models["m"].last_seen_at) == (frozenset(), None)
+    assert world.said(NoticeKind.READABLE) == [(4, "readable", ["m"])]
+
+
+def test_a_limit_that_can_never_be_read_widens_no_later_window() -> None:
+    """Law 6: the price was plainly shown all the time; when the limit is readable again its window is wide."""
+    old: Element = {"price": 1, "max_completion_tokens": 8}
+    odd: Element = {"price": 1, "max_completion_tokens": UNREADABLE}
+    world = World().sees(0, {**shelf(20), "m": old}).hourly(1, 50, {**shelf(20), "m": odd})
+    world.sees(51, {**shelf(20), "m": {"price": 2, "max_completion_tokens": UNREADABLE}})
+    assert hours(world.history[-1][1].changed_after) == 50
+    world.sees(52, {**shelf(20), "m": {"price": 2, "max_completion_tokens": 9}})
+    assert hours(world.history[-1][1].changed_after) == 0

@@ -1,148 +1,189 @@
-"""diff: what moved, and the window in which it did (law 6)."""
+"""diff: what moved, the whole state after it, and the window in which it happened (law 6)."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
 
 from syncer.core import diff
-from syncer.core.model import Change, Kind, Listing, Snapshot, StoredModel
+from syncer.core.model import Kind, Listing, Rejected, Snapshot, StoredModel
 from syncer.core.observation import PastObservations
-from tests.core.build import LAST, NOW, ago, known, listing, response
+from tests.core.world import UNREADABLE, Element, listing
 
-WHOLE = PastObservations(last=LAST, absent=LAST)
+NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
+LAST, OLD = NOW - timedelta(hours=1), NOW - timedelta(days=2)
+WHOLE = PastObservations(last=LAST, last_shown=LAST, judged=LAST)
 
 
-def appear(before: StoredModel | None, now: Listing, past: PastObservations = WHOLE) -> Change | None:
+def stored(element: Element, **more: Any) -> StoredModel:
+    """A believed model m."""
+    return StoredModel(id=1, listing=listing("m", element), **{"parser": "one", "last_changed_at": OLD, **more})
+
+
+def snapshot(*rows: Listing, same: tuple[str, ...] = (), parser: str = "one", **more: Any) -> Snapshot:
+    """A response that lists these."""
+    return Snapshot(
+        observed_at=NOW,
+        shown_at=NOW,
+        parser=parser,
+        headline="price",
+        listings={row.name: row for row in rows},
+        same=frozenset(same),
+        **more,
+    )
+
+
+def appear(before: StoredModel | None, now: Listing, past: PastObservations = WHOLE, parser: str = "one") -> Any:
     """The change that one response shows of one model."""
-    models = {} if before is None else {now.name: before}
-    return next(diff.appearances(models, response(now), past), None)
-
-
-def appeared(before: StoredModel | None, now: Listing, past: PastObservations = WHOLE) -> Change:
-    """The same, where there must be one."""
-    change = appear(before, now, past)
-    assert change is not None
-    return change
-
-
-def window(change: Change) -> tuple[datetime | None, datetime]:
-    """When it happened: after the first, at the second or before."""
-    return change.changed_after, change.effective_at
+    state = diff.whole(now, before, "price")
+    return diff.appearance(before, state, snapshot(now, parser=parser), past)
 
 
 @pytest.mark.parametrize(
     ("before", "now", "kind", "moved", "old_price"),
     [
-        (None, listing("m", 2), Kind.ADDED, set(), None),
-        (known("m", 1), listing("m", 2), Kind.REPRICED, {"price"}, 1),
-        (known("m", 1), listing("m", None), Kind.REPRICED, {"price"}, 1),
-        (known("m", None), listing("m", 0), Kind.REPRICED, {"price"}, None),
-        (known("m", 1), listing("m", 2, alias="M"), Kind.REPRICED, {"price", "alias"}, 1),
-        (known("m", 1), listing("m", 1, context_length=8), Kind.UPDATED, {"context_length"}, 1),
-        (known("m", 1, listed=False), listing("m", 1), Kind.RELISTED, set(), 1),
-        (known("m", 1, listed=False), listing("m", 2), Kind.RELISTED, {"price"}, 1),
+        (None, 2, Kind.ADDED, set(), None),
+        (stored(1), 2, Kind.REPRICED, {"prices.price"}, 1),
+        (stored(1), None, Kind.REPRICED, {"prices.price"}, 1),
+        (stored(None), 0, Kind.REPRICED, {"prices.price"}, None),
+        (stored(1), {"price": 2, "alias": "M"}, Kind.REPRICED, {"prices.price", "alias"}, 1),
+        (stored(1), {"price": 1, "context_length": 8}, Kind.UPDATED, {"context_length"}, 1),
+        (stored({"price": 1, "output": 2}), {"price": 1, "output": 3}, Kind.REPRICED, {"prices.output"}, 1),
+        (stored({"price": 1, "output": 2}), {"price": 1}, Kind.REPRICED, {"prices.output"}, 1),
+        (stored(1), {"price": 1, "output": 2}, Kind.REPRICED, {"prices.output"}, 1),
+        (stored(1, listed=False), 1, Kind.RELISTED, set(), 1),
+        (stored(1, listed=False), 2, Kind.RELISTED, {"prices.price"}, 1),
     ],
 )
-def test_one_kind_a_change(
-    before: StoredModel | None, now: Listing, kind: Kind, moved: set[str], old_price: int | None
+def test_one_kind_for_each_change(
+    before: StoredModel | None, now: Element, kind: Kind, moved: set[str], old_price: int | None
 ) -> None:
-    """If the price moved the kind is repriced, whatever else moved; a model back after a removal is relisted."""
-    change = appeared(before, now)
+    """If any price moved the kind is repriced, whatever else moved; a model back after a removal is relisted."""
+    change = appear(before, listing("m", now))
+    assert change is not None
     assert (change.kind, set(change.changed), change.old_price) == (kind, moved, old_price)
-    assert change.listing == now
 
 
 @pytest.mark.parametrize(
     ("before", "now"),
     [
-        (known("m", "0.2"), listing("m", "0.20")),
-        (known("m", "0"), listing("m", "-0")),
-        (known("m", None), listing("m", None)),
-        (known("m", 1), listing("m", 1, extra={"new": 1}, raw=msgspec.Raw(b"other bytes"), digest=b"other")),
+        ("0.2", "0.20"),
+        ("0", "-0"),
+        (None, None),
+        ({"price": 1, "output": None}, {"price": 1}),
+        (1, {"price": 1, "x": None}),
     ],
-    ids=["0.20 is 0.2", "-0 is 0", "unknown is unknown", "only untracked bytes moved"],
+    ids=["0.20 is 0.2", "-0 is 0", "unknown is unknown", "a component never known is none", "null is not stated"],
 )
-def test_equal_values_are_no_change(before: StoredModel, now: Listing) -> None:
-    """Law 4: prices compare as numbers; and what is not tracked is never a change."""
-    assert appear(before, now) is None
-
-
-def test_changed_holds_both_values() -> None:
-    """A change maps each moved field to its old and new value."""
-    change = appeared(known("m", 1, alias="A"), listing("m", 2, alias="B"))
-    assert change.changed == {"price": (Decimal(1), Decimal(2)), "alias": ("A", "B")}
-
-
-def test_a_move_happened_after_the_last_look() -> None:
-    """Law 6: a model that the last look showed plainly moved between that look and this one."""
-    assert window(appeared(known("m", 1), listing("m", 2))) == (LAST, NOW)
-
-
-def test_a_move_behind_unreadable_looks_has_a_wider_window() -> None:
-    """Law 6: looks at which the model was unread, missing or withheld did not show its old state."""
-    assert window(appeared(known("m", 1, last_seen_at=ago(days=2)), listing("m", 2))) == (ago(days=2), NOW)
-
-
-def test_the_baseline_has_no_lower_end() -> None:
-    """Law 6: what the first good look lists may have been there for ever."""
-    assert window(appeared(None, listing("m"), PastObservations(last=None, absent=None))) == (None, NOW)
-
-
-@pytest.mark.parametrize(
-    ("doubtful", "after"),
-    [(frozenset(), LAST), (frozenset({"x"}), LAST), (frozenset({"m"}), ago(days=3)), (None, ago(days=3))],
-    ids=["whole", "another was unread", "this one was unread", "a row without a name"],
-)
-def test_an_addition_happened_after_it_was_proven_absent(doubtful: frozenset[str] | None, after: datetime) -> None:
-    """Law 6: a new model's window begins at the last look that proves that it was not listed."""
-    past = PastObservations(last=LAST, absent=ago(days=3), doubtful=doubtful)
-    assert window(appeared(None, listing("m"), past)) == (after, NOW)
-
-
-def test_a_relisting_never_reaches_back_before_its_removal() -> None:
-    """Law 6: a removal and the relisting after it do not overlap, even when the looks between prove nothing."""
-    gone = known("m", 1, listed=False, missing_since=ago(days=1), last_seen_at=ago(days=2))
-    assert window(appeared(gone, listing("m"))) == (LAST, NOW)
-    nothing_proven = PastObservations(last=LAST, absent=ago(days=3), doubtful=None)
-    assert window(appeared(gone, listing("m"), nothing_proven)) == (ago(days=1), NOW)
-
-
-def test_a_removal_is_effective_at_its_first_miss() -> None:
-    """Law 6: a removal holds from the first look that missed the model, after the last that really showed it."""
-    before = known("m", 3, missing_since=ago(hours=8), missing_count=1, last_seen_at=ago(hours=9))
-    change = diff.removal(before, effective_at=ago(hours=8), past=WHOLE)
-    assert window(change) == (ago(hours=9), ago(hours=8))
-    assert (change.kind, change.changed, change.old_price, change.listing.price) == (
-        Kind.REMOVED,
-        {},
-        Decimal(3),
-        Decimal(3),
+def test_equal_values_are_no_change(before: Element, now: Element) -> None:
+    """Law 4: prices compare as numbers; a component that was never known is no key."""
+    assert (
+        appear(
+            StoredModel(id=1, listing=diff.whole(listing("m", before), None, "price"), parser="one"), listing("m", now)
+        )
+        is None
     )
-    assert bytes(change.listing.raw) == b""
+
+
+def test_every_component_ever_known_stays_a_key() -> None:
+    """A component that goes is unknown from then on, and comes back as a move from unknown."""
+    gone = diff.whole(listing("m", {"price": 1}), stored({"price": 1, "output": 2}), "price")
+    assert gone.prices == {"price": Decimal(1), "output": None}
+    back = appear(StoredModel(id=1, listing=gone, parser="one"), listing("m", {"price": 1, "output": 3}))
+    assert back is not None
+    assert back.changed == {"prices.output": (None, Decimal(3))}
+
+
+def test_what_cannot_be_read_keeps_its_known_value_each_on_its_own() -> None:
+    """Law 3; the prices are one field, and a new model has no known value."""
+    before = stored({"price": 1, "output": 2, "alias": "A", "context_length": 8})
+    now = listing("m", {"price": 5, "output": UNREADABLE, "alias": UNREADABLE, "context_length": 9})
+    state: Any = diff.whole(now, before, "price")
+    assert (state.prices, state.price, state.alias, state.context_length) == (before.listing.prices, 1, "A", 9)
+    new = diff.whole(now, None, "price")
+    assert (new.prices, new.alias) == ({"price": None}, None)
+
+
+def test_a_lost_field_is_kept_by_a_model_that_stayed_listed() -> None:
+    """One that returns has what upstream says: nothing."""
+    now = listing("m", {"price": None})
+    assert diff.whole(now, stored({"price": 5, "alias": "A"}), "price", {"alias", "prices.price"}).price == 5
+    assert diff.whole(now, stored(5, listed=False), "price", {"prices.price"}).price is None
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "missing"),
+    ("before", "past", "after"),
     [
-        (response(listing("a")), {"b", "c"}),
-        (response(listing("a"), same=[known("b")]), {"c"}),
-        (response(listing("a"), unread=["b"]), {"c"}),
+        (stored(1), WHOLE, LAST),
+        (stored(1, last_seen_at=OLD), WHOLE, OLD),
+        (stored(1), PastObservations(last=LAST, last_shown=OLD, judged=LAST), OLD),
+        (None, WHOLE, LAST),
+        (None, PastObservations(), None),
+        (None, PastObservations(last=LAST, last_shown=LAST, judged=OLD), OLD),
+        (stored(1, listed=False, missing_since=OLD, last_seen_at=OLD), WHOLE, LAST),
+        (stored(1, listed=False, missing_since=OLD), PastObservations(last=LAST, last_shown=LAST), OLD),
+    ],
+    ids=[
+        "the last observation",
+        "withheld or unread since",
+        "less its Age",
+        "an addition",
+        "the baseline",
+        "an addition after a partial response",
+        "a relisting",
+        "a relisting never reaches back before its removal",
+    ],
+)
+def test_the_window_of_a_change(before: StoredModel | None, past: PastObservations, after: datetime | None) -> None:
+    """Law 6: from the last that still showed the old state to the first that shows the new one."""
+    change = appear(before, listing("m", 2), past)
+    assert change is not None
+    assert (change.changed_after, change.effective_at) == (after, NOW)
+
+
+def test_a_removal_keeps_the_last_known_state() -> None:
+    """Its price is the old one, nothing is in `changed`, and there is no raw element."""
+    change: Any = diff.removal(stored(3, last_seen_at=OLD), effective_at=LAST, past=WHOLE)
+    assert (change.kind, change.changed, change.old_price, change.listing.price) == (Kind.REMOVED, {}, 3, 3)
+    assert (change.changed_after, change.effective_at, bytes(change.listing.raw)) == (OLD, LAST, b"")
+
+
+def test_the_same_bytes_by_another_parser_are_a_new_reading() -> None:
+    """All that differs is a new reading: kind reread, the headline before as the old price."""
+    before = stored(1)
+    now = msgspec.structs.replace(listing("m", {"price": 1000, "output": 4}), digest=before.listing.digest)
+    change = appear(before, now, parser="two")
+    assert change is not None
+    assert (change.kind, change.old_price, change.reread) == (Kind.REREAD, 1, {})
+    assert change.changed == {"prices.price": (Decimal(1), Decimal(1000)), "prices.output": (None, Decimal(4))}
+    same = msgspec.structs.replace(listing("m", 1), digest=before.listing.digest)
+    assert appear(before, same, parser="two") is None
+
+
+def test_other_bytes_by_another_parser_are_a_reading_and_a_change() -> None:
+    """The old bytes, read anew, are compared with both: one row, of the change's kind, since the last change."""
+    before = stored(1, reread=listing("m", {"price": 1, "output": 4}))
+    change = appear(before, listing("m", {"price": 2, "output": 4}), parser="two")
+    assert change is not None
+    assert (change.kind, change.old_price, change.changed_after) == (Kind.REPRICED, 1, OLD)
+    assert change.changed == {"prices.price": (Decimal(1), Decimal(2))}
+    assert change.reread == {"prices.output": (None, Decimal(4))}
+    only_read = appear(before, listing("m", {"price": 1, "output": 4, "extra": "new bytes"}), parser="two")
+    assert only_read is not None
+    assert (only_read.kind, only_read.changed) == (Kind.REREAD, {"prices.output": (None, Decimal(4))})
+
+
+@pytest.mark.parametrize(
+    ("response", "missing"),
+    [
+        (snapshot(listing("a", 1)), {"b", "c"}),
+        (snapshot(listing("a", 1), same=("b",)), {"c"}),
+        (snapshot(listing("a", 1), rejected=(Rejected(name="b", reason="", raw="", digest=b""),)), {"c"}),
     ],
     ids=["read", "same bytes", "unreadable"],
 )
-def test_unreadable_is_not_absent(snapshot: Snapshot, missing: set[str]) -> None:
+def test_unreadable_is_not_absent(response: Snapshot, missing: set[str]) -> None:
     """Law 3: a name that the response holds in any form, read, known or unreadable, is not missing from it."""
-    assert diff.not_present(["a", "b", "c"], snapshot) == missing
-
-
-@pytest.mark.parametrize(("names", "proves"), [((), True), (("b",), True), ((None,), False), (("b", None), False)])
-def test_a_row_without_a_name_proves_no_absence(names: tuple[str | None, ...], proves: bool) -> None:
-    """Law 3: a rejected row whose name could not be read may be any model."""
-    assert response(listing("a"), unread=names).proves_absence is proves
-
-
-def test_a_duplicate_that_was_superseded_is_not_unread() -> None:
-    """Law 3: a rejected row of a name that another row lists legibly leaves that model plain."""
-    assert response(listing("a"), unread=["a", "b"]).unread == {"b"}
+    assert diff.not_present(["a", "b", "c"], response) == missing

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncer.core import parse
+from syncer.core import formats, parse
 from syncer.core.model import Snapshot
 from syncer.errors import BadResponse
 from tests.core.strategies import CATALOGS, SOUP, body, element
 
+SERVERLESS = formats.builtin("serverless")
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 FRAGMENTS = (
     *(
@@ -32,7 +33,7 @@ FRAGMENT = st.sampled_from(FRAGMENTS)
 def survives(raw: bytes) -> None:
     """Read it; whatever is said of it can be stored and shown."""
     try:
-        snapshot = parse.snapshot(raw, AT, {})
+        snapshot = parse.snapshot(raw, SERVERLESS, observed_at=AT)
     except BadResponse as refused:
         said = str(refused)
     else:
@@ -48,9 +49,19 @@ def holds_together(snapshot: Snapshot, raw: bytes) -> None:
         assert name == row.name
         assert parse.element_digest(bytes(row.raw).decode().encode()) == row.digest
         assert all("\0" not in value and value.encode() for value in row.tracked() if isinstance(value, str) and value)
-    again = parse.snapshot(raw, AT, {row.digest: name for name, row in snapshot.listings.items()})
-    assert again.same == snapshot.listings.keys()
-    assert (again.unread, again.proves_absence) == (snapshot.unread, snapshot.proves_absence)
+    again = parse.snapshot(
+        raw,
+        SERVERLESS,
+        observed_at=AT,
+        known={row.digest: name for name, row in snapshot.listings.items()},
+        believed=snapshot.listings.get,
+    )
+    anew = {name: snapshot.listings[name] for name in snapshot.listings.keys() - again.same}
+    assert again.listings == anew
+    assert all(
+        b"\\ud" in bytes(row.raw).lower() for row in anew.values()
+    )  # a lone surrogate sent as bytes is kept escaped
+    assert (again.stated, again.rejected) == (snapshot.stated, snapshot.rejected)
 
 
 def test_any_depth() -> None:

@@ -49,10 +49,7 @@ def false_removals(world: World) -> list[str]:
     """The models of which a removal was told although they were back within a day."""
     spans = true_absences()
     short = {
-        (name, gone)
-        for name, its in spans.items()
-        for gone, back in its
-        if back is not None and back - gone <= DAY
+        (name, gone) for name, its in spans.items() for gone, back in its if back is not None and back - gone <= DAY
     }
     return [
         change.listing.name
@@ -117,7 +114,9 @@ def test_a_daily_job_tells_as_truly(seed: int) -> None:
 def test_an_outage_before_each_removal_makes_none_of_them_false() -> None:
     """Thirty hours without an observation before a model goes missing: its first miss is no second one."""
     gone = [span[0] for spans in true_absences().values() for span in spans]
-    times = (moment for moment in every(timedelta(hours=1)) if not any(g - timedelta(hours=30) < moment < g for g in gone))
+    times = (
+        moment for moment in every(timedelta(hours=1)) if not any(g - timedelta(hours=30) < moment < g for g in gone)
+    )
     world = live(Policy(), polls(times))
     assert false_removals(world) == []
     assert len(removals(world)) == 57

@@ -5,8 +5,9 @@ on the way what must hold of every story: windows are open at one end, `effectiv
 the history is the catalog, a settled finding is settled once, and evidence survives being stored as JSON.
 """
 
+import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
@@ -38,6 +39,7 @@ HOUR = timedelta(hours=1)
 Element = Mapping[str, Any] | str | int | Decimal | None
 """What upstream says of a model: a price, or prices by component and tracked fields by name."""
 UNREADABLE = "unreadable"
+DEFAULTS = Policy()
 
 
 def at(hours: float) -> datetime:
@@ -45,7 +47,7 @@ def at(hours: float) -> datetime:
     return START + timedelta(hours=hours)
 
 
-def hours(moment: datetime | None) -> float | None:
+def hours(moment: datetime | None) -> Any:
     """The other way round."""
     return None if moment is None else (moment - START) / HOUR
 
@@ -53,7 +55,7 @@ def hours(moment: datetime | None) -> float | None:
 def listing(name: str, element: Element, headline: str = "price") -> Listing:
     """An element as the parser gives it; a value `UNREADABLE` could not be read."""
     stated = dict(element) if isinstance(element, Mapping) else {headline: element}
-    fields = {key: value for key, value in stated.items() if key in TRACKED}
+    fields: dict[str, Any] = {key: value for key, value in stated.items() if key in TRACKED}
     prices = {key: value for key, value in stated.items() if key not in TRACKED and key != "extra"}
     unread = {field for field, value in fields.items() if value == UNREADABLE}
     if UNREADABLE in prices.values():
@@ -70,7 +72,11 @@ def listing(name: str, element: Element, headline: str = "price") -> Listing:
         unread=frozenset(unread),
         stated=frozenset(
             [field for field, value in fields.items() if value is not None]
-            + [price_field(key) for key, value in stated.items() if key not in TRACKED and value is not None]
+            + [
+                price_field(key)
+                for key, value in stated.items()
+                if key not in {*TRACKED, "extra"} and value is not None
+            ]
         ),
         raw=msgspec.Raw(raw),
         digest=blake2b(raw, digest_size=16).digest(),
@@ -79,22 +85,25 @@ def listing(name: str, element: Element, headline: str = "price") -> Listing:
 
 def nameless(text: str = '{"_comment": "odd"}') -> Rejected:
     """A row without a legible name."""
-    return Rejected(name=None, reason="has no model_name", raw=text, digest=blake2b(text.encode(), digest_size=16).digest())
+    return Rejected(
+        name=None, reason="has no model_name", raw=text, digest=blake2b(text.encode(), digest_size=16).digest()
+    )
 
 
 class World:
     """A source, its stored models, its findings and its whole history."""
 
-    def __init__(self, policy: Policy | None = Policy(), headline: str = "price", *, shortcut: bool = True) -> None:
+    def __init__(self, policy: Policy | None = DEFAULTS, headline: str = "price", *, shortcut: bool = True) -> None:
         self.policy, self.headline, self.shortcut = policy, headline, shortcut
-        self.models: dict[str, StoredModel] = {}
+        self.models: dict[str, Any] = {}  # a StoredModel each; Any, so that a story may compare it with plain numbers
         self.findings: dict[int, Finding] = {}
         self.past = PastObservations()
-        self.history: list[tuple[datetime, Change]] = []
+        self.history: list[tuple[datetime, Any]] = []  # when each Change was told
         self.notices: list[tuple[datetime, Notice]] = []
         self.runs: list[tuple[datetime, str]] = []
         self.decision = Decision()
         self.parser = "one"
+        self.read: Callable[[str, Element, str], Listing] = listing
         self.key = "key"
         self.recorded: set[str] = set()
         self._keys: list[tuple[datetime, str]] = []
@@ -149,7 +158,7 @@ class World:
     # -- what is to be seen of it --------------------------------------------------------------------------------------
 
     @property
-    def catalog(self) -> dict[str, Decimal | None]:
+    def catalog(self) -> dict[str, Any]:
         """The current catalog at its headline prices."""
         return {name: model.listing.price for name, model in sorted(self.models.items()) if model.listed}
 
@@ -211,7 +220,7 @@ class World:
         partial: str | None,
         age: float,
     ) -> Snapshot:
-        read = {name: listing(name, element, self.headline) for name, element in elements.items()}
+        read = {name: self.read(name, element, self.headline) for name, element in elements.items()}
         known = {
             name: model.listing.digest
             for name, model in self.models.items()
@@ -263,16 +272,16 @@ class World:
     def _key_before(self, moment: datetime) -> str | None:
         return next((key for when, key in reversed(self._keys) if when < moment), None)
 
-    def _stored(self, name: str, snapshot: Snapshot) -> StoredModel:
+    def _stored(self, name: str, snapshot: Snapshot) -> Any:
         model, now = self.models[name], snapshot.listings.get(name)
         if now is None or model.parser == snapshot.parser or now.digest == model.listing.digest:
             return model
-        return msgspec.structs.replace(model, reread=self.read_again(model))
+        return msgspec.structs.replace(model, reread=self.reread(model.listing))
 
-    def read_again(self, model: StoredModel) -> Listing | None:
-        """The raw element of the last change by the present parser; a story with two parsers says how."""
-        _ = model
-        return None
+    def reread(self, stored: Listing) -> Listing:
+        """The raw element of a model's last change, read by the present parser."""
+        name, stated = ast.literal_eval(bytes(stored.raw).decode())
+        return self.read(name, dict(stated), self.headline)
 
     def _apply(self, snapshot: Snapshot, decision: Decision) -> None:
         now = snapshot.observed_at

@@ -32,8 +32,9 @@ def _tables(dialect: sa.Dialect) -> Iterator[str]:
         for index in sorted(table.indexes, key=lambda one: str(one.name)):
             yield _sql(CreateIndex(index), dialect)
         if dialect.name == "postgresql":
-            explained = [SetColumnComment(column) for column in table.columns if column.comment]
-            yield "\n".join(_sql(comment, dialect) for comment in (SetTableComment(table), *explained))
+            explained: list[sa.schema.ExecutableDDLElement] = [SetTableComment(table)]
+            explained += [SetColumnComment(column) for column in table.columns if column.comment]
+            yield "\n".join(_sql(comment, dialect) for comment in explained)
 
 
 def _sql(element: sa.schema.ExecutableDDLElement, dialect: sa.Dialect) -> str:

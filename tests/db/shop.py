@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core.decide import Decision
+from syncer.core.decision import Decision
 from syncer.core.model import TRACKED, Change, Kind, Listing, Rejected, price_field
 from syncer.core.notices import Notice, NoticeKind
 from syncer.core.rules import Finding, FindingKind, Withheld
@@ -115,10 +115,7 @@ class Shop:
         """What a sync does with a decision, from the fence on."""
         rejected: tuple[Rejected, ...] = result.pop("rejected", ())
         writes.write_rejected(connection, lease, rejected)
-        opened = writes.write_findings(connection, lease, decision)
-        counts = writes.write_changes(connection, lease, decision.believed, decision.marks, at=when, parser=PARSER)
-        writes.write_marks(connection, known, decision, parser=PARSER)
-        feed.write_notices(connection, lease.source_id, lease.run_id, decision.notices, when, opened=opened)
+        counts = writes.write_decision(connection, lease, known, decision, at=when, parser=PARSER)
         outcome = "held" if decision.reasons else "changed" if decision.believed else "unchanged"
         closed = RunResult(
             outcome=outcome,
@@ -137,13 +134,14 @@ class Shop:
         self, known: Any, name: str, wanted: Listing | Prices | None, effective_at: datetime, *, read_anew: bool
     ) -> Change | None:
         before = known.get(name)
+        moved: dict[str, tuple[Any, Any]] = {}
         new = listing(name, wanted, headline=self.headline) if isinstance(wanted, Mapping) else wanted
         if new is None:
             if before is None or not before.listed:
                 return None
-            kind, new, moved = Kind.REMOVED, before.listing, {}
+            kind, new = Kind.REMOVED, before.listing
         elif before is None:
-            kind, moved = Kind.ADDED, {}
+            kind = Kind.ADDED
         else:
             new = msgspec.structs.replace(new, prices={**dict.fromkeys(before.listing.prices), **new.prices})
             moved = difference(before.listing, new)
@@ -163,7 +161,8 @@ class Shop:
     def _shown_before(self, before: Any) -> datetime | None:
         if before is None:
             return self.last
-        return before.last_changed_at
+        changed: datetime = before.last_changed_at
+        return changed
 
 
 def _kind(moved: Mapping[str, Any], *, listed: bool, read_anew: bool) -> Kind:
@@ -215,7 +214,7 @@ def _doubt(when: datetime) -> dict[str, Any]:
         opened_at=when,
         state="rejected",
     )
-    held = Notice(kind=NoticeKind.HELD, data={"count": 1}, opened=finding.kind)
+    held = Notice(kind=NoticeKind.HELD, data={"count": 1}, finding=finding.kind)
     return {"opened": (finding,), "notices": (held,), "reasons": ("implausible",), "marks": {}}
 
 

@@ -1,7 +1,7 @@
 """Law 2: the history is append-only, and the database itself refuses everything else, and what can never be true."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 
@@ -36,7 +36,7 @@ def moved(**values: str) -> str:
 
 
 LATER = {"effective_at": "'2027-01-01 00:00:00.000000'", "observed_at": "'2027-01-01 00:00:00.000000'"}
-POSTGRESQL_LATER = {name: "CAST('2027-01-01 00:00+00' AS timestamptz)" for name in LATER}
+POSTGRESQL_LATER = dict.fromkeys(LATER, "CAST('2027-01-01 00:00+00' AS timestamptz)")
 INTO, INTO_PRICES = f"changes ({COLUMNS})", f"prices ({PRICES})"
 EVERYWHERE = {
     "UPDATE": "UPDATE changes SET price = 1 WHERE id = 2",
@@ -62,7 +62,7 @@ BY_DIALECT = {
         "UPDATE OR REPLACE": "UPDATE OR REPLACE changes SET id = 3 WHERE id = 2",
         "an id out of order": f"INSERT INTO {INTO} {copied(id='0', run_id='3', **LATER)}",
         "INSERT OR REPLACE of a price": f"INSERT OR REPLACE INTO {INTO_PRICES} {moved()}",
-        "a price before the last": f"INSERT INTO {INTO_PRICES} {moved(effective_at=repr('2025-01-01 00:00:00.000000'))}",
+        "a price before the last": f"INSERT INTO {INTO_PRICES} {moved(effective_at=repr('2025-01-01'))}",
     },
     "postgresql": {
         "UPDATE of no row": "UPDATE changes SET price = 1 WHERE false",
@@ -189,7 +189,7 @@ def test_single_row_facts_of_prices(kept: Engine, fact: str) -> None:
         connection.exec_driver_sql(f"INSERT INTO {INTO_PRICES} {moved(**PRICE_FACTS[fact])}")
 
 
-UNKNOWN = {
+UNKNOWN: dict[str, Callable[[Engine], str]] = {
     "changes": lambda engine: f"INSERT INTO {INTO} {next_one(engine, kind=repr('moved'))}",
     "a run's kind": lambda _: (
         "INSERT INTO runs (source_id, kind, started_at, outcome) SELECT 1, 'x', started_at, 'failed'"

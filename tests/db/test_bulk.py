@@ -9,9 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from syncer.db import bulk
+from syncer.db import bulk, migrate
 from syncer.db import engine as db
-from syncer.db import migrate
 from syncer.db.tables import models, sources
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

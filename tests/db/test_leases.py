@@ -1,4 +1,4 @@
-"""Law 7: one writer for each source and consumer, by a lease that one UPDATE decides and a token that another checks."""
+"""Law 7: one writer for each source and consumer, by a lease that an UPDATE decides and a token that one checks."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -30,7 +30,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 def acquire(shop: Shop, owner: str, when: Any = START, **values: Any) -> Lease:
     """A lease of five minutes."""
     with writing(shop.engine) as connection:
-        given = {"kind": "sync", "lasts": timedelta(minutes=5), "key": "k"} | values
+        given: dict[str, Any] = {"kind": "sync", "lasts": timedelta(minutes=5), "key": "k"} | values
         return leases.acquire(connection, shop.record, owner=owner, now=when, **given)
 
 
@@ -53,7 +53,7 @@ def test_a_source_is_held_by_one(engine: Engine) -> None:
 
 
 def test_a_lease_that_ran_out(engine: Engine) -> None:
-    """A lease that is over is taken over, its run abandoned, and whoever comes back with the old token is fenced off."""
+    """A lease that is over is taken over, its run abandoned, and who comes back with the old token is fenced off."""
     shop = Shop(engine)
     lost = acquire(shop, "one")
     acquire(shop, "two", START + HOUR)

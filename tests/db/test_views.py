@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -319,7 +318,7 @@ def tell(engine: Engine, source: str, steps: Any) -> Fold:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Iterator[list[Engine]]:
     """One database of each kind for many histories, each a source of its own."""
-    path: Path = tmp_path_factory.mktemp("views") / "syncer.db"
+    path = tmp_path_factory.mktemp("views") / "syncer.db"
     with opened(f"sqlite:///{path}") as sqlite, opened(postgres.create_database()) as postgresql:
         yield [sqlite, postgresql]
 
@@ -373,11 +372,12 @@ COLUMNS = {
     " unread_since held expires_at",
     "catalog_prices": "component price currency quantity unit",
     "price_periods": "component price valid_from valid_to changed_after currency quantity unit change_id",
-    "price_changes": "component kind effective_at changed_after old new absolute percent currency quantity unit change_id",
+    "price_changes": "change_id component kind effective_at changed_after old new absolute percent currency quantity"
+    " unit",
     "daily_prices": "component day price currency quantity unit",
     "availability": "began_as listed_from listed_to changed_after",
-    "feed_events": "id run_id kind observed_at effective_at changed_after component old_price price currency quantity unit"
-    " data",
+    "feed_events": "id run_id kind observed_at effective_at changed_after component old_price price currency quantity"
+    " unit data",
     "offers": "identity component price valid_from currency quantity unit",
 }
 
@@ -396,7 +396,7 @@ def test_every_tracked_field_is_in_the_catalog(engine: Engine) -> None:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def long(request: pytest.FixtureRequest, both: list[Engine]) -> Engine:
+def long(request: pytest.FixtureRequest, both: list[Engine]) -> Any:
     """A history long enough for plans to matter; PostgreSQL knows its statistics, SQLite has none, as in life."""
     engine = both[request.param == "postgresql"]
     shop = Shop(engine, f"long-{request.param}")
@@ -439,9 +439,7 @@ def test_one_component_is_a_seek(long: Engine, view: str) -> None:
     if long.dialect.name == "sqlite":
         assert "SEARCH p USING PRIMARY KEY (model_id=? AND component=?)" in found, found
     else:
-        assert re.search(
-            r"pk_prices on prices n?p? *.*\n *Index Cond: \(\(model_id = m.id\) AND \(\(?component", found
-        ), found
+        assert re.search(r"pk_prices.*\n *Index Cond: \(\(model_id = m.id\) AND \(+component", found), found
 
 
 def test_what_is_held_is_gathered_once(engine: Engine) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from syncer.core.decide import Decision
+from syncer.core.decision import Decision
 from syncer.core.model import Change, Kind, Mark, Rejected, Snapshot
 from syncer.core.notices import Notice, NoticeKind
 from syncer.core.rules import Finding, FindingKind, Withheld
@@ -31,7 +31,7 @@ def engine(database_url: str) -> Iterator[Engine]:
         yield made
 
 
-def moves(engine: Engine, change: int) -> list[tuple[str, str, str, str]]:
+def moves(engine: Engine, change: int) -> list[tuple[Any, ...]]:
     """The rows of `prices` of one change: (component, kind, old, new)."""
     return [
         (c, kind, *(None if p is None else f"{p:g}" for p in pair))
@@ -158,12 +158,12 @@ def finding(**values: Any) -> Finding:
         fields={"prices.input": Decimal("0.1"), "context_length": 4096, "expires_at": START},
         shown=(("input", Decimal("0.1"), START),),
     )
-    plain = {"kind": FindingKind.IMPLAUSIBLE_PRICE, "evidence": {"A": withheld}, "opened_at": START}
+    plain: dict[str, Any] = {"kind": FindingKind.IMPLAUSIBLE_PRICE, "evidence": {"A": withheld}, "opened_at": START}
     return Finding(**(plain | values))
 
 
 def test_findings_come_back_as_they_were(engine: Engine) -> None:
-    """Evidence reads back with prices as Decimals, times aware and counts whole; it follows upstream while it is open."""
+    """Evidence reads back with prices as Decimals, times aware and counts whole; it follows upstream."""
     shop = Shop(engine)
     shop.at(START, {"A": {"input": "1"}}, opened=(finding(),), reasons=("x",))
     with reading(engine) as connection:
@@ -203,15 +203,15 @@ def test_a_rejection_holds_until_upstream_says_otherwise(engine: Engine) -> None
 
 
 def test_notices_name_their_finding_and_model(engine: Engine) -> None:
-    """Law 8: notices follow the changes of their run in the feed; they name the finding and the model they are about."""
+    """Law 8: notices come before the changes of their run; they name the finding and the model they are about."""
     shop = Shop(engine)
     said = (
         Notice(kind=NoticeKind.MISSING, model="A"),
-        Notice(kind=NoticeKind.HELD, data={"why": "x"}, opened=FindingKind.IMPLAUSIBLE_PRICE),
+        Notice(kind=NoticeKind.HELD, data={"why": "x"}, finding=FindingKind.IMPLAUSIBLE_PRICE),
     )
     shop.at(START, {"A": {"input": "1"}, "B": {"input": "1"}}, opened=(finding(),), notices=said, reasons=("x",))
-    assert rows(engine, "SELECT id, model_id, finding_id FROM notices ORDER BY id") == [(3, 1, None), (4, None, 1)]
-    assert rows(engine, "SELECT model, type, kind FROM feed_events WHERE id = 3") == [("A", None, "missing")]
+    assert rows(engine, "SELECT id, model_id, finding_id FROM notices ORDER BY id") == [(1, 1, None), (2, None, 1)]
+    assert rows(engine, "SELECT model, type, kind FROM feed_events WHERE id = 1") == [("A", None, "missing")]
     with reading(engine) as connection:
         assert feed.end(connection) == 4
         assert len(feed.feed_id(connection)) == 32
@@ -248,7 +248,7 @@ def test_expiring_models(engine: Engine) -> None:
     with writing(engine) as connection:
         (one,) = state.expiring(connection, 1, START, timedelta(days=30))
         assert (one.name, one.expires_at, one.told) == ("soon", START + timedelta(days=5), None)
-        writes.mark_expiring(connection, {one.model_id: 7})
+        writes.mark_expiring(connection, 1, {one.name: 7})
         (one,) = state.expiring(connection, 1, START, timedelta(days=30))
         assert one.told == 7
 
@@ -258,7 +258,7 @@ def test_a_run_is_one_commit(engine: Engine) -> None:
     shop = Shop(engine)
     shop.at(START, {"A": {"input": "1"}})
     lease = shop.lease(START + HOUR)
-    with pytest.raises(RuntimeError, match="stop"), writing(engine) as connection:
+    with pytest.raises(RuntimeError, match="stop"), writing(engine) as connection:  # noqa: PT012 - one transaction
         leases.check_fencing_token(connection, lease)
         known = state.stored_models(connection, 1, ["A"])
         gone = shop._change(known, "A", None, START + HOUR, read_anew=False)

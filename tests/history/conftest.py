@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from syncer.db.engine import ensure_schema, open_engine, reading
-from syncer.settings import SourceSettings
-from syncer.sync import sync_source
+from syncer.db.engine import open_engine, reading
+from syncer.db.migrate import ensure_schema
+from syncer.settings import SourceSettings, format_of
+from syncer.sync import Attempt, sync_source
 from tests.upstream import model
 
 if TYPE_CHECKING:
@@ -42,9 +43,19 @@ class Calendar:
 
     def look(self, number: float, *, source: str = "default", **settings: Any) -> Self:
         """Sync on that day, whatever upstream serves."""
-        known: dict[str, Any] = {"currency": "USD", "price_units": {"Text": (1_000_000, "token")}, "trust": False}
+        units = {"price": {"Text": (1_000_000, "token")}}
+        known: dict[str, Any] = {"currency": "USD", "price_units": units, "trust": False, "trust_date": False}
         configured = SourceSettings(name=source, url=self.upstream.url, **(known | settings))
-        sync_source(self.engine, configured, key="k", clock=lambda: day(number), owner="test")
+        sync_source(
+            Attempt(
+                engine=self.engine,
+                source=configured,
+                format=format_of(configured),
+                clock=lambda: day(number),
+                owner="test",
+                key="k",
+            )
+        )
         return self
 
     def read(self) -> AbstractContextManager[Connection]:

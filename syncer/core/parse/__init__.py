@@ -129,7 +129,7 @@ class _Reading:
             if name in earlier:
                 raise ListMoved(f"the model {words.short(name)} is on two pages: the list changed between them")
             if name in same or name in listings:
-                self._gather(name, row or self._again(kept), digest)
+                self._gather(name, row or self._again(kept))
             elif row is None:
                 same[name] = kept
             else:
@@ -166,7 +166,10 @@ class _Reading:
         for name, kept in self.same.items():
             if not fields and not components and self._format.reader is None:
                 break
-            stored = self._believed(name) or self._again(kept)
+            stored = self._believed(name)
+            if stored is None or stored.unread:  # what cannot be read is stated all the same
+                stored = self._again(kept)
+                found |= stored.stated
             if fields:
                 found.update(field for field in fields if getattr(stored, field) is not None)
                 fields = [field for field in fields if field not in found]
@@ -233,8 +236,8 @@ class _Reading:
     def _record(self, into: list[Rejected], raw: Raw | bytes, digest: bytes, name: str | None, reason: str) -> None:
         into.append(words.reject(raw, digest, name, reason, earlier=into))
 
-    def _gather(self, name: str, row: Listing, digest: bytes) -> None:
-        self._several.setdefault(name, {}).setdefault(digest, row)
+    def _gather(self, name: str, row: Listing) -> None:
+        self._several.setdefault(name, {}).setdefault(row.digest, row)
 
     def _again(self, kept: Raw | bytes) -> Listing:
         """An element that is known already, read all the same."""

@@ -7,10 +7,12 @@
 """
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -30,7 +32,7 @@ _CONTAINERS = frozenset({dict, list})
 _read_object = msgspec.json.Decoder(dict[str, Any], float_hook=prices.decimal_literal).decode
 Get = Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 _PriceReader = tuple[str, str, Get, Get | None, int, frozenset[Decimal]]
-"""A component, how it is called among what is stated, where it is, where that is of which it is a multiple, its unit."""
+"""A component, how it is called among what is stated, where it is, what it is a multiple of, its shift and varies."""
 _NONE: frozenset[str] = frozenset()
 
 
@@ -81,6 +83,8 @@ class ElementReader:
         if self._format.split:
             row = self._item(outer)
         name = self._name(row, outer, keys)
+        if type(outer) is _PatientRow:
+            kept, digest = _storable(kept, digest)
         said: list[str] = []
         if doubled := _doubled(bytes(raw), outer):
             said += [f"holds the key {words.short(key)} more than once; the last one counts" for key in doubled]
@@ -114,12 +118,13 @@ class ElementReader:
             raise Refused(f"is {len(raw):,} bytes long; at most {MAX_ELEMENT:,} are read")
         try:
             return _read_object(raw)
-        except msgspec.ValidationError as error:
-            raise Refused(f"is not a readable object ({words.plain(str(error))})", no_object=True) from None
         except RecursionError:
             raise Refused("is nested too deeply") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
-            return _patient_object(bytes(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            text = bytes(raw)
+            if text[:1] == b"{":  # a number out of all range, a lone surrogate, NaN
+                return _PatientRow(_patient_object(text))
+            raise Refused(f"is not a readable object ({words.plain(str(error))})", no_object=True) from None
 
     def _item(self, row: dict[str, Any]) -> dict[str, Any]:
         """The one item of the list that the element was split by."""
@@ -152,11 +157,13 @@ class ElementReader:
         self, row: dict[str, Any], outer: dict[str, Any], name: str, kept: Raw, digest: bytes, said: list[str]
     ) -> Listing:
         values: dict[str, Any]
+        stated: list[str]
+        unread: list[str] = []
         try:
             values = {field: read(value) for field, key, read in self._by_key if (value := row.get(key)) is not None}
-            stated, unread = list(values), []
+            stated = list(values)
         except ValueError:
-            values, stated, unread = {}, [], []
+            values, stated = {}, []
             for field, key, read in self._by_key:
                 self._field(field, row.get(key), read, values, stated, unread, said)
         for field, get, read in self._by_path:
@@ -223,13 +230,15 @@ class ElementReader:
                 said.append(_complaint(f"price {component}", value, why))
             stated.append(spelled)
         if self._format.reader is not None and not wrong:
-            by_path = dict(found)
             try:
                 self._format.reader.read(row, found, self._names, self._price_of)
             except ValueError as why:
                 wrong = True
                 said.append(f"has prices of which one {why}")
-            stated += [f"{PRICES}.{component}" for component in found if component not in by_path]
+            told = set(stated)
+            if found[self._format.headline] is None:
+                told.add(f"{PRICES}.{self._format.headline}")  # a key in any case: that it is there states nothing
+            stated += [spelled for component in found if (spelled := f"{PRICES}.{component}") not in told]
         if wrong:
             unread.append(PRICES)
             return self._unknown
@@ -283,7 +292,7 @@ def _only_key(parts: tuple[str | int | Lookup, ...]) -> str | None:
 
 
 def _walk(value: Any, path: Path) -> Any:  # noqa: ANN401 - any JSON
-    """The value at a path; None where there is none. Raises ValueError where something else than an object is entered."""
+    """The value at a path, None where there is none; raises ValueError where a key is looked for in no object."""
     for key in path:
         if value is None:
             return None
@@ -377,14 +386,21 @@ def _patient_object(raw: bytes) -> dict[str, Any]:
         where = words.short(raw[max(0, error.start - 20) : error.start + 20].decode("utf-8", "replace"))
         raise BadResponse(f"the response is not valid UTF-8 ({error.reason}, near {where})") from None
     try:
-        row = _marked(_patient.decode(text))
+        row: dict[str, Any] = _marked(_patient.decode(text))
     except RecursionError:
         raise Refused("is nested too deeply") from None
     except ValueError as error:
         raise Refused(f"is not JSON ({words.plain(str(error))})") from None
-    if not isinstance(row, dict):
-        raise Refused("is not a readable object", no_object=True)
-    return _PatientRow(row)
+    return row
+
+
+def _storable(kept: Raw, digest: bytes) -> tuple[Raw, bytes]:
+    """The element as valid UTF-8: a lone surrogate that was sent as bytes is kept as its escape."""
+    text = bytes(kept).decode("utf-8", "surrogatepass")
+    if _is_whole(text):
+        return kept, digest
+    escaped = re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text).encode()
+    return Raw(escaped), blake2b(escaped, digest_size=16).digest()
 
 
 def _number(literal: str) -> Decimal | Unfit:

@@ -1,7 +1,7 @@
 """Bytes -> the raw elements of a response, and what its envelope says about them.
 
-- A response is usable whole or not at all: HTML, truncated JSON, another shape or another `success` is a BadResponse, in
-  upstream's own words where it has any (law 3).
+- A response is usable whole or not at all: HTML, truncated JSON, another shape or another `success` is a BadResponse,
+  in upstream's own words where it has any (law 3).
 - The fast decoder never has the last word: what it refuses and the standard json module takes is read by scan.py.
 - Elements are counted before they become objects (law 12).
 """
@@ -26,7 +26,7 @@ _FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
 MAX_ELEMENT = 262_144
 """The longest element that is read, in bytes."""
 _MAX_HINT = 65_536
-_MAX_SPLIT = 2**28
+_MAX_SPLIT = 2**27
 """How many bytes the elements that a `split` makes may take in all."""
 
 _META = ("meta", "metadata", "pagination", "paging", "page_info", "pageInfo", "page", "links", "_links")
@@ -63,9 +63,7 @@ class Body(msgspec.Struct, frozen=True):
 
 def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
     """The elements of a response in this format; raises BadResponse where it is no catalog."""
-    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS
-    if body.count(b",") >= few and scan.has_more(body, fmt.models, MAX_ELEMENTS):
-        raise BadResponse(_TOO_MANY)
+    _refuse_too_many(body, fmt)
     patient = False
     try:
         at, hints = _fast(body, fmt)
@@ -76,12 +74,18 @@ def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
         patient = True
     if fmt.stars:
         return _of_maps(at, fmt, hints, patient=patient)
-    if isinstance(at, list) and len(at) > MAX_ELEMENTS:
+    if len(at) > MAX_ELEMENTS:
         raise BadResponse(_TOO_MANY)
-    elements: list[Raw] = at if isinstance(at, list) else [Raw(at[start:end]) for start, end in scan.items(at, 0)]
     if not fmt.split:
-        return Body(elements, None, (), hints, len(elements))
-    return _of_split(elements, fmt, hints, patient=patient)
+        return Body(at, None, (), hints, len(at))
+    return _of_split(at, fmt, hints, patient=patient)
+
+
+def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
+    """Raise BadResponse for more elements than a catalog has, before they become objects."""
+    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS
+    if body.count(b",") >= few and scan.has_more(body, fmt.models, MAX_ELEMENTS):
+        raise BadResponse(_TOO_MANY)
 
 
 def partial_hint(hints: Sequence[Mapping[str, bytes]], sent: int) -> str | None:
@@ -136,9 +140,9 @@ def unwrapped(raw: bytes, stars: int) -> tuple[Keys, Raw | bytes]:
 # -- the fast way ------------------------------------------------------------------------------------------------------
 
 
-def _fast(body: Bytes, fmt: CompiledFormat) -> tuple[Any, Sequence[Mapping[str, bytes]]]:
-    """The list (of a format of maps: the map), and the hints of each level above it."""
-    decode, steps, keys = _decoder(fmt.models, tuple(path[0] for path, _ in fmt.success if len(path) == 1))
+def _fast(body: Bytes, fmt: CompiledFormat, *, whole: bool = False) -> tuple[Any, Sequence[Mapping[str, bytes]]]:
+    """The list (as a `whole`, and in a format of maps: its text), and the hints of each level above it."""
+    decode, steps, keys = _decoder(fmt.models, tuple(path[0] for path, _ in fmt.success if len(path) == 1), whole=whole)
     value = decode(body)
     hints: list[Mapping[str, bytes]] = []
     for depth in range(steps):
@@ -153,16 +157,18 @@ def _fast(body: Bytes, fmt: CompiledFormat) -> tuple[Any, Sequence[Mapping[str, 
 
 
 @lru_cache(maxsize=64)
-def _decoder(models: Path, success: tuple[str, ...]) -> tuple[Any, int, Sequence[Sequence[tuple[str, str]]]]:
+def _decoder(
+    models: Path, success: tuple[str, ...], *, whole: bool
+) -> tuple[Any, int, Sequence[Sequence[tuple[str, str]]]]:
     """A decoder for the envelopes above the list, in one pass; each level has the next one at `.at`."""
     path = models[: models.index("*")] if "*" in models else models
-    at: Any = Raw if "*" in models else list[Raw]
+    at: Any = Raw if whole or "*" in models else list[Raw]
     levels: list[Sequence[tuple[str, str]]] = []
     for depth in reversed(range(len(path))):
         wanted = dict.fromkeys((*_HINTS, *(success if depth == 0 else ())))
         wanted.pop(path[depth], None)
         named = [(key, f"k{index}") for index, key in enumerate(wanted)]
-        fields = [("at", at), *((name, Raw, msgspec.field(default=Raw(b""))) for _, name in named)]
+        fields: list[Any] = [("at", at), *((name, Raw, msgspec.field(default=Raw(b""))) for _, name in named)]
         rename = {"at": path[depth]} | {name: key for key, name in named}
         at = msgspec.defstruct("Envelope", fields, rename=rename)
         levels.append(named)
@@ -172,7 +178,7 @@ def _decoder(models: Path, success: tuple[str, ...]) -> tuple[Any, int, Sequence
 def _succeeds(held: Mapping[str, bytes], body: Bytes, fmt: CompiledFormat) -> bool:
     """Whether the envelope says what it must."""
     for path, wanted in fmt.success:
-        raw = held.get(path[0]) if len(path) == 1 else scan.find(body, path)
+        raw = held[path[0]] if len(path) == 1 and path[0] in held else scan.find(body, path)
         value = None if raw is None else _small(raw)
         if type(value) is not type(wanted) or value != wanted:
             return False
@@ -182,30 +188,47 @@ def _succeeds(held: Mapping[str, bytes], body: Bytes, fmt: CompiledFormat) -> bo
 # -- the slow way ------------------------------------------------------------------------------------------------------
 
 
-def _slow(body: Bytes, fmt: CompiledFormat, complaint: str) -> tuple[bytes, Sequence[Mapping[str, bytes]]]:
-    """The same of a body that the fast decoder refused: one lone surrogate in one description would cost it whole."""
+def _slow(body: Bytes, fmt: CompiledFormat, complaint: str) -> tuple[Any, Sequence[Mapping[str, bytes]]]:
+    """The same of a body that the fast decoder refused: one lone surrogate in one description would cost it whole.
+
+    What it stumbles over is replaced at the same length, so that it finds the places, and the bytes stay as sent.
+    """
     if not body.strip(JSON_SPACE.encode()):
         raise BadResponse("the response is empty")
-    text = _valid(body, complaint)
-    at = scan.skip_space(text, 0)
-    hints: list[Mapping[str, bytes]] = []
-    for depth, key in enumerate(fmt.models[: fmt.models.index("*")] if fmt.stars else fmt.models):
-        if text[at : at + 1] != b"{":
-            raise _explain(body, fmt)
-        held = {name: (start, end) for name, start, end in scan.members(text, at)}
-        if depth == 0 and not _succeeds({name: text[s:e] for name, (s, e) in held.items() if e - s < 999}, text, fmt):
-            raise _explain(body, fmt)
-        hints.append({name: text[s:e] for name, (s, e) in held.items() if name in _HINTS and name != key})
-        if key not in held:
-            raise _explain(body, fmt)
-        at = held[key][0]
-    if text[at : at + 1] != (b"{" if fmt.stars else b"["):
+    text, clean = _valid(body, complaint)
+    _refuse_too_many(clean, fmt)
+    try:
+        value, hints = _fast(clean, fmt, whole=True)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _scanned(body, text, fmt), []
+    held = bytes(value)
+    start = clean.find(held)
+    if fmt.stars:
+        return text[start : start + len(held)], hints
+    if held[:1] != b"[":
         raise _explain(body, fmt)
-    return text[at : scan.value_end(text, at)], [] if fmt.stars else hints
+    elements: list[Raw] = []
+    at = start + 1
+    found = _list(held)
+    if len(found) > MAX_ELEMENTS:
+        raise BadResponse(_TOO_MANY)
+    for element in found:
+        at = scan.skip_space(text, at)
+        elements.append(Raw(text[at : at + len(element)]))
+        at = scan.skip_space(text, at + len(element)) + 1  # past the comma
+    return elements, hints
 
 
-def _valid(body: Bytes, complaint: str) -> bytes:
-    """The body as UTF-8 text that the standard json module takes; raises BadResponse where it does not."""
+def _scanned(body: Bytes, text: bytes, fmt: CompiledFormat) -> Any:  # noqa: ANN401 - a list, or the text of a map
+    """The same of an envelope that holds a key twice, once with something else: the last one counts."""
+    held = scan.find(text, fmt.models[: fmt.models.index("*")] if fmt.stars else fmt.models)
+    if held is None or held[:1] != (b"{" if fmt.stars else b"[") or not _succeeds({}, text, fmt):
+        raise _explain(body, fmt)
+    return held if fmt.stars else [Raw(held[start:end]) for start, end in scan.items(held, 0)]
+
+
+def _valid(body: Bytes, complaint: str) -> tuple[bytes, bytes]:
+    """The body as UTF-8, and as what any decoder takes; raises BadResponse where even the json module takes neither."""
     try:
         text = scan.utf8(body)
         clean = scan.cleaned(text)
@@ -215,13 +238,17 @@ def _valid(body: Bytes, complaint: str) -> bytes:
     except (ValueError, msgspec.DecodeError) as error:
         kind = "HTML" if bytes(body[:512]).lstrip().startswith(b"<") else f"not JSON ({complaint}; {error})"
         raise BadResponse(f"the response is {words.plain(kind)}; {words.begins(body)}") from None
-    return text
+    return text, clean
 
 
 def _explain(body: Bytes, fmt: CompiledFormat) -> BadResponse:
     """Why a response that is JSON is no catalog, in its own words where it has any."""
-    text = _valid(body, "")
+    text, _ = _valid(body, "")
     said = words.says(text)
+    first = text[(at := scan.skip_space(text, 0)) : at + 1]
+    if fmt.models and first != b"{":
+        found = json_type(_patient(scan.find(text, ()), whole=False))
+        return BadResponse(f"the response is {found} where an object belongs; {said}{words.begins(body)}")
     for path, wanted in fmt.success:
         value = _patient(scan.find(text, path))
         if type(value) is not type(wanted) or value != wanted:
@@ -305,37 +332,33 @@ def _of_split(outer: Sequence[Raw], fmt: CompiledFormat, hints: Any, *, patient:
     room = _MAX_SPLIT
     for element in map(bytes, outer):
         try:
-            pieces = _split(element, fmt.split, patient=patient) if len(element) <= MAX_ELEMENT else None
+            before, pieces, after = _split(element, fmt.split, patient=patient)
         except (ValueError, msgspec.DecodeError, RecursionError):
-            pieces = None
-        if pieces is None:
             broken.append(element)
             continue
         room -= len(pieces) * len(element)
         if room < 0 or len(elements) + len(pieces) > MAX_ELEMENTS:
             raise BadResponse(_TOO_MANY)
-        elements += [before + piece + after for before, piece, after in pieces]
+        elements += [before + piece + after for piece in pieces]
     return Body(elements, None, broken, hints, len(outer))
 
 
-def _split(element: bytes, path: Path, *, patient: bool) -> list[tuple[bytes, bytes, bytes]]:
-    """Each item of the list at `path`, with the text that stands before and after it when it is the only one."""
+def _split(element: bytes, path: Path, *, patient: bool) -> tuple[bytes, list[bytes], bytes]:
+    """The items of the list at `path`, and the text that stands before and after an item when it is the only one."""
+    if len(element) > MAX_ELEMENT:
+        raise ValueError("it is too long to be read")
     if not path:
         if element == b"null":
-            return []
+            return b"", [], b""
         if element[:1] != b"[":
             raise ValueError("there is no list to split")
-        return [(b"[", element[start:end], b"]") for start, end in scan.items(element, 0)]
+        return b"[", [element[start:end] for start, end in scan.items(element, 0)], b"]"
     if element[:1] != b"{":
         raise ValueError("there is no object to split")
     held = dict(_each_member(element, patient=patient))
-    inner = held.pop(path[0], None)
-    if inner is None:
-        return []
-    before = (
-        b"{" + b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items()) + _encoded(path[0]) + b":"
-    )
-    return [(before + b, piece, a + b"}") for b, piece, a in _split(inner, path[1:], patient=patient)]
+    before, pieces, after = _split(held.pop(path[0], b"null"), path[1:], patient=patient)
+    others = b"".join(_encoded(key) + b":" + value + b"," for key, value in held.items())
+    return b"{" + others + _encoded(path[0]) + b":" + before, pieces, after + b"}"
 
 
 def _encoded(key: str) -> bytes:

@@ -1,7 +1,8 @@
 """JSON text as it stands: where each value begins and ends, without making one object of it.
 
-- This is the slow reader, for what the fast one cannot be asked: how many elements there are before they become objects,
-  a body that only the standard json module takes, a key that an object holds twice, the name in an element too long.
+- This is the slow reader, for what the fast one cannot be asked: how many elements there are before they become
+  objects, a body that only the standard json module takes, a key that an object holds twice, the name in an element
+  that is too long.
 - It trusts that the text is well-formed; where it is not, it ends early, and never runs longer than the text.
 - Nesting costs it no stack.
 """
@@ -19,10 +20,11 @@ _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _NESTING = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)  # up to the next bracket, in C
 _SCALAR = re.compile(_STRING + rb"|[^\s,\]}]+", re.DOTALL)
-_WORD = re.compile(_STRING + rb"|NaN|-?Infinity", re.DOTALL)
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+_WORD = re.compile(rb'(?:[^"NI]++|' + _STRING + rb")*+(NaN|Infinity)", re.DOTALL)  # outside of texts
+_PAIR = rb"\\u[dD][89abAB]..\\u[dD][c-fC-F].."
+_LONE = re.compile(rb"(?:[^\\]++|\\[^u]|\\u[^dD]|\\u[dD][0-7]|" + _PAIR + rb")*+\\(u[dD][89a-fA-F]..)", re.DOTALL)
 _BEFORE_VALUE = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*" + _STRING + rb"[ \t\r\n]*:[ \t\r\n]*", re.DOTALL)
-_OPENING, _CLOSING = frozenset(b"[{"), frozenset(b"]}")
+_OPENING = frozenset(b"[{")
 
 
 def skip_space(text: Bytes, at: int) -> int:
@@ -39,14 +41,11 @@ def value_end(text: Bytes, at: int) -> int:
         found = _SCALAR.match(text, at)
         return found.end() if found else len(text)
     depth = 0
-    for token in _NESTING.finditer(text, at):
-        character = text[token.end() - 1]
-        if character in _OPENING:
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-            if depth == 0:
-                return token.end()
+    while bracket := _NESTING.match(text, at):  # anchored: a search would begin again at each byte of a cut-off text
+        at = bracket.end()
+        depth += 1 if text[at - 1] in _OPENING else -1
+        if depth == 0:
+            return at
     return len(text)
 
 
@@ -64,14 +63,10 @@ def items(text: Bytes, at: int) -> Iterator[tuple[int, int]]:
 def members(text: Bytes, at: int) -> Iterator[tuple[str, int, int]]:
     """The key of each member of the object at `at`, and where its value begins and ends; a key held twice is twice."""
     at = skip_space(text, at + 1)
-    while at < len(text) and text[at] == 0x22:
-        after_key = value_end(text, at)
-        key = text[at:after_key]
-        at = skip_space(text, skip_space(text, after_key) + 1)  # past the colon
-        end = value_end(text, at)
-        if end <= at:
-            return
-        yield _text_of(key), at, end
+    while found := _key_and_start(text, at):
+        key, start = found
+        end = value_end(text, start)
+        yield key, start, end
         at = _after_comma(text, end)
 
 
@@ -91,12 +86,7 @@ def find(text: Bytes, path: tuple[str, ...]) -> bytes | None:
 
 def has_more(text: Bytes, path: tuple[str, ...], limit: int) -> bool:
     """Whether more than `limit` elements stand at `path`, of which each `*` is every key of a map."""
-    count = 0
-    for _ in _elements(text, skip_space(text, 0), path):
-        count += 1
-        if count > limit:
-            return True
-    return False
+    return any(count > limit for count, _ in enumerate(_elements(text, skip_space(text, 0), path), start=1))
 
 
 def doubled(text: Bytes) -> tuple[str, ...]:
@@ -132,14 +122,11 @@ def holds_each_once(raw: bytes, members: Iterable[tuple[str, bytes]]) -> bool:
 def cleaned(text: bytes) -> bytes:
     """The text with what only the standard json module takes (lone surrogates, NaN) replaced, at the same length."""
     clean = bytearray(text)
-    for escape in _ESCAPE.finditer(text):
-        if escape[1]:
-            clean[escape.start(1) : escape.end(1)] = b"ufffd"
-    if b"NaN" in text or b"Infinity" in text:
-        for word in _WORD.finditer(text):
-            if text[word.start()] != 0x22:
-                sign = text[word.start() : word.start() + 1] == b"-"
-                clean[word.start() + sign : word.end()] = b"1" * (word.end() - word.start() - sign)
+    for pattern in (_LONE, _WORD):
+        at = 0
+        while found := pattern.match(text, at):
+            start, at = found.span(1)
+            clean[start:at] = b"ufffd" if pattern is _LONE else b"1" * (at - start)
     return bytes(clean)
 
 
@@ -147,6 +134,22 @@ def utf8(body: Bytes) -> bytes:
     """The body as UTF-8 (lone surrogates kept), by the rules of json.loads; raises ValueError where it is no text."""
     text = bytes(body).decode(json.detect_encoding(bytes(body[:4])), "surrogatepass")
     return text.encode("utf-8", "surrogatepass")
+
+
+def _starts(text: Bytes, at: int) -> Iterator[tuple[str, int]]:
+    """The key of each member, and where its value begins; where that ends is asked only to go on."""
+    at = skip_space(text, at + 1)
+    while found := _key_and_start(text, at):
+        yield found
+        at = _after_comma(text, value_end(text, found[1]))
+
+
+def _key_and_start(text: Bytes, at: int) -> tuple[str, int] | None:
+    if text[at : at + 1] != b'"':
+        return None
+    after_key = value_end(text, at)
+    start = skip_space(text, skip_space(text, after_key) + 1)  # past the colon
+    return (_text_of(text[at:after_key]), start) if start < len(text) else None
 
 
 def _after_comma(text: Bytes, at: int) -> int:
@@ -171,9 +174,12 @@ def _elements(text: Bytes, at: int, path: tuple[str, ...]) -> Iterator[int]:
     """Where each element at `path` begins, in every object that holds a part of it."""
     if not path:
         if text[at : at + 1] == b"[":
-            yield from (start for start, _ in items(text, at))
+            at = skip_space(text, at + 1)
+            while at < len(text) and text[at] != 0x5D:
+                yield at
+                at = _after_comma(text, value_end(text, at))
     elif text[at : at + 1] == b"{":
-        for key, start, _ in members(text, at):
+        for key, start in _starts(text, at):
             if path == ("*",):
                 yield start
             elif path[0] in ("*", key):

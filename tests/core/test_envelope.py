@@ -1,0 +1,160 @@
+"""Envelopes: lists, maps, pages, and what says that a list is not whole."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from syncer.core import formats, parse
+from syncer.core.formats import CompiledFormat
+from syncer.core.model import Snapshot
+from syncer.errors import BadResponse, ListMoved
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fmt(**changes: Any) -> CompiledFormat:
+    """A small format of a list at `data`."""
+    return formats.compile({"models": "data", "name": "id", **changes}, "acme", "syncer.toml")
+
+
+MAP = fmt(models="*", name="{$1}")
+MAPS = fmt(models="*.models.*", name="{$1}/{$2}")
+
+
+def read(body: bytes | list[bytes], how: CompiledFormat | None = None, **more: Any) -> Snapshot:
+    """What a response says."""
+    return parse.snapshot(body, how or fmt(), observed_at=AT, **more)
+
+
+@pytest.mark.parametrize(
+    ("envelope", "key"),
+    [
+        (b'"has_more":true', "has_more"),
+        (b'"next":"https://x"', "next"),
+        (b'"next_cursor":7', "next_cursor"),
+        (b'"links":{"next":{"href":"x"}}', "links.next"),
+        (b'"meta":{"total":"3"}', "meta.total"),
+        (b'"total_count":3', "total_count"),
+        (b'"pagination":{"total_pages":2}', "pagination.total_pages"),
+        (b'"@odata.nextLink":"x"', "@odata.nextLink"),
+        (b'"has_more":"true"', None),
+        (b'"has_more":false,"next":null,"next_cursor":"","total":2,"count":1,"totalPages":1,"limit":1', None),
+        (b'"next":0,"links":{"next":{"href":" "}},"object":"list","first_id":"a","last_id":"b","size":9', None),
+    ],
+)
+def test_what_says_that_the_list_is_not_whole(envelope: bytes, key: str | None) -> None:
+    """The envelope's own words are heard, by the fast reader and by the patient one; `pages = "whole"` denies them."""
+    body = b'{"data":[{"id":"a"},{"id":"b"}],' + envelope + b"}"
+    odd = body.replace(b'{"id":"b"}', b'{"id":"b","x":NaN}')
+    assert read(body).partial == read(odd).partial == key
+    assert read(body, fmt(pages="whole")).partial is None
+    assert read(body, http_partial="Link").partial == (key or "Link")
+
+
+def test_hints_within_elements_and_maps_are_none() -> None:
+    """An element's own links, and a model called `next`, say nothing about the list."""
+    assert read(b'{"data":[{"id":"a","links":{"next":"x"},"has_more":true}]}').partial is None
+    assert read(b'{"next":{"x":1},"total":{}}', MAP).listings.keys() == {"next", "total"}
+
+
+def test_a_key_held_twice_is_two_elements() -> None:
+    """A map that holds a key twice lists that model twice: the smaller one counts, and the other is recorded."""
+    snapshot = read(
+        b'{"a": {"x":2}, "b" : {"x":[1]},\n"a":{"description":"d"}}',
+        fmt(models="*", name="{$1}", fields={"description": "description"}),
+    )
+    assert snapshot.listings.keys() == {"a", "b"}
+    assert [row.name for row in snapshot.duplicates] == ["a"]
+    assert snapshot.elements == 3
+
+
+def test_what_is_no_object_in_a_map() -> None:
+    """A member that is no object is no element, unless it is called as a known model."""
+    snapshot = read(b'{"a":{},"version":3,"b":7}', MAP, known={b"d": "b"})
+    assert (snapshot.listings.keys(), [row.name for row in snapshot.rejected]) == ({"a"}, ["b"])
+    assert not snapshot.nameless
+    assert snapshot.present_unreadable == {"b"}
+    assert read(b'{"p":{"models":{"a":{}}},"q":{"models":"down"},"r":{}}', MAPS).nameless
+    assert not read(b'{"p":{"models":{"a":{}}},"q":{"models":null},"r":{}}', MAPS).nameless
+
+
+def test_an_element_of_a_map_keeps_its_keys() -> None:
+    """What is kept of an element of maps is JSON with its keys, so that its name can be read again."""
+    row = read(b'{"p":{"x":1,"models":{"\\u00e9":{"y":[1, 2]}}}}', MAPS).listings["p/\u00e9"]
+    assert bytes(row.raw).decode() == '{"p":{"\u00e9":{"y":[1, 2]}}}'
+    assert parse.element(row.raw, MAPS) == row
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"error":{"message":"Incorrect API key"}}', b'{"detail":"Not authenticated"}', b'{"a":[{"errors":["no"]}]}'],
+)
+def test_the_reason_in_a_200_is_told(body: bytes) -> None:
+    """What upstream says is wrong stands in the error, wherever in the body it says so."""
+    for how in (fmt(), formats.builtin("serverless")):
+        with pytest.raises(BadResponse, match=r"it says: '(Incorrect API key|Not authenticated|no)'; it begins with"):
+            read(body, how)
+
+
+def test_many_nameless_rows_fail_early() -> None:
+    """More than a thousand elements without a name, and more than half, are no catalog; fewer are odd rows."""
+    named = b",".join(b'{"id":"m%d"}' % number for number in range(2_000))
+    assert len(read(b'{"data":[' + named + b",0" * 1_500 + b"]}").rejected) == 1_500
+    with pytest.raises(BadResponse, match="more than half of the 5,000 listed models have no legible name"):
+        read(b'{"data":[' + named + b",0" * 3_000 + b"]}")
+    with pytest.raises(BadResponse, match="more than 250,000 elements"):
+        read(b'{"data":[' + b"0," * 3_000_000 + b"0]}")
+
+
+# -- pages -------------------------------------------------------------------------------------------------------------
+
+URL = "https://x.example/v1/models?limit=2"
+
+
+@pytest.mark.parametrize(
+    ("pages", "envelope", "url", "following"),
+    [
+        (
+            {"cursor": "last", "parameter": "after", "more": "more"},
+            b'"more":true,"last":"a b"',
+            URL,
+            URL + "&after=a+b",
+        ),
+        ({"cursor": "last", "parameter": "after", "more": "more"}, b'"more":false,"last":"b"', URL, None),
+        ({"cursor": "n", "parameter": "p"}, b'"n":"t"', URL + "&p=s", URL + "&p=t"),
+        ({"cursor": "n", "parameter": "p"}, b'"n":""', URL, None),
+        ({"next": "links.next"}, b'"links":{"next":"/v1/models?page=2"}', URL, "https://x.example/v1/models?page=2"),
+        ({"next": "links.next"}, b'"links":{"next":null}', URL, None),
+        ({"offset": "skip", "size": 2}, b'"x":1', URL + "&skip=4", URL + "&skip=6"),
+        ({"offset": "skip", "size": 3}, b'"x":1', URL, None),
+        ({"offset": "skip", "size": 3}, b'"total":5', URL, URL + "&skip=2"),
+        ({"offset": "skip", "size": 2}, b'"total":2', URL, None),
+        ({"page": "page", "first": 1}, b'"x":1', URL, URL + "&page=2"),
+        ({"page": "page", "first": 0}, b'"total_pages":1', URL, None),
+    ],
+)
+def test_where_the_next_page_is(pages: dict[str, Any], envelope: bytes, url: str, following: str | None) -> None:
+    """The address of the next page comes from the page alone, and the last page says that it is the last."""
+    found = parse.next_page(fmt(pages=pages), b'{"data":[{"id":"a"},{"id":"b"}],' + envelope + b"}", url, 1)
+    assert (found and (found.url, found.number)) == (following and (following, 2))
+
+
+def test_a_page_of_another_origin_is_refused() -> None:
+    """A link to another host, port or scheme is never followed."""
+    for link in (b"https://y.example/v1", b"http://x.example/v1", b"//x.example:8443/v1"):
+        with pytest.raises(BadResponse, match="another origin"):
+            parse.next_page(fmt(pages={"next": "n"}), b'{"data":[],"n":"' + link + b'"}', URL, 1)
+
+
+def test_the_pages_of_one_list_are_one_snapshot() -> None:
+    """Pages are one list: a name on two of them, or a total that moved, means that it changed under us."""
+    how = fmt(pages={"cursor": "n", "parameter": "p"})
+    first, second = b'{"data":[{"id":"a"}],"n":"x","total":2}', b'{"data":[{"id":"b"}],"n":null,"total":2}'
+    whole = read([first, second], how)
+    assert (whole.listings.keys(), whole.partial, whole.elements) == ({"a", "b"}, None, 2)
+    assert read([first, second.replace(b'"total":2', b'"x":2')], how).partial is None
+    assert read([first.replace(b":2", b":9"), second.replace(b":2", b":9")], how).partial == "a total of 9"
+    for wrong in (second.replace(b'"b"', b'"a"'), second.replace(b":2", b":3")):
+        with pytest.raises(ListMoved):
+            read([first, wrong], how)
