@@ -202,14 +202,14 @@ def test_list_shows_where_each_is(shop: Home) -> None:
 def test_a_sample_is_sent_and_the_answer_said(shop: Home, receiver: Receiver) -> None:
     """The other side's answer is told, good or bad; the sample moves nothing and is marked."""
     configure(shop, consumer() + "\n" + consumer("hook", url=receiver.url))
-    assert shop.syncer("alerts", "test", "hook") == (0, "hook: it took the sample\n", "")
+    assert shop.syncer("alerts", "test", "hook") == (0, "hook: the webhook answered 2xx, so it took the sample\n", "")
     assert json.loads(receiver.request.body)["data"]["test"] is True
     receiver.reply(Reply(status=403, body=b"who are you"))
     refused = shop.syncer("alerts", "test", "hook")
     assert (refused.code, refused.out) == (1, "")
     assert "status 403" in refused.err
     assert "who are you" in refused.err
-    assert "it took the sample" in shop.syncer("alerts", "test", "team").out
+    assert "the command read the sample and exited with 0" in shop.syncer("alerts", "test", "team").out
     assert told(shop) == ["repriced syncer/this-is-a-test"]
     assert listed(shop)["position"] == 1
 
@@ -220,7 +220,7 @@ def test_a_sample_to_a_command(shop: Home) -> None:
     script.write_text("#!/bin/sh\ncat > seen\nexit 0\n")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     configure(shop, consumer("job", command=["./on-change"]))
-    assert "it took the sample" in shop.syncer("alerts", "test", "job").out
+    assert "the command read the sample and exited with 0" in shop.syncer("alerts", "test", "job").out
     assert "this-is-a-test" in (shop.path / "seen").read_text()
     script.write_text("#!/bin/sh\nexit 7\n")
     assert shop.syncer("alerts", "test", "job").code == 1
@@ -304,4 +304,4 @@ def test_an_unknown_name_is_answered_with_the_nearest(shop: Home, words: tuple[s
     """A slip of the pen costs a look at the answer; exit code 2."""
     said = shop.syncer("alerts", words[0], "taem", *words[1:])
     assert (said.code, said.out) == (2, "")
-    assert "did you mean team?" in said.err
+    assert "did you mean 'team'?" in said.err
