@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
     from syncer.core.decide import Approval, Policy
-    from syncer.core.model import Listing
+    from syncer.core.formats import CompiledFormat
+    from syncer.core.model import Listing, Snapshot
+    from syncer.core.parse import Unmatched
     from syncer.importing import Recorded
     from syncer.revert import Reverted
     from syncer.sync import Archive, Attempt, Report
@@ -124,6 +126,14 @@ class Imported(NamedTuple):
         if self.error is not None:
             return "failed"
         return "already there" if self.report is None else self.report.outcome
+
+
+class Tried(NamedTuple):
+    """What a format makes of one response: the models as they are read, and what does not fit."""
+
+    format: "CompiledFormat"
+    snapshot: "Snapshot"
+    unmatched: "Unmatched"
 
 
 class Syncer:
@@ -305,6 +315,38 @@ class Syncer:
             lines.append(poll(recorded))
             on_line(lines[-1])
         return lines
+
+    def formats(self) -> "list[CompiledFormat]":
+        """The formats that a source may name: those of the configuration, then the built-in ones."""
+        from syncer.core import formats
+        from syncer.settings.formats import compile_format
+
+        names = dict.fromkeys((*self.settings.formats, *formats.names()))
+        return [compile_format(name, self.settings.formats, f"formats.{name}") for name in names]
+
+    def try_format(self, url: str | None, name: str | None = None) -> Tried:
+        """Fetch the catalog at `url` (or at the format's own) once, and read it by the format; no database is opened.
+
+        Raises SettingsError where there is no URL, and UpstreamError where the response is no catalog.
+        """
+        from syncer.core import parse
+        from syncer.fetch import fetch
+        from syncer.settings import load
+        from syncer.sync import limits, request_of
+
+        given = {"SYNCER_API_URL": url, "SYNCER_FORMAT": name, "SYNCER_API_KEY": self._environ.get("SYNCER_API_KEY")}
+        plain = {variable: text for variable, text in given.items() if text}
+        tables = {"formats": {name: dict(table) for name, table in self.settings.formats.items()}}
+        (source,) = load(plain, cwd=Path.cwd(), table=tables).select()
+        if "SYNCER_API_KEY" not in plain:  # a list may be open all the same: upstream will say
+            source = msgspec.structs.replace(source, api_key_env=None)
+        attempt = self._attempt(self.engine(read_only=True), source)
+        attempt = self.with_credentials(attempt)
+        response = fetch(request_of(attempt), clock=self._clock, limits=limits(source))
+        snapshot = parse.snapshot(
+            response.bodies, attempt.format, observed_at=response.received_at, http_partial=response.partial
+        )
+        return Tried(attempt.format, snapshot, parse.unmatched(snapshot, attempt.format))
 
     def reader_of_elements(self) -> "Callable[[str, str], Listing]":
         """What reads a stored element by the format of a name, as it is today; it raises ValueError where it cannot."""
