@@ -304,17 +304,34 @@ class Syncer:
         """Import recorded responses, each with its own time, as if syncer had polled then; what came of each line.
 
         `path` is JSON lines as `save_bodies` keeps them; interrupted, it may be repeated. `source` needs no settings;
-        `trust` overrides them; `on_line` is called as each line is done. Raises UsageError for a line that is none, or
-        that is not later than what the source has seen: what came before it stays.
+        `trust` and `format` overrule them; `on_line` is called as each line is done. Raises UsageError for a line that
+        is none, or that is not later than what the source has seen: what came before it stays.
         """
-        from syncer.importing import read_recording
+        from syncer.importing import extent, read_recording
 
-        poll = self._importer(source, trust, format)
-        lines = []
-        for recorded in read_recording(Path(path)):
-            lines.append(poll(recorded))
-            on_line(lines[-1])
-        return lines
+        whole = extent(Path(path))
+        poll = self._importer(source, trust, format, whole.ends_at if whole else None)
+        return _in_turn(map(poll, read_recording(Path(path))), on_line)
+
+    def import_git(
+        self,
+        repository: Path | str,
+        path: str,
+        source: str = "default",
+        *,
+        trust: bool | None = None,
+        format: str | None = None,  # noqa: A002 - the name of the setting
+        on_line: Callable[[Imported], object] = lambda _: None,
+    ) -> list[Imported]:
+        """Import the history of a file in a git repository: each commit that changed it, at its committer time.
+
+        `path` is from the repository's top; all else as in `import_history`.
+        """
+        from syncer.git_history import read_versions, versions
+
+        found = versions(Path(repository), path)
+        poll = self._importer(source, trust, format, found[-1].at)
+        return _in_turn(map(poll, read_versions(Path(repository), path, found)), on_line)
 
     def formats(self) -> "list[CompiledFormat]":
         """The formats that a source may name: those of the configuration, then the built-in ones."""
@@ -498,7 +515,13 @@ class Syncer:
         events = [preview_event(change, report, attempt) for change in report.changes]
         return SyncOutcome(source.name, report, news=bool(report.announced), events=events)
 
-    def _importer(self, source: str, trust: bool | None, fmt: str | None) -> "Callable[[Recorded], Imported]":  # noqa: FBT001 - on, off, or as set
+    def _importer(
+        self,
+        source: str,
+        trust: bool | None,  # noqa: FBT001 - on, off, or as set
+        fmt: str | None,
+        ends_at: datetime | None,
+    ) -> "Callable[[Recorded], Imported]":
         from syncer.db import leases
         from syncer.importing import import_observation, import_settings
         from syncer.settings import unconfigured_trust
@@ -519,7 +542,7 @@ class Syncer:
 
         def poll(recorded: "Recorded") -> Imported:
             try:
-                report = import_observation(attempt, recorded)
+                report = import_observation(attempt, recorded, ends_at=ends_at)
             except BadResponse as error:
                 return Imported(recorded.line, error=error)
             return Imported(recorded.line, report)
@@ -569,6 +592,14 @@ class Syncer:
                     position = 0 if alert.start == "beginning" else history.feed_end(connection)
                     consumers.register(connection, consumer, position=position, now=self._clock())
             yield connection
+
+
+def _in_turn(lines: Iterable[Imported], on_line: Callable[[Imported], object]) -> list[Imported]:
+    done = []
+    for line in lines:
+        done.append(line)
+        on_line(line)
+    return done
 
 
 def policies(settings: Settings) -> "dict[str, Policy]":

@@ -157,7 +157,7 @@ class _Reading:
             raise BadResponse(f"none of the {self._total} listed models can be read: the first one {reason}")
 
     def stated(self) -> frozenset[str]:
-        """What any element that was read states. (What the others state is stored, and nobody asks for it but a rule.)"""
+        """What any element that was read states; what the others state is stored."""
         return frozenset().union(*{row.stated for row in self.listings.values()})
 
     # -- one element ---------------------------------------------------------------------------------------------------
