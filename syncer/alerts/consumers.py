@@ -90,6 +90,11 @@ def register(connection: Connection, name: str, *, position: int, now: datetime,
     return connection.execute(new.returning(consumers.c.id)).first() is not None
 
 
+def enlist(connection: Connection, name: str, *, start: str, now: datetime) -> None:
+    """Make the consumer's row if it has none, at the end of the feed, or for `start` "beginning" at that."""
+    register(connection, name, position=0 if start == "beginning" else feed.end(connection), now=now)
+
+
 def require_within(consumer: Consumer, end: int) -> None:
     """Raise UsageError if the consumer's position is beyond the feed's end."""
     if consumer.position > end:

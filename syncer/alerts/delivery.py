@@ -148,8 +148,7 @@ def _collects(consumer: Consumer, every: timedelta | None, now: datetime) -> str
 
 
 def _acquire(connection: Connection, subscription: Subscription, now: datetime, owner: str) -> Consumer | None:
-    start = 0 if subscription.start == "beginning" else feed.end(connection)
-    consumers.register(connection, subscription.name, position=start, now=now)
+    consumers.enlist(connection, subscription.name, start=subscription.start, now=now)
     return consumers.acquire(connection, subscription.name, owner=owner, now=now)
 
 
