@@ -70,7 +70,7 @@ def sync_command(
     delivered = [] if dry_run or no_deliver or not app.settings.alerts else app.service.deliver(check=False)
     for delivery in delivered:
         print_delivery(delivery, quiet=quiet or as_json, idle=False)
-    everything = [*outcomes, *delivered]
+    everything: list[SyncOutcome | DeliveryOutcome] = [*outcomes, *delivered]
     raise_bugs(everything)
     ctx.exit(worst({outcome.exit_code for outcome in everything}))
 
