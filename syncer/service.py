@@ -213,6 +213,8 @@ class Syncer:
         """
         sources = self.settings.select(names)
         engine, archive = self.created_database(), self.archive(save_bodies)
+        if self.settings.alerts:
+            self._enlist_new_consumers(engine)
         try:
             outcomes = _each(sources, partial(self._sync_one, engine, archive, limit=limit), advance)
         except BaseException as stop:
@@ -583,15 +585,26 @@ class Syncer:
     @contextmanager
     def _writing_about(self, consumer: str) -> Iterator[Connection]:
         """A writing transaction; a configured consumer may be spoken of before its first delivery."""
-        from syncer import history
+        with writing(self.existing_database()) as connection:
+            self._enlist(connection, [alert for alert in self.settings.alerts if alert.name == consumer])
+            yield connection
+
+    def _enlist_new_consumers(self, engine: Engine) -> None:
+        """Give each its position before anything is synced: what this very sync finds is news to it."""
         from syncer.alerts import consumers
 
-        with writing(self.existing_database()) as connection:
-            for alert in self.settings.alerts:
-                if alert.name == consumer:
-                    position = 0 if alert.start == "beginning" else history.feed_end(connection)
-                    consumers.register(connection, consumer, position=position, now=self._clock())
-            yield connection
+        with reading(engine) as connection:
+            known = {consumer.name for consumer in consumers.all_consumers(connection)}
+        new = [alert for alert in self.settings.alerts if alert.name not in known]
+        if new:
+            with writing(engine) as connection:
+                self._enlist(connection, new)
+
+    def _enlist(self, connection: Connection, alerts: Iterable[AlertSettings]) -> None:
+        from syncer.alerts import consumers
+
+        for alert in alerts:
+            consumers.enlist(connection, alert.name, start=alert.start, now=self._clock())
 
 
 def _in_turn(lines: Iterable[Imported], on_line: Callable[[Imported], object]) -> list[Imported]:

@@ -10,7 +10,7 @@ from syncer.core.notices import LATE, NoticeKind
 from syncer.core.text import rfc3339
 
 _LONGEST_VALUE = 40
-_ALL_DIGITS = Context(prec=40)
+_ALL_DIGITS = Context(prec=60)  # of a percent between the largest price and the smallest one
 
 
 def count_of(number: int, thing: str, things: str | None = None) -> str:
@@ -53,8 +53,8 @@ def describe_unit(unit: Sequence[Any]) -> str:
 def describe_percent(value: Decimal | int) -> str:
     """A percent with its sign and one decimal, if it has any: `-20 %`, `+33.3 %`; a huge one without."""
     exact = Decimal(value)
-    rounded = exact.quantize(Decimal("0.1")) if abs(exact) < 10_000 else exact.quantize(Decimal(1))
-    return f"{rounded.normalize():+f} %"
+    places = Decimal("0.1") if abs(exact) < 10_000 else Decimal(1)
+    return f"{exact.quantize(places, context=_ALL_DIGITS).normalize(_ALL_DIGITS):+f} %"
 
 
 def describe_change(data: Mapping[str, Any], *, clean: Clean = str) -> str:
