@@ -7,7 +7,6 @@ and the fence is one UPDATE that checks the token, so that two daemons hand a me
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from syncer import history
 from syncer.alerts.rules import Notified
+from syncer.core.words import did_you_mean
 from syncer.db.store import insert_into, is_available
 from syncer.db.tables import changes, consumers, notices, told
 from syncer.errors import Fenced, UsageError
@@ -75,8 +75,7 @@ def require(connection: Connection, name: str) -> Consumer:
     """The consumer called `name`; raises UsageError, which names the nearest one, if it has never been seen."""
     consumer = find(connection, name)
     if consumer is None:
-        nearest = get_close_matches(name, [other.name for other in all_consumers(connection)], n=1, cutoff=0)
-        meant = f": did you mean {nearest[0]}?" if nearest else ""
+        meant = did_you_mean(name, [other.name for other in all_consumers(connection)], cutoff=0)
         raise UsageError(f"there is no consumer {name!r}{meant} (`syncer alerts list` shows all)")
     return consumer
 

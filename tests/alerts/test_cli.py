@@ -303,4 +303,4 @@ def test_an_unknown_name_is_answered_with_the_nearest(shop: Home, words: tuple[s
     """A slip of the pen costs a look at the answer; exit code 2."""
     said = shop.syncer("alerts", words[0], "taem", *words[1:])
     assert (said.code, said.out) == (2, "")
-    assert "did you mean team?" in said.err
+    assert "did you mean 'team'?" in said.err
