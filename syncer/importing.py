@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
@@ -33,11 +33,12 @@ _SHAPE = '{"observed_at": "2026-11-22T17:00:00Z", "body": "the response as text"
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a recording; `line` counts from 1."""
+    """One response of a recording; `line` counts from 1, and `name` is what a person calls it."""
 
     line: int
     observed_at: datetime
     body: bytes
+    name: str
 
 
 def read_recording(path: Path) -> Iterator[Recorded]:
@@ -48,12 +49,21 @@ def read_recording(path: Path) -> Iterator[Recorded]:
                 yield _recorded(path, number, line)
 
 
-def count_lines(path: Path) -> int | None:
-    """How many lines a recording has; None for one that can be read only once, such as a pipe."""
+class Extent(NamedTuple):
+    """How many responses a recording has, and when the last one was observed."""
+
+    responses: int
+    ends_at: datetime | None
+
+
+def extent(path: Path) -> Extent | None:
+    """How much a recording holds; None for one that can be read only once, such as a pipe."""
     if not path.is_file():
         return None
-    with _lines(path) as lines:
-        return sum(1 for line in lines if line.strip())
+    count, last = 0, None
+    for recorded in read_recording(path):
+        count, last = count + 1, recorded.observed_at
+    return Extent(count, last)
 
 
 def import_observation(attempt: Attempt, recorded: Recorded, *, ends_at: datetime | None = None) -> Report | None:
@@ -116,7 +126,7 @@ def _refuse_late(lease: Lease, recorded: Recorded) -> None:
     last = lease.last_time
     if last is not None and recorded.observed_at <= last:
         raise UsageError(
-            f"line {recorded.line} was observed at {recorded.observed_at.isoformat()}, but the source has already been "
+            f"{recorded.name} was observed at {recorded.observed_at.isoformat()}, but the source has already been "
             f"observed at {last.isoformat()}: history is only appended to; import into a source of its own (--source)"
         )
 
@@ -125,7 +135,7 @@ def _refuse_future(recorded: Recorded, clock: datetime) -> None:
     """A time that is still to come would keep every live sync out until then (law 5)."""
     if recorded.observed_at - clock > MAX_CLOCK_STEP_BACK:
         raise UsageError(
-            f"line {recorded.line} was observed at {recorded.observed_at.isoformat()}, which is still to come: "
+            f"{recorded.name} was observed at {recorded.observed_at.isoformat()}, which is still to come: "
             f"this machine's clock says {clock.isoformat()}; correct the recording, or the clock"
         )
 
@@ -159,7 +169,9 @@ def _parsed(number: int, line: bytes) -> Recorded:
     for key in ("observed_at", "body"):
         if not isinstance(document.get(key), str):
             raise ValueError(f"it has no {key!r}, or one that is no text")
-    return Recorded(line=number, observed_at=_instant(document["observed_at"]), body=_bytes(document["body"]))
+    return Recorded(
+        name=f"line {number}", line=number, observed_at=_instant(document["observed_at"]), body=_bytes(document["body"])
+    )
 
 
 def _instant(text: str) -> datetime:

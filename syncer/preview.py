@@ -90,5 +90,5 @@ def preview_event(change: Change, report: Report, attempt: Attempt) -> dict[str,
         unit=source.unit(source.headline, listing.type),
         units=source.units_of(listing.prices, listing.type),
     )
-    whole = event(row, feed="")
+    whole = event(row, "")
     return {key: whole[key] for key in ("type", "subject", "time")} | {"data": whole["data"] | {"run_id": None}}

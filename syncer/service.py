@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
     from syncer.core.decide import Approval, Policy
-    from syncer.core.model import Listing
+    from syncer.core.formats import CompiledFormat
+    from syncer.core.model import Listing, Snapshot
+    from syncer.core.parse import Unmatched
     from syncer.importing import Recorded
     from syncer.revert import Reverted
     from syncer.sync import Archive, Attempt, Report
@@ -126,6 +128,14 @@ class Imported(NamedTuple):
         return "already there" if self.report is None else self.report.outcome
 
 
+class Tried(NamedTuple):
+    """What a format makes of one response: the models as they are read, and what does not fit."""
+
+    format: "CompiledFormat"
+    snapshot: "Snapshot"
+    unmatched: "Unmatched"
+
+
 class Syncer:
     """One configuration with its database, and all that can be done with them; `syncer.open(...)` makes one.
 
@@ -203,6 +213,8 @@ class Syncer:
         """
         sources = self.settings.select(names)
         engine, archive = self.created_database(), self.archive(save_bodies)
+        if self.settings.alerts:
+            self._enlist_new_consumers(engine)
         try:
             outcomes = _each(sources, partial(self._sync_one, engine, archive, limit=limit), advance)
         except BaseException as stop:
@@ -294,17 +306,66 @@ class Syncer:
         """Import recorded responses, each with its own time, as if syncer had polled then; what came of each line.
 
         `path` is JSON lines as `save_bodies` keeps them; interrupted, it may be repeated. `source` needs no settings;
-        `trust` overrides them; `on_line` is called as each line is done. Raises UsageError for a line that is none, or
-        that is not later than what the source has seen: what came before it stays.
+        `trust` and `format` overrule them; `on_line` is called as each line is done. Raises UsageError for a line that
+        is none, or that is not later than what the source has seen: what came before it stays.
         """
-        from syncer.importing import read_recording
+        from syncer.importing import extent, read_recording
 
-        poll = self._importer(source, trust, format)
-        lines = []
-        for recorded in read_recording(Path(path)):
-            lines.append(poll(recorded))
-            on_line(lines[-1])
-        return lines
+        whole = extent(Path(path))
+        poll = self._importer(source, trust, format, whole.ends_at if whole else None)
+        return _in_turn(map(poll, read_recording(Path(path))), on_line)
+
+    def import_git(
+        self,
+        repository: Path | str,
+        path: str,
+        source: str = "default",
+        *,
+        trust: bool | None = None,
+        format: str | None = None,  # noqa: A002 - the name of the setting
+        on_line: Callable[[Imported], object] = lambda _: None,
+    ) -> list[Imported]:
+        """Import the history of a file in a git repository: each commit that changed it, at its committer time.
+
+        `path` is from the repository's top; all else as in `import_history`.
+        """
+        from syncer.git_history import read_versions, versions
+
+        found = versions(Path(repository), path)
+        poll = self._importer(source, trust, format, found[-1].at)
+        return _in_turn(map(poll, read_versions(Path(repository), path, found)), on_line)
+
+    def formats(self) -> "list[CompiledFormat]":
+        """The formats that a source may name: those of the configuration, then the built-in ones."""
+        from syncer.core import formats
+        from syncer.settings.formats import compile_format
+
+        names = dict.fromkeys((*self.settings.formats, *formats.names()))
+        return [compile_format(name, self.settings.formats, f"formats.{name}") for name in names]
+
+    def try_format(self, url: str | None, name: str | None = None) -> Tried:
+        """Fetch the catalog at `url` (or at the format's own) once, and read it by the format; no database is opened.
+
+        Raises SettingsError where there is no URL, and UpstreamError where the response is no catalog.
+        """
+        from syncer.core import parse
+        from syncer.fetch import fetch
+        from syncer.settings import load
+        from syncer.sync import limits, request_of
+
+        given = {"SYNCER_API_URL": url, "SYNCER_FORMAT": name, "SYNCER_API_KEY": self._environ.get("SYNCER_API_KEY")}
+        plain = {variable: text for variable, text in given.items() if text}
+        tables = {"formats": {name: dict(table) for name, table in self.settings.formats.items()}}
+        (source,) = load(plain, cwd=Path.cwd(), table=tables).select()
+        if "SYNCER_API_KEY" not in plain:  # a list may be open all the same: upstream will say
+            source = msgspec.structs.replace(source, api_key_env=None)
+        attempt = self._attempt(self.engine(read_only=True), source)
+        attempt = self.with_credentials(attempt)
+        response = fetch(request_of(attempt), clock=self._clock, limits=limits(source))
+        snapshot = parse.snapshot(
+            response.bodies, attempt.format, observed_at=response.received_at, http_partial=response.partial
+        )
+        return Tried(attempt.format, snapshot, parse.unmatched(snapshot, attempt.format))
 
     def reader_of_elements(self) -> "Callable[[str, str], Listing]":
         """What reads a stored element by the format of a name, as it is today; it raises ValueError where it cannot."""
@@ -456,7 +517,13 @@ class Syncer:
         events = [preview_event(change, report, attempt) for change in report.changes]
         return SyncOutcome(source.name, report, news=bool(report.announced), events=events)
 
-    def _importer(self, source: str, trust: bool | None, fmt: str | None) -> "Callable[[Recorded], Imported]":  # noqa: FBT001 - on, off, or as set
+    def _importer(
+        self,
+        source: str,
+        trust: bool | None,  # noqa: FBT001 - on, off, or as set
+        fmt: str | None,
+        ends_at: datetime | None,
+    ) -> "Callable[[Recorded], Imported]":
         from syncer.db import leases
         from syncer.importing import import_observation, import_settings
         from syncer.settings import unconfigured_trust
@@ -477,7 +544,7 @@ class Syncer:
 
         def poll(recorded: "Recorded") -> Imported:
             try:
-                report = import_observation(attempt, recorded)
+                report = import_observation(attempt, recorded, ends_at=ends_at)
             except BadResponse as error:
                 return Imported(recorded.line, error=error)
             return Imported(recorded.line, report)
@@ -518,15 +585,34 @@ class Syncer:
     @contextmanager
     def _writing_about(self, consumer: str) -> Iterator[Connection]:
         """A writing transaction; a configured consumer may be spoken of before its first delivery."""
-        from syncer import history
+        with writing(self.existing_database()) as connection:
+            self._enlist(connection, [alert for alert in self.settings.alerts if alert.name == consumer])
+            yield connection
+
+    def _enlist_new_consumers(self, engine: Engine) -> None:
+        """Give each its position before anything is synced: what this very sync finds is news to it."""
         from syncer.alerts import consumers
 
-        with writing(self.existing_database()) as connection:
-            for alert in self.settings.alerts:
-                if alert.name == consumer:
-                    position = 0 if alert.start == "beginning" else history.feed_end(connection)
-                    consumers.register(connection, consumer, position=position, now=self._clock())
-            yield connection
+        with reading(engine) as connection:
+            known = {consumer.name for consumer in consumers.all_consumers(connection)}
+        new = [alert for alert in self.settings.alerts if alert.name not in known]
+        if new:
+            with writing(engine) as connection:
+                self._enlist(connection, new)
+
+    def _enlist(self, connection: Connection, alerts: Iterable[AlertSettings]) -> None:
+        from syncer.alerts import consumers
+
+        for alert in alerts:
+            consumers.enlist(connection, alert.name, start=alert.start, now=self._clock())
+
+
+def _in_turn(lines: Iterable[Imported], on_line: Callable[[Imported], object]) -> list[Imported]:
+    done = []
+    for line in lines:
+        done.append(line)
+        on_line(line)
+    return done
 
 
 def policies(settings: Settings) -> "dict[str, Policy]":
@@ -662,14 +748,15 @@ def _gist(error: str | None) -> str:
 
 def _subscription(alert: AlertSettings, environ: Mapping[str, str], clock: Clock) -> "Subscription":
     from syncer.alerts.delivery import Subscription
-    from syncer.alerts.rules import Rule
+    from syncer.alerts.rules import AlertRule
     from syncer.alerts.sinks import sink_for
 
-    rule = Rule(
+    rule = AlertRule(
         kinds=frozenset(alert.kinds),
         models=alert.models,
         types=alert.types,
         sources=alert.sources,
+        components=frozenset(alert.components),
         direction=alert.direction,
         min_percent=alert.min_percent,
         min_absolute=alert.min_absolute,

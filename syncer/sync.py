@@ -193,6 +193,7 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
             shown_at=observation.shown_at,
             http_status=observation.status,
             rejected=rejected,
+            judged=lease.past.judged == lease.past.last,
             body_digest=observation.shortcut.body_digest,
             shortcut=observation.shortcut,
         )
@@ -454,7 +455,7 @@ def record_of(source: SourceSettings, fmt: CompiledFormat) -> SourceRecord:
     """What the database keeps of a source's settings and format."""
     return SourceRecord(
         name=source.name,
-        url=fetch.public_url(catalog_url(source, fmt)),
+        url=fetch.public_url(catalog_url(source, fmt)) if "://" in source.url else source.url,  # "(imported)"
         format=fmt.name,
         headline=fmt.headline,
         currency=fmt.currency,

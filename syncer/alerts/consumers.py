@@ -1,23 +1,25 @@
-"""The consumers' rows: a position in the feed each, a frozen batch while it is being handed over, and what was told.
+"""The consumers' rows: a position in the feed, a frozen batch while it is being handed over, and what it was told.
 
-Each function takes a connection in a transaction and never commits. As for sources, a claim is one UPDATE that decides
-and the fence is one UPDATE that checks the token, so that two daemons hand a message over once in normal running.
+Each function takes a connection in a transaction and never commits. A consumer has a lease as a source has
+(syncer.db.leases), so that two daemons hand a message over once in normal running.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer import history
-from syncer.alerts.rules import Notified
-from syncer.db.store import insert_into, is_available
-from syncer.db.tables import changes, consumers, notices, told
+from syncer.alerts.rules import Key, Notified
+from syncer.core.prices import canonical
+from syncer.core.text import rfc3339
+from syncer.core.words import did_you_mean
+from syncer.db import feed, leases
+from syncer.db.leases import insert_into
+from syncer.db.tables import changes, consumers, notices, notified
 from syncer.errors import Fenced, UsageError
 
 LEASE = timedelta(minutes=2)
@@ -29,15 +31,14 @@ CURSOR = "cursor"
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A message as it was frozen before its first attempt: the same bytes on each repeat, whatever happens meanwhile.
 
-    `end` is the position once it is delivered; `notified` and `failing` are what is then remembered of models and
+    `end` is the position once it is delivered; `notified` and `failing` are what is then remembered of prices and
     sources; `since` is the first attempt. Without an `id` it is a stretch of the feed that holds nothing to tell.
     """
 
     id: str
     end: int
-    rules: str
     body: str
-    notified: Mapping[int, Notified]
+    notified: Mapping[Key, Notified]
     failing: frozenset[str]
     since: datetime
 
@@ -75,8 +76,7 @@ def require(connection: Connection, name: str) -> Consumer:
     """The consumer called `name`; raises UsageError, which names the nearest one, if it has never been seen."""
     consumer = find(connection, name)
     if consumer is None:
-        nearest = get_close_matches(name, [other.name for other in all_consumers(connection)], n=1, cutoff=0)
-        meant = f": did you mean {nearest[0]}?" if nearest else ""
+        meant = did_you_mean(name, [other.name for other in all_consumers(connection)], cutoff=0)
         raise UsageError(f"there is no consumer {name!r}{meant} (`syncer alerts list` shows all)")
     return consumer
 
@@ -90,6 +90,11 @@ def register(connection: Connection, name: str, *, position: int, now: datetime,
     return connection.execute(new.returning(consumers.c.id)).first() is not None
 
 
+def enlist(connection: Connection, name: str, *, start: str, now: datetime) -> None:
+    """Make the consumer's row if it has none, at the end of the feed, or for `start` "beginning" at that."""
+    register(connection, name, position=0 if start == "beginning" else feed.end(connection), now=now)
+
+
 def require_within(consumer: Consumer, end: int) -> None:
     """Raise UsageError if the consumer's position is beyond the feed's end."""
     if consumer.position > end:
@@ -101,61 +106,61 @@ def require_within(consumer: Consumer, end: int) -> None:
 
 def acquire(connection: Connection, name: str, *, owner: str, now: datetime) -> Consumer | None:
     """Take the consumer if it is active, due and nobody else's; None otherwise."""
-    free = is_available(consumers.c.lease_until, now)
     due = sa.or_(consumers.c.next_attempt_at.is_(None), consumers.c.next_attempt_at <= now)
-    taken = connection.execute(
-        sa.update(consumers)
-        .where(consumers.c.name == name, consumers.c.state == ACTIVE, free, due)
-        .values(lease_token=consumers.c.lease_token + 1, lease_owner=owner, lease_until=now + LEASE)
-    )
-    return find(connection, name) if taken.rowcount else None
+    which = sa.and_(consumers.c.name == name, consumers.c.state == ACTIVE, due)
+    taken = leases.take(connection, consumers, which, owner=owner, now=now, lasts=LEASE)
+    return find(connection, name) if taken else None
 
 
-# -- by whoever holds it: each begins with the fence, one UPDATE that checks the token, or raises Fenced ---------------
+# -- by whoever holds its lease: each begins with the check of its token, or raises Fenced -----------------------------
 
 
-def freeze(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+def freeze(connection: Connection, consumer: Consumer, batch: Batch, now: datetime) -> Consumer:
     """Commit to a message before it is sent."""
     values = {
         "batch_id": batch.id,
         "batch_end": batch.end,
-        "batch_rules": batch.rules,
         "batch_body": batch.body,
-        "batch_told": {
+        "batch_notified": {
             "failing": sorted(batch.failing),
-            "models": {str(model): [one.price, one.at and one.at.isoformat()] for model, one in batch.notified.items()},
+            "prices": [
+                [model, component, one.price, one.at and rfc3339(one.at)]
+                for (model, component), one in batch.notified.items()
+            ],
         },
         "batch_since": batch.since,
     }
-    return _set(connection, held, lease_until=now + LEASE, **values)
+    return _set(connection, consumer, lease_until=now + LEASE, **values)
 
 
-def move(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+def move(connection: Connection, consumer: Consumer, batch: Batch, now: datetime) -> Consumer:
     """Go on behind a batch that told nothing, and remember what it leaves to be remembered."""
-    moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch))
-    _remember(connection, held, batch.notified)
+    moved = _set(connection, consumer, lease_until=now + LEASE, **_behind(batch))
+    _remember(connection, consumer, batch.notified)
     return moved
 
 
-def delivered(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+def delivered(connection: Connection, consumer: Consumer, batch: Batch, now: datetime) -> Consumer:
     """The frozen batch has arrived: go on behind it, and remember what it told."""
     well = {"last_delivered_at": now, "attempts": 0, "next_attempt_at": None, "last_error": None}
-    moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch), **well)
-    _remember(connection, held, batch.notified)
+    moved = _set(connection, consumer, lease_until=now + LEASE, **_behind(batch), **well)
+    _remember(connection, consumer, batch.notified)
     return moved
 
 
 def failed(
-    connection: Connection, held: Consumer, *, error: str, next_attempt_at: datetime | None, disabled: str | None
+    connection: Connection, consumer: Consumer, *, error: str, next_attempt_at: datetime | None, disabled: str | None
 ) -> None:
     """The batch has not arrived: try again later, or never (with the reason)."""
     state = {"state": DISABLED, "reason": disabled} if disabled else {}
-    _set(connection, held, attempts=held.attempts + 1, next_attempt_at=next_attempt_at, last_error=error, **state)
+    _set(
+        connection, consumer, attempts=consumer.attempts + 1, next_attempt_at=next_attempt_at, last_error=error, **state
+    )
 
 
-def release(connection: Connection, held: Consumer) -> None:
-    """Give the consumer back."""
-    _set(connection, held, lease_owner=None, lease_until=None)
+def release(connection: Connection, consumer: Consumer) -> None:
+    """Give the consumer back, if it is still ours."""
+    leases.release(connection, consumers, consumer.id, consumer.token)
 
 
 # -- by a person -------------------------------------------------------------------------------------------------------
@@ -181,21 +186,20 @@ def resume(connection: Connection, name: str, *, now: datetime) -> Consumer:
 def reposition(connection: Connection, name: str, position: int) -> Consumer:
     """Put the consumer to another position, forgetting batch and memory; whoever is delivering now is fenced off."""
     consumer = require(connection, name)
-    fenced = {"lease_token": consumers.c.lease_token + 1, "lease_owner": None, "lease_until": None}
     fresh: dict[str, Any] = {"next_attempt_at": None, "attempts": 0, "last_error": None, "failing": [], **_NO_BATCH}
-    connection.execute(_row(consumer).values(position=position, **fenced, **fresh))
-    connection.execute(told.delete().where(told.c.consumer_id == consumer.id))
+    connection.execute(_row(consumer).values(position=position, **leases.fenced_off(consumers), **fresh))
+    connection.execute(notified.delete().where(notified.c.consumer_id == consumer.id))
     return consumer
 
 
 def move_cursor(connection: Connection, name: str, seen: int, end: int, *, now: datetime) -> None:
-    """Put a person's cursor from `seen` to `end`, making it if need be; Fenced if another look has moved it."""
+    """Put a person's cursor from `seen` to `end`, making it if need be; Fenced if somebody else has moved it."""
     if register(connection, name, position=end, now=now, state=CURSOR):
         return
     where = sa.and_(consumers.c.name == name, consumers.c.position == seen)
     moved = connection.execute(sa.update(consumers).where(where).values(position=end, last_delivered_at=now))
     if moved.rowcount == 0:
-        raise Fenced(f"the cursor {name} was moved by somebody else meanwhile: look again")
+        raise Fenced(f"the cursor {name} was moved by somebody else meanwhile: ask again")
 
 
 def position_before(connection: Connection, moment: datetime) -> int:
@@ -203,16 +207,17 @@ def position_before(connection: Connection, moment: datetime) -> int:
     tables = (changes, notices)
     queries = [sa.select(sa.func.min(table.c.id)).where(table.c.observed_at >= moment) for table in tables]
     first = [one for one in (connection.execute(query).scalar() for query in queries) if one is not None]
-    return min(first) - 1 if first else history.feed_end(connection)
+    return min(first) - 1 if first else feed.end(connection)
 
 
-def memory(connection: Connection, consumer: Consumer) -> dict[int, Notified]:
-    """What the consumer was told of each model."""
-    rows = connection.execute(sa.select(told).where(told.c.consumer_id == consumer.id))
-    return {row.model_id: Notified(price=row.price, at=row.told_at) for row in rows}
+def memory(connection: Connection, consumer: Consumer, models: Collection[int]) -> dict[Key, Notified]:
+    """What the consumer was told of the prices of these models."""
+    query = sa.select(notified).where(notified.c.consumer_id == consumer.id, notified.c.model_id.in_(models))
+    rows = connection.execute(query)
+    return {(row.model_id, row.component): Notified(price=row.price, at=row.notified_at) for row in rows}
 
 
-_NO_BATCH = dict.fromkeys(("batch_id", "batch_end", "batch_rules", "batch_body", "batch_told", "batch_since"))
+_NO_BATCH = dict.fromkeys(("batch_id", "batch_end", "batch_body", "batch_notified", "batch_since"))
 
 
 def _behind(batch: Batch) -> dict[str, Any]:
@@ -230,19 +235,32 @@ def _require_pushed(connection: Connection, name: str) -> Consumer:
     return consumer
 
 
-def _set(connection: Connection, held: Consumer, **values: Any) -> Consumer:  # noqa: ANN401 - columns
-    ours = connection.execute(_row(held).where(consumers.c.lease_token == held.token).values(values))
-    if ours.rowcount == 0:
-        raise Fenced(f"another syncer took over the consumer {held.name}, or a person moved it")
-    return require(connection, held.name)
+def _set(connection: Connection, consumer: Consumer, **values: Any) -> Consumer:  # noqa: ANN401 - columns
+    if not leases.update_held(connection, consumers, consumer.id, consumer.token, **values):
+        raise Fenced(f"another syncer took over the consumer {consumer.name}, or a person moved it")
+    return require(connection, consumer.name)
 
 
-def _remember(connection: Connection, held: Consumer, remembered: Mapping[int, Notified]) -> None:
-    for model, one in remembered.items():
-        values = {"price": one.price, "told_at": one.at}
-        this = sa.and_(told.c.consumer_id == held.id, told.c.model_id == model)
-        if connection.execute(sa.update(told).where(this).values(values)).rowcount == 0:
-            connection.execute(told.insert().values(consumer_id=held.id, model_id=model, **values))
+def _remember(connection: Connection, consumer: Consumer, remembered: Mapping[Key, Notified]) -> None:
+    if not remembered:
+        return
+    new = insert_into(connection, notified)
+    connection.execute(
+        new.on_conflict_do_update(
+            index_elements=["consumer_id", "model_id", "component"],
+            set_={"price": new.excluded.price, "notified_at": new.excluded.notified_at},
+        ),
+        [
+            {
+                "consumer_id": consumer.id,
+                "model_id": model,
+                "component": component,
+                "price": one.price,
+                "notified_at": one.at,
+            }
+            for (model, component), one in remembered.items()
+        ],
+    )
 
 
 def _consumer(row: Any) -> Consumer:  # noqa: ANN401 - a row of consumers
@@ -259,15 +277,16 @@ def _batch(row: Any) -> Batch:  # noqa: ANN401 - a row of consumers
     return Batch(
         id=row.batch_id,
         end=row.batch_end,
-        rules=row.batch_rules,
         body=row.batch_body,
-        notified={int(model): _notified(*pair) for model, pair in row.batch_told["models"].items()},
-        failing=frozenset(row.batch_told["failing"]),
+        notified={
+            (int(model), component): _notified(price, at)
+            for model, component, price, at in row.batch_notified["prices"]
+        },
+        failing=frozenset(row.batch_notified["failing"]),
         since=row.batch_since,
     )
 
 
 def _notified(price: Decimal | int | None, at: str | None) -> Notified:
-    return Notified(
-        price=None if price is None else Decimal(price), at=None if at is None else datetime.fromisoformat(at)
-    )
+    known = None if price is None else canonical(Decimal(price))
+    return Notified(price=known, at=None if at is None else datetime.fromisoformat(at))

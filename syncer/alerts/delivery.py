@@ -1,11 +1,11 @@
 """Handing the feed over, consumer by consumer: at least once, in order, and nothing is ever dropped.
 
-claim the consumer -> freeze its next message -> hand it over (no transaction open) -> move its position.
+take the consumer's lease -> freeze its next message -> hand it over (no transaction open) -> move its position.
 
 - A message is committed before its first attempt: a repeat carries the same id and the same bytes (law 10), whatever
   becomes of the rules and the history meanwhile.
 - It holds what one run brought, or with `net` or a digest whatever has come together: at most 100 events or 256 KiB.
-  `net` looks at what one message covers, at most `_NET_WINDOW` items: what it tells is then always true of itself.
+  `net` is asked of what one message covers, at most `_NET_WINDOW` items: what it tells is then always true of itself.
 - A failed one is tried again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, then every 12 h; after 5 days the consumer is
   disabled with the reason, keeping its position.
 - One slow or dead consumer never delays another: each is delivered to in a thread of its own.
@@ -22,15 +22,16 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import Connection, Engine
 
-from syncer import history
 from syncer.alerts import consumers
 from syncer.alerts.consumers import Batch, Consumer
-from syncer.alerts.event import as_json, event_of, feed_id
+from syncer.alerts.event import as_json, event_of
 from syncer.alerts.feed import import_runs, read_feed
 from syncer.alerts.message import DeliveryError, Message, Sink
-from syncer.alerts.rules import Item, Notified, Rule, Selection, select
+from syncer.alerts.rules import AlertRule, Item, Key, Notified, Selection, select
+from syncer.db import feed
 from syncer.db.engine import reading, writing
 from syncer.errors import SyncerError, UsageError
+from syncer.history.feed import ChangeRow
 
 MOST_EVENTS = 100
 MOST_BYTES = 256 * 1024
@@ -38,7 +39,7 @@ GIVE_UP_AFTER = timedelta(days=5)
 RETRIES = tuple(
     timedelta(seconds=seconds) for seconds in (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 12 * 3600)
 )
-_WINDOW = 250  # items looked at for one message; a stretch that holds nothing to tell is passed over silently
+_WINDOW = 250  # items considered for one message; a stretch that holds nothing to tell is passed over silently
 _NET_WINDOW = 5_000
 _A_MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
@@ -49,7 +50,7 @@ class Subscription(NamedTuple):
     """What one consumer wants: its rule, where it starts, how often at most, and how to reach it."""
 
     name: str
-    rule: Rule
+    rule: AlertRule
     sink: Sink
     start: str = "end"
     digest: timedelta | None = None
@@ -76,13 +77,13 @@ def deliver(
     *,
     clock: Clock,
     owner: str,
-    chance: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = random.random,
     keep_going: Callable[[], bool] = lambda: True,
 ) -> Delivered:
     """Hand the consumer everything that it has not seen, until `keep_going`, asked between two messages, says no.
 
     A consumer that is paused, disabled, not due or in other hands gets nothing. A failed attempt is recorded, and
-    its next one left to a later round; `chance` in [0, 1) spreads it. Raises UsageError for a position beyond the feed
+    its next one left to a later round; `jitter` in [0, 1) spreads it. Raises UsageError for a position beyond the feed
     and for a name that is a cursor's, Fenced if somebody else took the consumer over.
     """
     with reading(engine, one_moment=True) as connection:  # most rounds end here, and make no writer wait
@@ -90,20 +91,20 @@ def deliver(
     if idle is not None:
         return idle
     with writing(engine) as connection:
-        held = _acquire(connection, subscription, clock(), owner)
-    if held is None:
+        consumer = _acquire(connection, subscription, clock(), owner)
+    if consumer is None:
         return Delivered(subscription.name, idle="another syncer is delivering to it")
     try:
-        return _hand_over(engine, subscription, held, clock, chance, keep_going)
+        return _hand_over(engine, subscription, consumer, clock, jitter, keep_going)
     finally:  # after a bug in a sink and a signal, too: nobody is to wait for the end of the lease
         with suppress(SyncerError), writing(engine) as connection:
-            consumers.release(connection, held)
+            consumers.release(connection, consumer)
 
 
-def next_attempt(attempts: int, chance: float) -> timedelta:
-    """How long to wait after that many failed attempts; `chance` in [0, 1) spreads it by up to a tenth."""
+def next_attempt(attempts: int, jitter: float) -> timedelta:
+    """How long to wait after that many failed attempts; `jitter` in [0, 1) spreads it by up to a tenth."""
     wait = RETRIES[min(attempts, len(RETRIES) - 1)]
-    return wait * (1 + chance / 10)
+    return wait * (1 + jitter / 10)
 
 
 def digest_due_at(last: datetime, every: timedelta) -> datetime:
@@ -121,7 +122,7 @@ def _idle(connection: Connection, subscription: Subscription, now: datetime) -> 
         return None
     if consumer.state == consumers.CURSOR:
         raise UsageError(f"{consumer.name} is a cursor of `syncer changes` already: give the [[alerts]] another name")
-    end = history.feed_end(connection)
+    end = feed.end(connection)
     consumers.require_within(consumer, end)
     why = _why_not(consumer, now)
     if why is None and consumer.batch is None:
@@ -147,43 +148,42 @@ def _collects(consumer: Consumer, every: timedelta | None, now: datetime) -> str
 
 
 def _acquire(connection: Connection, subscription: Subscription, now: datetime, owner: str) -> Consumer | None:
-    start = 0 if subscription.start == "beginning" else history.feed_end(connection)
-    consumers.register(connection, subscription.name, position=start, now=now)
+    consumers.enlist(connection, subscription.name, start=subscription.start, now=now)
     return consumers.acquire(connection, subscription.name, owner=owner, now=now)
 
 
 def _hand_over(
     engine: Engine,
     subscription: Subscription,
-    held: Consumer,
+    consumer: Consumer,
     clock: Clock,
-    chance: Callable[[], float],
+    jitter: Callable[[], float],
     keep_going: Callable[[], bool],
 ) -> Delivered:
     messages = events = 0
-    while held.state == consumers.ACTIVE and keep_going():
-        if held.batch is None:
-            step = _next_step(engine, subscription, held, clock())
+    while consumer.state == consumers.ACTIVE and keep_going():
+        if consumer.batch is None:
+            step = _next_step(engine, subscription, consumer, clock())
             if step is None:
                 break
-            held = _take(engine, held, step, clock())
+            consumer = _take(engine, consumer, step, clock())
             continue
-        message = _message(held.name, held.batch)
+        message = _message(consumer.name, consumer.batch)
         try:
             subscription.sink(message)
         except DeliveryError as refusal:
-            error, disabled = _record_failure(engine, held, held.batch, refusal, clock(), chance())
-            return Delivered(held.name, messages, events, error=error, disabled=disabled)
+            error, disabled = _record_failure(engine, consumer, consumer.batch, refusal, clock(), jitter())
+            return Delivered(consumer.name, messages, events, error=error, disabled=disabled)
         with writing(engine) as connection:
-            held = consumers.delivered(connection, held, held.batch, clock())
+            consumer = consumers.delivered(connection, consumer, consumer.batch, clock())
         messages, events = messages + 1, events + len(message.events)
-    return Delivered(held.name, messages, events)
+    return Delivered(consumer.name, messages, events)
 
 
-def _take(engine: Engine, held: Consumer, step: Batch, now: datetime) -> Consumer:
+def _take(engine: Engine, consumer: Consumer, step: Batch, now: datetime) -> Consumer:
     """Commit to a message, or to have passed over what is not told."""
     with writing(engine) as connection:
-        return (consumers.freeze if step.id else consumers.move)(connection, held, step, now)
+        return (consumers.freeze if step.id else consumers.move)(connection, consumer, step, now)
 
 
 def _message(consumer: str, batch: Batch) -> Message:
@@ -192,7 +192,7 @@ def _message(consumer: str, batch: Batch) -> Message:
 
 
 def _record_failure(
-    engine: Engine, held: Consumer, batch: Batch, refusal: DeliveryError, now: datetime, chance: float
+    engine: Engine, consumer: Consumer, batch: Batch, refusal: DeliveryError, now: datetime, jitter: float
 ) -> tuple[str, bool]:
     """Leave the batch to a later attempt, or disable the consumer; what to say of it."""
     last_at = batch.since + GIVE_UP_AFTER
@@ -201,36 +201,36 @@ def _record_failure(
         disabled = f"the other side never wants to hear again: {refusal}"
     elif now >= last_at:
         disabled = f"nothing got through for {GIVE_UP_AFTER.days} days: {refusal}"
-    wait = refusal.retry_after or next_attempt(held.attempts, chance)
+    wait = refusal.retry_after or next_attempt(consumer.attempts, jitter)
     at = None if disabled else max(min(now + wait, last_at), now)
     with writing(engine) as connection:
-        consumers.failed(connection, held, error=str(refusal), next_attempt_at=at, disabled=disabled)
+        consumers.failed(connection, consumer, error=str(refusal), next_attempt_at=at, disabled=disabled)
     return disabled or str(refusal), disabled is not None
 
 
 # -- the next message --------------------------------------------------------------------------------------------------
 
 
-def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: datetime) -> Batch | None:
+def _next_step(engine: Engine, subscription: Subscription, consumer: Consumer, now: datetime) -> Batch | None:
     """How the consumer goes on: with a message, or silently past items that it is not told; None at the feed's end.
 
     No writer waits meanwhile: the lease keeps the consumer as it is, and the next writing transaction makes sure.
     """
     rule = subscription.rule
     with reading(engine, one_moment=True) as connection:
-        items = list(read_feed(connection, after=held.position, limit=_NET_WINDOW if rule.net else _WINDOW))
-        notified = consumers.memory(connection, held)
+        items = list(read_feed(connection, after=consumer.position, limit=_NET_WINDOW if rule.net else _WINDOW))
+        models = {item.model_id for item in items if isinstance(item, ChangeRow)}
+        notified = consumers.memory(connection, consumer, models)
         imported = import_runs(connection) if rule.news_only else frozenset[int]()
-        feed = feed_id(connection)
+        feed_id = feed.feed_id(connection)
     if not items:
         return None
     one_run = not rule.net and subscription.digest is None
-    end, selection, parts = _fill(rule, items, notified, imported, held.failing, feed, one_run=one_run)
+    end, selection, parts = _fill(rule, items, notified, imported, consumer.failing, feed_id, one_run=one_run)
     body = f"[{','.join(parts)}]"
     return Batch(
-        id=_message_id(feed, held.name, selection.chosen, body) if parts else "",
+        id=_message_id(feed_id, consumer.name, selection.chosen, body) if parts else "",
         end=end,
-        rules=rule.digest(),
         body=body,
         notified=selection.notified,
         failing=selection.failing,
@@ -239,12 +239,12 @@ def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: 
 
 
 def _fill(
-    rule: Rule,
+    rule: AlertRule,
     items: Sequence[Item],
-    notified: Mapping[int, Notified],
+    notified: Mapping[Key, Notified],
     imported: Collection[int],
     failing: Collection[str],
-    feed: str,
+    feed_id: str,
     *,
     one_run: bool,
 ) -> tuple[int, Selection, list[str]]:
@@ -254,19 +254,19 @@ def _fill(
     """
     while True:
         selection = select(rule, items, notified, imported_runs=imported, failing=failing)
-        parts = _fitting(selection.chosen, feed, one_run=one_run)
+        parts = _fitting(selection.chosen, feed_id, one_run=one_run)
         if len(parts) == len(selection.chosen):
             return items[-1].id, selection, parts
         end = selection.chosen[len(parts) - 1].id
         items = [item for item in items if item.id <= end]
 
 
-def _fitting(chosen: Sequence[Item], feed: str, *, one_run: bool) -> list[str]:
+def _fitting(chosen: Sequence[Item], feed_id: str, *, one_run: bool) -> list[str]:
     """The events of as many items as one message may hold; one that is too large goes alone."""
     parts: list[str] = []
     size = 1
     for item in chosen[:MOST_EVENTS]:
-        part = as_json(event_of(item, feed))
+        part = as_json(event_of(item, feed_id))
         size += len(part.encode()) + 1
         if parts and (size > MOST_BYTES or (one_run and item.run_id != chosen[0].run_id)):
             break
@@ -274,7 +274,7 @@ def _fitting(chosen: Sequence[Item], feed: str, *, one_run: bool) -> list[str]:
     return parts
 
 
-def _message_id(feed: str, consumer: str, chosen: Sequence[Item], body: str) -> str:
+def _message_id(feed_id: str, consumer: str, chosen: Sequence[Item], body: str) -> str:
     """Equal for equal bodies only: a replay under other rules must not look like a repeat of what was received."""
     content = blake2b(body.encode(), digest_size=8).hexdigest()
-    return f"{feed[:12]}-{consumer}-{chosen[0].id}-{chosen[-1].id}-{content}"
+    return f"{feed_id[:12]}-{consumer}-{chosen[0].id}-{chosen[-1].id}-{content}"

@@ -1,48 +1,42 @@
 """The one event shape, wherever a change leaves syncer: CloudEvents 1.0 (https://cloudevents.io), JSON format.
 
 `id` is the feed id as a string, the same on each repeat; `source` carries the database's random feed id, so that a
-restored or copied database is told apart; `time` is when syncer looked, `data` holds when it happened. `as_json` is
-the one way in which it is written, so that an event is the same bytes in a webhook, a file and on the command line.
-`schema` says all this to programs.
+restored or copied database is told apart; `time` is when the source was observed, `data` holds when it happened.
+`as_json` is the one way in which it is written, so that an event is the same bytes in a webhook, a file and on the
+command line. syncer.alerts.schema says all this to programs.
 """
 
 from collections.abc import Iterator, Mapping
-from importlib import resources
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer import history
+from syncer.alerts.schema import CHANGE_TYPE, NOTICE_TYPE
 from syncer.core import prices
-from syncer.core.model import TRACKED, Kind
+from syncer.core.model import TRACKED, Kind, component_of, price_field
 from syncer.core.text import json_line
-from syncer.db.tables import feed as feed_table
+from syncer.db import feed
 from syncer.history import ChangeRow, NoticeRow
 
-CHANGE_TYPE = "syncer.model."
-NOTICE_TYPE = "syncer.source."
-
-
-def feed_id(connection: Connection) -> str:
-    """The database's random feed id, part of each event's `source`."""
-    return str(connection.execute(sa.select(feed_table.c.feed_id)).scalar_one())
+Item = ChangeRow | NoticeRow
 
 
 def events(connection: Connection, **filters: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - those of history.changes
     """The events of `history.changes(connection, **filters)`, in feed order."""
-    feed = feed_id(connection)
-    return (event(row, feed) for row in history.changes(connection, **filters))
+    feed_id = feed.feed_id(connection)
+    return (event(row, feed_id) for row in history.changes(connection, **filters))
 
 
-def event(row: ChangeRow, feed: str) -> dict[str, Any]:
+def event(row: ChangeRow, feed_id: str) -> dict[str, Any]:
     """One change as a CloudEvent; prices are Decimals, times aware datetimes."""
-    return _envelope(row, feed, CHANGE_TYPE + row.kind.value, row.name, event_data(row))
+    return _envelope(row, feed_id, CHANGE_TYPE + row.kind.value, row.name, event_data(row))
 
 
-def notice_event(row: NoticeRow, feed: str) -> dict[str, Any]:
-    """One notice of a source's health as a CloudEvent; its subject is the source."""
+def notice_event(row: NoticeRow, feed_id: str) -> dict[str, Any]:
+    """One notice as a CloudEvent; its subject is the model that it is about, or the source."""
     data = {
         "source": row.source,
         "kind": row.kind,
@@ -51,12 +45,12 @@ def notice_event(row: NoticeRow, feed: str) -> dict[str, Any]:
         "observed_at": row.observed_at,
         **row.data,
     }
-    return _envelope(row, feed, NOTICE_TYPE + row.kind, row.source, data)
+    return _envelope(row, feed_id, NOTICE_TYPE + row.kind, row.model or row.source, data)
 
 
-def event_of(item: ChangeRow | NoticeRow, feed: str) -> dict[str, Any]:
+def event_of(item: Item, feed_id: str) -> dict[str, Any]:
     """Any item of the feed as a CloudEvent."""
-    return event(item, feed) if isinstance(item, ChangeRow) else notice_event(item, feed)
+    return event(item, feed_id) if isinstance(item, ChangeRow) else notice_event(item, feed_id)
 
 
 def as_json(event: Mapping[str, Any]) -> str:
@@ -64,16 +58,11 @@ def as_json(event: Mapping[str, Any]) -> str:
     return json_line(event)
 
 
-def schema() -> str:
-    """The JSON Schema (2020-12) of each event, as text."""
-    return resources.files(__package__).joinpath("event.schema.json").read_text("utf-8")
-
-
-def _envelope(row: ChangeRow | NoticeRow, feed: str, kind: str, subject: str, data: dict[str, Any]) -> dict[str, Any]:
+def _envelope(row: Item, feed_id: str, kind: str, subject: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "specversion": "1.0",
         "id": str(row.id),
-        "source": f"urn:syncer:{feed}:{quote(row.source, safe='')}",
+        "source": f"urn:syncer:{feed_id}:{quote(row.source, safe='')}",
         "type": kind,
         "subject": subject,
         "time": row.observed_at,
@@ -83,12 +72,12 @@ def _envelope(row: ChangeRow | NoticeRow, feed: str, kind: str, subject: str, da
 
 
 def event_data(row: ChangeRow) -> dict[str, Any]:
-    """What an event says of its change: before, after, the move, its window and its run.
+    """What an event says of its change: before, after, the moves, its window and its run.
 
-    `percent` is exact to 12 digits, null from unknown, 0 or a negative price; `unit` is [quantity, word] or null.
+    `percent` is to 12 digits, null from unknown, 0 or a negative price; a unit is [quantity, word] or null. The scalars
+    are those of the headline, `prices` has every component, moved or not.
     """
-    state = {field: getattr(row, field) for field in TRACKED}
-    earlier = state | {field: pair[0] for field, pair in row.changed.items()}
+    state = {field: getattr(row, field) for field in TRACKED} | {"price": row.price, "prices": row.prices}
     return {
         "source": row.source,
         "model": row.name,
@@ -97,13 +86,36 @@ def event_data(row: ChangeRow) -> dict[str, Any]:
         "observed_at": row.observed_at,
         "effective_at": row.effective_at,
         "changed_after": row.changed_after,
-        "before": None if row.kind is Kind.ADDED else earlier,
+        "before": None if row.kind is Kind.ADDED else _before(row, state),
         "after": None if row.kind is Kind.REMOVED else state,
         "changed": row.changed,
+        "component": row.component,
         "old_price": row.old_price,
         "price": row.price,
-        "percent": prices.percent(row.old_price, row.price) if "price" in row.changed else None,
+        "percent": _percent(row.kind, row.old_price, row.price),
+        "prices": _prices(row),
         "currency": row.currency,
         "unit": row.unit,
+        "units": row.units,
         "reverts_id": row.reverts_id,
     }
+
+
+def _before(row: ChangeRow, state: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {field: pair[0] for field, pair in row.changed.items() if component_of(field) is None}
+    old = {component: price["old"] for component, price in _prices(row).items()}
+    return {**state, **fields, "price": row.old_price, "prices": old}
+
+
+def _prices(row: ChangeRow) -> dict[str, dict[str, Decimal | None]]:
+    """Each component's price before and after, and the move in percent."""
+    told = {}
+    for component, new in row.prices.items():
+        old = None if row.kind is Kind.ADDED else row.changed.get(price_field(component), (new,))[0]
+        told[component] = {"old": old, "new": new, "percent": _percent(row.kind, old, new)}
+    return told
+
+
+def _percent(kind: Kind, old: Decimal | None, new: Decimal | None) -> Decimal | None:
+    """None where nothing moved; a new reading of old bytes is no move."""
+    return None if old == new or kind is Kind.REREAD else prices.percent(old, new)

@@ -36,6 +36,12 @@ class DeliveryError(SyncerError):
 
 
 Sink = Callable[[Message], None]
-"""The one seam: hand the message over whole and return, or raise DeliveryError within `DEADLINE`."""
+"""The one seam: hand the message over whole and return, or raise DeliveryError.
+
+Each request of a message ends within `DEADLINE`, the message with all of its requests within `LONGEST`.
+"""
 
 DEADLINE = timedelta(seconds=15)
+
+LONGEST = timedelta(seconds=90)
+"""Shorter than a consumer's lease (2 min): a process that was suspended sends nothing after another took over."""

@@ -23,6 +23,8 @@ GROUPS = {
         "run": "syncer.cli.running",
         "schedule": "syncer.cli.running",
         "config": "syncer.cli.admin",
+        "formats": "syncer.cli.formats",
+        "try": "syncer.cli.formats",
         "manual": "syncer.cli.manual",
     },
     "Ask": {

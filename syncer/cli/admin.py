@@ -64,7 +64,7 @@ def event_command() -> None:
     Example:
       syncer schema event > event.schema.json
     """
-    from syncer.alerts.event import schema
+    from syncer.alerts.schema import schema
 
     print_line(schema().rstrip(), out=sys.stdout)
 

@@ -1,16 +1,18 @@
-"""`syncer changes --cursor NAME`: what changed since a name last looked."""
+"""`syncer changes --cursor NAME`: what changed since this name last asked, and the feed as rows."""
 
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from syncer.alerts import consumers
-from syncer.alerts.event import as_json, event_of, feed_id
+from syncer.alerts.event import as_json, event_data, event_of
 from syncer.alerts.feed import import_runs, read_feed
-from syncer.alerts.rules import Item, is_old
+from syncer.alerts.rules import Item, is_asked_for, is_old
 from syncer.cli.app import App, form, now
 from syncer.cli.output import print_line, print_rows
+from syncer.core.words import describe_change, describe_notice
 from syncer.db.engine import reading, writing
+from syncer.db.feed import feed_id
 from syncer.errors import UsageError
 from syncer.history import ChangeRow, feed_end
 
@@ -18,16 +20,14 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _COLUMNS = ("id", "observed_at", "source", "kind", "model", "old_price", "price", "note")
-
-
-_DROP = ("source", "old_price", "id", "note")
+_DROP = ("source", "old_price", "price", "id", "note")
 
 
 def print_news(app: App, name: str, *, peek: bool) -> None:
     """Print the feed behind the cursor's position, and move it once all of that was written; not with `peek`.
 
-    A new cursor starts at the end of the feed. As for other consumers, what a source listed at its first look and what
-    was imported is no news.
+    A new cursor starts at the end of the feed. As for other consumers, what a source listed at first, what was
+    imported and what is told on request only is no news.
     """
     engine = app.service.existing_database()
     _refuse_consumer(app, name)
@@ -64,7 +64,11 @@ def _named_like_a_consumer(name: str) -> UsageError:
 
 def _news(connection: "Connection", position: int) -> Iterator[Item]:
     imported = import_runs(connection)
-    return (item for item in read_feed(connection, after=position) if not is_old(item, imported))
+    return (
+        item
+        for item in read_feed(connection, after=position)
+        if not is_old(item, imported) and is_asked_for(item.kind, ())
+    )
 
 
 def _print(connection: "Connection", name: str, items: Iterator[Item]) -> None:
@@ -83,7 +87,15 @@ def print_items(items: Iterator[Item], *, title: str, empty: str) -> None:
 
 def _row(item: Item) -> tuple[Any, ...]:
     if isinstance(item, ChangeRow):
-        moved = ", ".join(field for field in item.changed if field != "price")
-        return item.id, item.observed_at, item.source, item.kind.value, item.name, item.old_price, item.price, moved
-    note = item.data.get("why") or item.data.get("error") or item.data.get("state")
-    return item.id, item.observed_at, item.source, item.kind, None, None, None, note
+        prices = (item.old_price, item.price)
+        return (
+            item.id,
+            item.observed_at,
+            item.source,
+            item.kind.value,
+            item.name,
+            *prices,
+            describe_change(event_data(item)),
+        )
+    note = describe_notice({"kind": item.kind, **item.data})
+    return item.id, item.observed_at, item.source, item.kind, item.model, None, None, note

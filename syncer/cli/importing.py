@@ -9,12 +9,20 @@ import click
 from syncer.cli.app import App
 from syncer.cli.output import json_line, print_line, progress
 from syncer.core.words import count_of
-from syncer.importing import count_lines
+from syncer.errors import UsageError
+from syncer.importing import extent
 from syncer.service import Imported
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--git",
+    "repository",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="REPOSITORY",
+    help="FILE is a path in this git repository: import each commit that changed it.",
+)
 @click.option(
     "--source", "name", default="default", show_default=True, metavar="NAME", help="The source it belongs to."
 )
@@ -22,20 +30,26 @@ from syncer.service import Imported
 @click.option("--format", "fmt", metavar="NAME", help="How the bodies are written: that of the source if not given.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object.")
 @click.pass_obj
-def import_command(app: App, file: Path, *, name: str, trust: str | None, fmt: str | None, as_json: bool) -> None:
+def import_command(
+    app: App, file: Path, *, repository: Path | None, name: str, trust: str | None, fmt: str | None, as_json: bool
+) -> None:
     """Import recorded responses, each with its own time, as if syncer had polled then.
 
     FILE is JSON lines, gzipped or not: {"observed_at": "2026-11-22T17:00:00Z", "body": "..."}, oldest first; what
-    `syncer sync --save-bodies` keeps. The source needs no settings. Interrupted, run it again: lines that are in
-    already are passed over. A line not later than what the source has seen is refused; what came before it stays.
+    `syncer sync --save-bodies` keeps. With --git it is the path of a file in a repository: each commit of its
+    first-parent history that changed the file is a response, at the commit's committer time. A bare mirror will do;
+    nothing is fetched. The source needs no settings. Interrupted, run it again: what is in already is passed over.
+    What is not later than what the source has seen is refused; what came before it stays.
 
     \b
-    Example:
+    Examples:
       syncer import bodies/acme-2026-11.jsonl.gz --source acme
+      syncer import --git litellm.git model_prices_and_context_window.json --format litellm --source litellm
     """
     app.start_logging()
     tally = Tally()
-    total = count_lines(file) if sys.stderr.isatty() else None  # only a progress bar asks how many there are
+    total = _total(file, repository) if sys.stderr.isatty() else None  # only a progress bar asks how many there are
+    trusted = None if trust is None else trust == "on"
     try:
         with progress("importing", total=total, err=sys.stderr, in_pipe=True) as advance:
 
@@ -43,11 +57,28 @@ def import_command(app: App, file: Path, *, name: str, trust: str | None, fmt: s
                 tally.add(line)
                 advance()
 
-            trusted = None if trust is None else trust == "on"
-            app.service.import_history(file, name, trust=trusted, format=fmt, on_line=on_line)
+            if repository is not None:
+                app.service.import_git(repository, str(file), name, trust=trusted, format=fmt, on_line=on_line)
+            else:
+                app.service.import_history(_existing(file), name, trust=trusted, format=fmt, on_line=on_line)
     finally:  # what was imported before an error or Ctrl-C stays, so it is told
         tally.tell(name, as_json=as_json)
     sys.exit(1 if tally.failures else 0)
+
+
+def _existing(file: Path) -> Path:
+    if not file.exists():
+        raise UsageError(f"there is no file {file}; a file in a git repository needs --git REPOSITORY")
+    return file
+
+
+def _total(file: Path, repository: Path | None) -> int | None:
+    if repository is not None:
+        from syncer.git_history import versions
+
+        return len(versions(repository, str(file)))
+    whole = extent(_existing(file))
+    return None if whole is None else whole.responses
 
 
 class Tally:

@@ -336,7 +336,8 @@ def _is_asked_for(item: "Item", filters: dict[str, Any]) -> bool:
 
 
 def _events(connection: "Connection", filters: dict[str, Any], *, notices: bool) -> "Iterator[dict[str, Any]]":
-    from syncer.alerts.event import event_of, events, feed_id
+    from syncer.alerts.event import event_of, events
+    from syncer.db.feed import feed_id
 
     if not notices:
         return events(connection, **filters)

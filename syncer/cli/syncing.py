@@ -9,8 +9,9 @@ import click
 from syncer.cli.output import json_line, print_line, progress
 from syncer.cli.wording import change_line, run_of, summary
 from syncer.core.model import Kind
+from syncer.core.words import count_of
 from syncer.errors import worst
-from syncer.service import SyncOutcome, raise_bugs
+from syncer.service import DeliveryOutcome, SyncOutcome, raise_bugs
 
 if TYPE_CHECKING:
     from syncer.cli.app import App
@@ -28,18 +29,27 @@ _SHOWN = 100  # changes listed in text; a first sync may have a hundred thousand
     metavar="DIR",
     help="Keep each response that had to be read: a line of a gzip JSONL file a month and source.",
 )
+@click.option("--no-deliver", is_flag=True, help="Leave it to `syncer alerts deliver` to hand consumers what is new.")
 @click.option("--json", "as_json", is_flag=True, help="One report object a source, one a line.")
 @click.pass_context
 def sync_command(
-    ctx: click.Context, names: tuple[str, ...], *, quiet: bool, dry_run: bool, save_bodies: Path | None, as_json: bool
+    ctx: click.Context,
+    names: tuple[str, ...],
+    *,
+    quiet: bool,
+    dry_run: bool,
+    save_bodies: Path | None,
+    no_deliver: bool,
+    as_json: bool,
 ) -> None:
     """Poll each source once, and bring its catalog and history up to date.
 
-    Put it into cron: `7 * * * * syncer sync --quiet`. Running it twice, or on two machines, does no harm.
+    Put it into cron: `7 * * * * syncer sync --quiet`. Running it twice, or on two machines, does no harm. Afterwards
+    each consumer, if there are any, is handed what is new (syncer alerts deliver).
 
     \b
-    Exit codes, the worst of all sources: 0 done, 1 failed, 2 usage or configuration (such as a
-    missing key), 3 something is held for you to decide (syncer held), 75 somebody else is syncing it.
+    Exit codes, the worst of all sources and consumers: 0 done, 1 failed, 2 usage or configuration (such as
+    a missing key), 3 something is held for you to decide (syncer held), 75 somebody else is syncing it.
 
     \b
     Examples:
@@ -57,8 +67,12 @@ def sync_command(
             outcomes = app.service.sync(*names, check=False, save_bodies=save_bodies, limit=limit, advance=advance)
     for outcome in outcomes:
         (_print_json if as_json else print_outcome)(outcome, quiet=quiet)
-    raise_bugs(outcomes)
-    ctx.exit(worst({outcome.exit_code for outcome in outcomes}))
+    delivered = [] if dry_run or no_deliver or not app.settings.alerts else app.service.deliver(check=False)
+    for delivery in delivered:
+        print_delivery(delivery, quiet=quiet or as_json, idle=False)
+    everything: list[SyncOutcome | DeliveryOutcome] = [*outcomes, *delivered]
+    raise_bugs(everything)
+    ctx.exit(worst({outcome.exit_code for outcome in everything}))
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
@@ -89,6 +103,20 @@ def _print_json(outcome: SyncOutcome, *, quiet: bool) -> None:
         ),
         out=sys.stdout,
     )
+
+
+def print_delivery(outcome: DeliveryOutcome, *, quiet: bool, idle: bool) -> None:
+    """Say what a consumer was handed, unless `quiet`; on stderr what went wrong; `idle`: why it was handed nothing."""
+    if outcome.problem is not None:
+        print_line(f"{outcome.consumer}: {outcome.problem}", out=sys.stderr)
+    done = outcome.done
+    if done is None or quiet:
+        return
+    if done.messages:
+        handed = f"{count_of(done.events, 'event')} in {count_of(done.messages, 'message')}"
+        print_line(f"{outcome.consumer}: {handed}", out=sys.stdout)
+    elif done.error is None and (idle or done.disabled):
+        print_line(f"{outcome.consumer}: {done.idle or 'nothing new'}", out=sys.stdout)
 
 
 def print_outcome(outcome: SyncOutcome, *, quiet: bool) -> None:

@@ -124,8 +124,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     whose element has the very bytes that are stored, and was stored by this reading. `rejected` are elements that are
     no object or have no legible, acceptable name; `duplicates` is what was left over where several elements had one
     name, or an element one key twice; `unreadable` tells why a listing has fields that are unread. `stated` is what
-    any legible element states. `elements` counts them as sent. `partial` is what says that this is not the whole
-    list: None if nothing does.
+    the elements that were read state; of the `same` ones, what is stored says it. `elements` counts them as sent.
+    `partial` is what says that this is not the whole list: None if nothing does.
     """
 
     observed_at: datetime

@@ -73,8 +73,9 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True):
 class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One `[[alerts]]` table: where a consumer's events go (`to`, of the sink that its keys chose), and which of them.
 
-    Of the filters, an empty one passes everything; `models` are globs, `min_percent` and `min_absolute` how much a
-    price moves at least, `quiet_minutes` for how long a model is then left alone.
+    Of the filters, an empty one passes everything, but `kinds` not what is told on request only (`missing`, `returned`,
+    `reread`). `models` are globs. A repricing is told for what one of its `components` did: `min_percent` and
+    `min_absolute` are how much a price moves at least, `quiet_minutes` for how long it is then left alone.
     """
 
     name: Annotated[str, rules.NAME]
@@ -83,6 +84,7 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
     models: Annotated[tuple[str, ...], words('a list of model names or patterns such as "deepseek-ai/*"')] = ()
     types: Annotated[tuple[str, ...], words('a list of model types such as "Text"')] = ()
     sources: Annotated[tuple[str, ...], words("a list of source names")] = ()
+    components: Annotated[tuple[str, ...], rules.COMPONENTS] = ()
     direction: Annotated[Literal["up", "down"] | None, rules.choice("up", "down")] = None
     min_percent: Annotated[Decimal | None, _MOVE] = None
     min_absolute: Annotated[Decimal | None, _MOVE] = None

@@ -321,6 +321,7 @@ def _pages(value: Any) -> str | dict[str, Any]:  # noqa: ANN401
     return dict(value)
 
 
+COMPONENTS = words('a list of price components such as "input", "output"', pattern=_COMPONENT)
 HEADERS = Rule(
     'a table of header to value: {anthropic-version = "2023-06-01"}; a credential stands in a variable: '
     '{X-Api-Key = {env = "NAME"}}',

@@ -12,7 +12,7 @@ from syncer.alerts import consumers
 from syncer.alerts.consumers import Consumer
 from syncer.alerts.delivery import Delivered, Subscription, deliver
 from syncer.alerts.message import DeliveryError, Message, Sink
-from syncer.alerts.rules import Rule
+from syncer.alerts.rules import AlertRule
 from syncer.db.engine import reading
 from syncer.db.tables import consumers as table
 from tests.story import Story, instant
@@ -63,14 +63,14 @@ def _short(price: Any) -> str:
 def subscription(sink: Sink, name: str = "team", **wanted: Any) -> Subscription:
     """A subscription whose rule is made of what is neither `start` nor `digest`."""
     own = {key: wanted.pop(key) for key in ("start", "digest") if key in wanted}
-    rule = Rule(news_only=own.get("start") != "beginning", **wanted)
+    rule = AlertRule(news_only=own.get("start") != "beginning", **wanted)
     return Subscription(name=name, rule=rule, sink=sink, **own)
 
 
 def round_at(story: Story, at: datetime | str, wanted: Subscription, owner: str = "test") -> Delivered:
     """One round of delivery, the clock standing at `at`."""
     moment = instant(at) if isinstance(at, str) else at
-    return deliver(story.engine, wanted, clock=lambda: moment, owner=owner, chance=lambda: 0.0)
+    return deliver(story.engine, wanted, clock=lambda: moment, owner=owner, jitter=lambda: 0.0)
 
 
 def consumer(story: Story, name: str = "team") -> Consumer:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,9 @@ import sqlalchemy as sa
 
 from syncer import cli, settings
 from syncer.db import engine as db
-from syncer.db import store
-from syncer.sync import Report, sync_source
+from syncer.db import leases
+from syncer.db.migrate import ensure_schema
+from syncer.sync import Attempt, Report, record_of, sync_source
 from tests.upstream import Reply, Upstream, etag_of
 
 KEY = "ak_live_0123456789abcdef"
@@ -107,26 +108,32 @@ class Home:
         self.serve(*models)
         at = FIRST_DAY + timedelta(days=self.days)
         self.days += 1
-        source = settings.SourceSettings(name="shop", url=self.upstream.url, **fields)
         with self.engine() as engine:
-            return sync_source(engine, source, key=KEY, clock=lambda: at, owner="a test")
+            return sync_source(self._attempt(engine, lambda: at, **fields))
 
     @contextmanager
     def engine(self) -> Iterator[sa.Engine]:
         """The database, migrated."""
         engine = db.open_engine(self.url)
         try:
-            db.ensure_schema(engine)
+            ensure_schema(engine)
             yield engine
         finally:
             engine.dispose()
 
     def take(self, source: str) -> None:
         """Another syncer, other:1, takes this source's lease for a minute."""
-        origin, minute = store.SourceRecord(name=source, url=self.upstream.url), timedelta(minutes=1)
+        now, minute = datetime.now(UTC), timedelta(minutes=1)
         with self.engine() as engine, db.writing(engine) as connection:
-            now = datetime.now(UTC)
-            store.acquire(connection, origin, kind="sync", owner="other:1", now=now, lease_for=minute, key=None)
+            attempt = self._attempt(engine, lambda: now, name=source)
+            record = record_of(attempt.source, attempt.format)
+            leases.acquire(connection, record, kind="sync", owner="other:1", now=now, lasts=minute, key=None)
+
+    def _attempt(self, engine: sa.Engine, clock: Callable[[], datetime], **fields: Any) -> Attempt:
+        source = settings.SourceSettings(**{"name": "shop", "url": self.upstream.url, "trust_date": False, **fields})
+        return Attempt(
+            engine=engine, source=source, format=settings.format_of(source), clock=clock, owner="a test", key=KEY
+        )
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query, in plain SQL."""

@@ -312,7 +312,7 @@ def test_order_never_chooses_among_several(rows: list[str]) -> None:
     assert snapshot.listings["m"].price == 1
     assert {row.name for row in snapshot.duplicates} == {"m"}
     assert len(snapshot.duplicates) == 2
-    assert (snapshot.rejected, snapshot.nameless) == ((), False)
+    assert (snapshot.rejected, snapshot.nameless) == ((), ())
 
 
 @given(st.permutations([model(price=1), model(price=3), model(price=2, model_type="b"), model(price=2, x=1)]))
@@ -520,7 +520,8 @@ def test_a_serialised_catalog_reads_back(catalog: list[dict[str, Any]]) -> None:
         tracked = (row.alias, row.type, row.context_length, row.max_completion_tokens, row.description)
         keys = ("model_alias", "model_type", "context_length", "max_completion_tokens", "description")
         assert tracked == tuple(sent.get(key) for key in keys)
-        assert (row.price, row.huggingface_url) == (sent.get("price"), sent.get("huggingface_url"))
+        assert row.price == sent.get("price")
+        assert (row.huggingface_url or "").endswith(sent.get("huggingface_url") or "")  # owner/name becomes an address
         assert row.extra == {key: value for key, value in sent.items() if key == "owner"}
         assert json.loads(bytes(row.raw))["model_name"] == row.name
 
@@ -539,6 +540,6 @@ def test_skipping_known_bytes_changes_nothing(
     skipped = parsed(body(now), {row.digest: name for name, row in stored.items()}, believed=stored.get)
     assert {**skipped.listings, **{name: stored[name] for name in skipped.same}} == whole.listings
     assert not skipped.same & skipped.listings.keys()
-    assert skipped.stated == whole.stated
+    assert skipped.stated <= whole.stated, "only of what was read; of the rest, what is stored says it"
     assert (skipped.rejected, skipped.elements) == (whole.rejected, whole.elements)
     assert sorted(row.raw for row in skipped.duplicates) == sorted(row.raw for row in whole.duplicates)

@@ -1,6 +1,6 @@
 """Where events go: each module here makes one kind of `Sink`, a function that hands a message over or says why not.
 
-- A sink returns once the other side has the whole message, or raises DeliveryError within its deadline: never both,
+- A sink returns once the other side has the whole message, or raises DeliveryError within its deadlines: never both,
   and it keeps nothing between two messages.
 - It says what the other side answered, printable and bounded (law 12), and never where that is (law 11).
 - A program that a sink starts gets a few usual variables of the environment and those that a person named (law 11).

@@ -1,8 +1,9 @@
 """One message to one Apprise URL, run as a program of its own by `chat`; it knows nothing of syncer.
 
-stdin: a JSON object with url, title, text and markdown. Exit 0: delivered; 1: refused; 2: no URL of Apprise.
-stderr says why. A process can be killed at the deadline and limited in memory, which a library that reads whole
-answers into it cannot; and the URL stands on no command line (law 11).
+stdin: a JSON object with url, title, text, markdown, and as_is (true: not to be converted to what the service takes).
+Exit 0: delivered; 1: refused; 2: no URL of Apprise; stderr says why. A process can be killed at the deadline and
+limited in memory, which a library that reads whole answers into it cannot; and the URL stands on no command line
+(law 11).
 """
 
 import json
@@ -30,11 +31,13 @@ def main() -> int:
         target.overflow_mode = apprise.OverflowMode.TRUNCATE  # rather a short message than a refused one
     service = apprise.Apprise()
     service.add(target)
-    is_plain = target.resolve_format() == apprise.NotifyFormat.TEXT
+    taken = target.resolve_format()
+    is_plain = taken == apprise.NotifyFormat.TEXT
+    written = apprise.NotifyFormat.TEXT if is_plain else apprise.NotifyFormat.MARKDOWN
     result = service.notify(
         title=given["title"],
         body=given["text" if is_plain else "markdown"],
-        body_format=apprise.NotifyFormat.TEXT if is_plain else apprise.NotifyFormat.MARKDOWN,
+        body_format=taken if given["as_is"] else written,
     )
     return 0 if result else 1
 

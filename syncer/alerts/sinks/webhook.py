@@ -4,7 +4,7 @@
   one that did not arrive is not sent; a repeat of the message sends all of them again, each with the id it had.
 - 2xx is delivered, whatever follows it; any other status is a refusal, whether or not its body ever ends.
 - A redirect is never followed: what it points to was not configured, and may be a private address.
-- The deadline of a request is hard (syncer.http_client); all requests of a message together have `_LONGEST`.
+- The deadline of a request is hard (syncer.http_client); all requests of a message together have `LONGEST`.
 - Neither URL nor secret nor header stands in an error or a log line (law 11), even where the other side repeats them.
 """
 
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from syncer.alerts.message import DEADLINE, DeliveryError, Message, Sink
+from syncer.alerts.message import DEADLINE, LONGEST, DeliveryError, Message, Sink
 from syncer.alerts.sinks.lines import raw_events
 from syncer.http_client import SUCCESS, Answer, Client, Limits, NoAnswer, Peer, header_fault, retry_after, url_secrets
 from syncer.settings import rules
@@ -28,8 +28,6 @@ from syncer.settings.sinks import Opening, SinkSettings, register
 
 Mode = Literal["batch", "structured", "binary"]
 
-# Shorter than the lease of a consumer (2 min): a process that was suspended sends nothing after another took over.
-_LONGEST = timedelta(seconds=90)
 _OURS = ("webhook-", "ce-", "content-type")  # headers that say what a request is
 
 
@@ -206,7 +204,7 @@ def _client(
 ) -> Client:
     seconds = deadline.total_seconds()
     peer = Peer(name=name, check="its URL", slow="check that it is up, and answers before it works")
-    longest = seconds if requests == 1 else max(seconds, _LONGEST.total_seconds())
+    longest = seconds if requests == 1 else max(seconds, LONGEST.total_seconds())
     limits = Limits(connect=seconds + 1, read=seconds + 1, deadline=longest)
     return Client(address, peer, limits, headers=headers, secrets=hidden, thread="syncer-webhook")
 

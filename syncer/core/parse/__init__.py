@@ -157,27 +157,8 @@ class _Reading:
             raise BadResponse(f"none of the {self._total} listed models can be read: the first one {reason}")
 
     def stated(self) -> frozenset[str]:
-        """What any legible element states; of those known already, the stored state says it."""
-        found: set[str] = set()
-        for stated in {row.stated for row in self.listings.values()}:
-            found |= stated
-        fields = [field for field in self._format.fields if field not in found]
-        components = [c.name for c in self._format.components if f"{PRICES}.{c.name}" not in found]
-        for name, kept in self.same.items():
-            if not fields and not components and self._format.reader is None:
-                break
-            stored = self._believed(name)
-            if stored is None or stored.unread:  # what cannot be read is stated all the same
-                stored = self._again(kept)
-                found |= stored.stated
-            if fields:
-                found.update(field for field in fields if getattr(stored, field) is not None)
-                fields = [field for field in fields if field not in found]
-            if components or self._format.reader is not None:
-                known = [component for component, price in stored.prices.items() if price is not None]
-                found.update(f"{PRICES}.{component}" for component in known)
-                components = [component for component in components if component not in known]
-        return frozenset(found)
+        """What any element that was read states; what the others state is stored."""
+        return frozenset().union(*{row.stated for row in self.listings.values()})
 
     # -- one element ---------------------------------------------------------------------------------------------------
 
