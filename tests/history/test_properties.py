@@ -201,7 +201,9 @@ def availability_view(connection: Connection, source: str, name: str) -> list[tu
 
 def price_changes_view(connection: Connection, source: str) -> list[tuple[Any, ...]]:
     """The rows of the view `price_changes`."""
-    query = sa.text("SELECT change_id, old, new, absolute, percent FROM price_changes WHERE source = :source ORDER BY 1")
+    query = sa.text(
+        "SELECT change_id, old, new, absolute, percent FROM price_changes WHERE source = :source ORDER BY 1"
+    )
     typed = query.columns(old=Price, new=Price, absolute=Price, percent=Price)
     return [tuple(row) for row in connection.execute(typed, {"source": source})]
 
