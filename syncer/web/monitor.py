@@ -169,8 +169,8 @@ def _families(connection: "Connection", settings: Settings, tally: Tally, now: d
     )
     yield _gauge(
         "source_failing",
-        "1 if the last run that ended failed, or its syncer died.",
-        {name: run.outcome in {"failed", "abandoned"} for name, run in ended.items()},
+        "1 if the last run that ended failed. A syncer that died or was stopped makes its sources late, not failing.",
+        {name: run.outcome == "failed" for name, run in ended.items()},
     )
     yield _gauge(
         "last_run_duration_seconds",
