@@ -126,7 +126,7 @@ def _walls(cron: Cron, start: datetime) -> Iterator[datetime]:
 
 
 def _instants(wall: datetime, zone: tzinfo) -> list[datetime]:
-    """When the clocks show this time: two instants of one that they show twice; of one that they skip, that much later."""
+    """When the clocks show this time: twice, where they are put back over it; that much later, where they skip it."""
     first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     return [first, second] if second > first else [first]
 

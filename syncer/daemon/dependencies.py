@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy.engine import Engine
 
 from syncer.daemon.liveness import Liveness
-from syncer.settings import AlertSettings, Secret, Settings, SourceSettings
-from syncer.sync import Archive
+from syncer.settings import AlertSettings, Settings, SourceSettings, format_of
+from syncer.sync import Archive, Attempt
 
 Clock = Callable[[], datetime]
 
@@ -17,16 +17,16 @@ Clock = Callable[[], datetime]
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     """Where a daemon reads, writes and reports; what has a default may be left out.
 
-    `load` reads the configuration, `read_key` a source's key; `deliver` delivers to one consumer of the settings in
-    force what it has not been sent; `nightly` is done once a UTC day. `on_turn` is called about once a second while the
-    daemon is well; `on_cycle`, after each minute in which runs ended, with whether the latest run of every source was
-    good; `on_reload` with the settings that are in force from then on; `on_state` with what a supervisor wants to know,
-    in the words of `syncer.systemd`. `stopping` is set by the first signal.
+    `load` reads the configuration; `with_credentials` adds a source's key and headers to an attempt; `deliver` delivers
+    to one consumer of the settings in force what it has not been sent; `nightly` is done once a UTC day. `on_turn` is
+    called about once a second while the daemon is well; `on_cycle`, after each minute in which runs ended, with whether
+    the latest run of every source was good; `on_reload` with the settings that are in force from then on; `on_state`
+    with what a supervisor wants to know, in the words of `syncer.systemd`. `stopping` is set by the first signal.
     """
 
     engine: Engine
     load: Callable[[], Settings]
-    read_key: Callable[[SourceSettings], Secret | None]
+    with_credentials: Callable[[Attempt], Attempt]
     clock: Clock
     owner: str
     workers: int = 8
@@ -40,3 +40,14 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
     on_state: Callable[..., object] = lambda *_: None
     liveness: Liveness = msgspec.field(default_factory=Liveness)
     stopping: threading.Event = msgspec.field(default_factory=threading.Event)
+
+    def attempt(self, source: SourceSettings) -> Attempt:
+        """What an attempt at a source is made with, but for its key."""
+        return Attempt(
+            engine=self.engine,
+            source=source,
+            format=format_of(source),
+            clock=self.clock,
+            owner=self.owner,
+            archive=self.archive,
+        )

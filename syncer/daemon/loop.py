@@ -16,11 +16,12 @@ from syncer.daemon.liveness import TURN
 from syncer.daemon.runs import Runs
 from syncer.daemon.schedule import next_tick
 from syncer.daemon.scheduler import SteadyScheduler
-from syncer.db import notices, store, ticks
-from syncer.db.engine import ensure_schema, reading, require_schema, writing
+from syncer.db import feed, leases, ticks
+from syncer.db.engine import reading, writing
+from syncer.db.migrate import ensure_schema, require_schema
 from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError
 from syncer.settings import Settings, SourceSettings, format_duration
-from syncer.sync import origin
+from syncer.sync import record_of
 
 log = logging.getLogger("syncer.daemon")
 
@@ -153,7 +154,7 @@ class Daemon:
     def _note_stale(self) -> None:
         for source in self.settings.sources:
             now = self.dependencies.clock()
-            notices.note_stale(self.dependencies.engine, source.name, now=now, interval=source.interval)
+            feed.note_stale(self.dependencies.engine, source.name, now=now, interval=source.interval)
 
     def _catch_up_schedule(self) -> None:
         """Bring back each due time that lies beyond a tick of its own schedule, such as one set by a wrong clock."""
@@ -226,8 +227,9 @@ class Daemon:
         """Give each configured source its row, so that it can be due; a new schedule counts from now on."""
         now = self.dependencies.clock()
         for source in settings.sources:
+            record = record_of(source, self.dependencies.attempt(source).format)
             with writing(self.dependencies.engine) as connection:
-                store.register(connection, origin(source), now)
+                leases.register(connection, record, now)
                 ticks.reschedule(connection, source.name, partial(next_tick, source), now)
 
 

@@ -9,13 +9,13 @@ from sqlalchemy.engine import Connection
 
 from syncer.daemon.dependencies import Dependencies
 from syncer.daemon.schedule import next_tick
-from syncer.db import store, ticks
+from syncer.db import leases, ticks
 from syncer.db.engine import reading, writing
 from syncer.db.interrupt import interrupting
-from syncer.db.store import Lease
+from syncer.db.leases import Lease
 from syncer.errors import SettingsError, SourceBusy, SyncerError
-from syncer.settings import Secret, SourceSettings
-from syncer.sync import origin, record_failure_of, sync_leased
+from syncer.settings import SourceSettings
+from syncer.sync import Attempt, acquire, record_failure_of, sync_leased
 
 log = logging.getLogger("syncer.daemon")
 
@@ -40,7 +40,7 @@ class LatestRuns:
 
 
 class Runs:
-    """A pool of workers, each with one sync; `on_free` is called when one has ended and more was due than could begin."""
+    """A pool of workers, each with one sync; `on_free` is called when one has ended while more was due than fits in."""
 
     def __init__(self, dependencies: Dependencies, on_free: Callable[[], object]) -> None:
         self.latest = LatestRuns()
@@ -69,10 +69,10 @@ class Runs:
                 self._try_begin(configured[one.name], one, now)
 
     def give_up(self, why: str) -> None:
-        """Close what is under way as abandoned: a write of SQLite is interrupted, and whatever goes on is fenced off."""
+        """Close what is under way as abandoned: a write to SQLite is interrupted, and what goes on is fenced off."""
         with interrupting(SystemExit(why)), writing(self._engine) as connection:
             now = self._dependencies.clock()
-            store.release_all(connection, self._dependencies.owner, store.Failure(error=why), now=now)
+            leases.release_all(connection, self._dependencies.owner, why, now=now)
 
     def close(self) -> None:
         """Begin nothing more."""
@@ -90,59 +90,23 @@ class Runs:
 
     def _begin(self, source: SourceSettings, one: ticks.Due, now: datetime) -> None:
         """Take the tick, and the source with it, in one transaction; the run goes on in a worker."""
-        key: Secret | None = None
+        attempt = self._dependencies.attempt(source)
         problem: SettingsError | None = None
         try:
-            key = self._dependencies.read_key(source)
+            attempt = self._dependencies.with_credentials(attempt)
         except SettingsError as error:  # without a key nothing can be asked, which the run will say
             problem = error
-        secret = key.reveal() if key else None
         with writing(self._engine) as connection:
             if not ticks.take(connection, one, next_tick(source, now)):
                 return
             if one.tick is not None and next_tick(source, one.tick) <= now:
                 why = f"the ticks from {one.tick:%Y-%m-%dT%H:%M:%SZ} on were passed over: no daemon was there, or free"
                 ticks.skip(connection, one.source_id, now=now, why=why)
-            lease = self._acquire(connection, source, one, secret, now)
+            lease = _acquire(connection, attempt, one, now)
         if lease is not None:
-            future = self._pool.submit(self._sync, source, lease, secret, problem)
+            future = self._pool.submit(_sync, attempt, lease, problem)
             self._under_way[future] = source.name
             future.add_done_callback(self._go_on)
-
-    def _acquire(
-        self, connection: Connection, source: SourceSettings, one: ticks.Due, secret: str | None, now: datetime
-    ) -> Lease | None:
-        """The source, together with its tick; a tick whose source is still in other hands is recorded as skipped."""
-        try:
-            return store.acquire(
-                connection,
-                origin(source),
-                kind="sync",
-                owner=self._dependencies.owner,
-                now=now,
-                lease_for=source.lease,
-                key=secret,
-            )
-        except SourceBusy as busy:
-            ticks.skip(connection, one.source_id, now=now, why=f"the tick was passed over: {busy}")
-            log.warning("%s: skipped: %s", source.name, busy)
-            return None
-
-    def _sync(self, source: SourceSettings, lease: Lease, secret: str | None, problem: SettingsError | None) -> bool:
-        """One run in a worker; was it good?"""
-        clock, archive = self._dependencies.clock, self._dependencies.archive
-        try:
-            if problem is not None:
-                record_failure_of(self._engine, lease, problem, None, clock)
-            report = sync_leased(self._engine, source, lease, key=secret, clock=clock, archive=archive)
-        except SyncerError as error:
-            log.warning("%s: failed: %s", source.name, error, extra={"run_id": lease.run_id})
-            return False
-        except Exception:
-            log.exception("%s: a bug in syncer ended run %s", source.name, lease.run_id)
-            return False
-        log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": report.listed})
-        return True
 
     def _go_on(self, _ended: Future[bool]) -> None:
         """A worker is free: where more was due than there were workers, do not wait for the next turn."""
@@ -152,3 +116,30 @@ class Runs:
     def _note_ended(self) -> None:
         for future in [future for future in self._under_way if future.done()]:
             self.latest.note(self._under_way.pop(future), well=future.result())
+
+
+def _acquire(connection: Connection, attempt: Attempt, one: ticks.Due, now: datetime) -> Lease | None:
+    """The source, together with its tick; a tick whose source is still in other hands is recorded as skipped."""
+    try:
+        return acquire(connection, attempt, now)
+    except SourceBusy as busy:
+        ticks.skip(connection, one.source_id, now=now, why=f"the tick was passed over: {busy}")
+        log.warning("%s: skipped: %s", attempt.source.name, busy)
+        return None
+
+
+def _sync(attempt: Attempt, lease: Lease, problem: SettingsError | None) -> bool:
+    """One run in a worker; was it good?"""
+    name = attempt.source.name
+    try:
+        if problem is not None:
+            record_failure_of(attempt, lease, problem)
+        report = sync_leased(attempt, lease)
+    except SyncerError as error:
+        log.warning("%s: failed: %s", name, error, extra={"run_id": lease.run_id})
+        return False
+    except Exception:
+        log.exception("%s: a bug in syncer ended run %s", name, lease.run_id)
+        return False
+    log.info("%s: %s", name, report.result.outcome, extra={"run_id": report.run_id, "listed": report.result.listed})
+    return True
