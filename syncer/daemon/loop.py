@@ -142,7 +142,7 @@ class Daemon:
         """Say which sources are late, in case their own runs do not come, and how the last runs went."""
         if self._is_open:
             self._background.do("schedule", self._catch_up_schedule)
-            self._background.do("staleness", self._note_stale)
+            self._background.do("lateness", self._note_late)
         today = self.dependencies.clock().date()
         if self.dependencies.nightly is not None and today != self._last_night:
             self._last_night = today
@@ -151,10 +151,10 @@ class Daemon:
         if went_well is not None and self.dependencies.on_cycle is not None:
             self._background.do("heartbeat", partial(self.dependencies.on_cycle, went_well))
 
-    def _note_stale(self) -> None:
+    def _note_late(self) -> None:
         for source in self.settings.sources:
             now = self.dependencies.clock()
-            feed.note_stale(self.dependencies.engine, source.name, now=now, interval=source.interval)
+            feed.note_late(self.dependencies.engine, source.name, now=now, interval=source.interval)
 
     def _catch_up_schedule(self) -> None:
         """Bring back each due time that lies beyond a tick of its own schedule, such as one set by a wrong clock."""

@@ -15,7 +15,7 @@ _SMALLEST_STEP = 2.0  # seconds: a clock that is put right little by little is n
 
 
 class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc] # it has no types
-    """Looks at its jobs each `turn` seconds at least; calls `on_step` with how much the wall clock was set, each time."""
+    """Looks at its jobs each `turn` seconds at least; calls `on_step` with how far the wall clock was set, each time."""
 
     def __init__(self, *, turn: float, on_step: Callable[[timedelta], object]) -> None:
         super().__init__(timezone=UTC)
@@ -37,5 +37,5 @@ class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc] # it has no ty
 
 
 def _offset() -> float:
-    """How far the wall clock is ahead of the monotonic one, which changes when it is set, or when the machine sleeps."""
+    """How far the wall clock is ahead of the monotonic one: it changes when somebody sets it, or the machine sleeps."""
     return time.time() - time.monotonic()
