@@ -22,6 +22,7 @@ from syncer.alerts.sinks.file import File
 from syncer.daemon import Daemon, Dependencies
 from syncer.daemon.runs import LatestRuns
 from syncer.db import engine as db
+from syncer.db import migrate
 from syncer.db.tables import runs, sources
 from syncer.settings import AlertSettings, Settings, SourceSettings
 from tests.cli.home import Home
@@ -51,7 +52,7 @@ def rows_of(url: str, **where: Any) -> list[Any]:
     """The runs there are, oldest first, with the name of their source."""
     query = sa.select(sources.c.name, runs).join(sources, sources.c.id == runs.c.source_id).order_by(runs.c.id)
     with opened(url) as engine:
-        if db.current(engine) is None:
+        if migrate.current(engine) is None:
             return []
         with db.reading(engine) as connection:
             found = connection.execute(query).all()
