@@ -15,7 +15,7 @@ _SMALLEST_STEP = 2.0  # seconds: a clock that is put right little by little is n
 
 
 class SteadyScheduler(BackgroundScheduler):  # type: ignore[misc] # it has no types
-    """Looks at its jobs each `turn` seconds at least; calls `on_step` with how far the wall clock was set, each time."""
+    """Asks what is due each `turn` seconds at least; `on_step` is called with how far the wall clock was set."""
 
     def __init__(self, *, turn: float, on_step: Callable[[timedelta], object]) -> None:
         super().__init__(timezone=UTC)
