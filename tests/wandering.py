@@ -3,18 +3,16 @@
 import random
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from sqlalchemy.engine import Engine
 
-from syncer.core.decide import EVERYTHING
-from syncer.db import engine as db
-from syncer.db import writes
 from syncer.errors import SyncerError, UsageError
 from syncer.revert import revert_run
 from syncer.settings import SourceSettings
-from syncer.sync import sync_source
 from tests.db import START, rows
+from tests.syncing import YES, reject_all, sync
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 NAMES = [f"acme/m{number}" for number in range(8)]
@@ -25,27 +23,33 @@ def wander(
     engine: Engine,
     upstream: Upstream,
     *,
-    looks: int,
+    polls: int,
     seed: int,
     name: str = "shop",
     trust: bool = True,
     faults: bool = True,
 ) -> None:
-    """So many looks at a catalog that changes at random: doubts, answers, reverts and, if wanted, faults too."""
+    """So many polls of a catalog that changes at random: findings, answers, reverts and, if wanted, faults too."""
     chance = random.Random(seed)
     offered = {each: _row(chance, each) for each in NAMES}
-    source = SourceSettings(name=name, url=upstream.url, trust=trust, removal_after=timedelta(hours=2))
-    for look in range(looks):
-        at = START + timedelta(hours=look)
+    source = SourceSettings(
+        name=name, url=upstream.url, trust=trust, removal_after=timedelta(hours=2), trust_date=False
+    )
+    for poll in range(polls):
+        at = START + timedelta(hours=poll)
         _move(chance, offered)
         key = chance.choice(["k1", "k1", "k1", "k2"])
         upstream.reply(_reply(list(offered.values()), chance.random() if faults else 1))
-        approving = EVERYTHING if chance.random() < 0.1 else ()
+        approval = YES if chance.random() < 0.1 else None
         try:
-            sync_source(engine, source, key=key, clock=lambda at=at: at, owner="test", approving=approving)  # type: ignore[misc]
+            sync(engine, source, key=key, clock=partial(_always, at), approval=approval)
         except SyncerError as error:
             assert error.exit_code == 1, error  # noqa: PT017 - a failed run is part of the wandering
         _answer(chance, engine, name, at + timedelta(minutes=30))
+
+
+def _always(at: datetime) -> datetime:
+    return at
 
 
 def _row(chance: random.Random, name: str) -> dict[str, Any]:
@@ -77,8 +81,7 @@ def _reply(listed: list[dict[str, Any]], fault: float) -> Reply:
 
 def _answer(chance: random.Random, engine: Engine, name: str, at: datetime) -> None:
     if chance.random() < 0.1:
-        with db.writing(engine) as connection:
-            writes.reject(connection, name, EVERYTHING)
+        reject_all(engine, name, at)
     if chance.random() < 0.1:
         last = rows(engine, "SELECT max(id) FROM runs WHERE outcome IN ('changed', 'held')")[0][0]
         try:
