@@ -63,7 +63,8 @@ OTHER_SOURCE = (
 )
 NEW_MODEL = (
     "INSERT INTO models (id, source_id, name, prices, extra, digest, parser, first_seen_at, last_changed_at)"
-    " VALUES (9, 1, 'Z', '{{}}', '{{}}', '{salt}', 'p', '2026-01-01 00:00:00.000000{z}', '2026-01-01 00:00:00.000000{z}')"
+    " VALUES (9, 1, 'Z', '{{}}', '{{}}', '{salt}', 'p', '2026-01-01 00:00:00.000000{z}',"
+    " '2026-01-01 00:00:00.000000{z}')"
 )
 
 VIOLATIONS = {
