@@ -190,7 +190,7 @@ def prices(
     source: str | None = None,
 ) -> Rows:
     """The rows of PRICES, the moves of each price that took effect in `[since, until)`, streaming."""
-    query = (
+    query: sa.Select[Any] = (
         sa.select(
             moves.c.effective_at,
             sources.c.name,

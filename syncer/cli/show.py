@@ -12,7 +12,7 @@ import click
 from syncer.cli.app import NAME, App, form, now, row_options
 from syncer.cli.output import json_line, print_line, print_rows
 from syncer.cli.times import DURATION, FORMS, MOMENT
-from syncer.core.model import Kind, component_of, price_field
+from syncer.core.model import TRACKED, Kind, component_of, price_field
 from syncer.core.words import count_of, not_observed_then
 
 if TYPE_CHECKING:
@@ -204,7 +204,8 @@ def _print_models(
 
     whole = CatalogRow if at is None else ListedModel
     if form() != "table":
-        columns = tuple(whole.__struct_fields__)
+        own = [name for name in whole.__struct_fields__ if name not in TRACKED]
+        columns = (*own[:2], *TRACKED, *own[2:])
     else:
         marks = ("missing_since", "unread_since", "held") if at is None else ()
         ends = ("expires_at",) if expiring else ()

@@ -128,7 +128,7 @@ def freshness(
             and is_late(now, row.last_observed_at or row.created_at, every.get(row.name, HOURLY)),
             kinds=tuple(open_kinds.get(row.id, ())),
             gone=_gone(connection, row.id, needed.get(row.name, ())),
-            trouble=feed.trouble(connection, row.id),  # type: ignore[arg-type] - a Session asks as well
+            trouble=feed.trouble(connection, row.id),
         )
         for row in connection.execute(_FRESHNESS).all()
     ]
