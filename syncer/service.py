@@ -220,9 +220,10 @@ class Syncer:
         except BaseException as stop:
             if len(sources) > 1:  # the threads that go on can wait for a slow provider longer than a person will
                 from syncer.db import leases
+                from syncer.db.interrupt import interrupting
 
-                with writing(engine) as connection:
-                    leases.release_all(connection, self._owner, f"stopped ({stop!r})", now=self._clock())
+                with interrupting(stop), writing(engine) as connection:
+                    leases.release_all(connection, self._owner, "stopped by its operator", now=self._clock())
             raise
         return _checked(outcomes, check=check)
 

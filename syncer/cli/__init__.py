@@ -211,8 +211,12 @@ def _stopped_printing(error: OSError) -> int:
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
-    """SIGTERM unwinds like any error: an open run is closed as failed, its lease released."""
-    sys.exit(143)
+    """SIGTERM unwinds like any error: an open run is closed as abandoned, its lease released."""
+    from syncer.db.interrupt import interrupt
+
+    stop = SystemExit(143)
+    interrupt(stop)
+    raise stop
 
 
 def _one_line(error: SyncerError) -> str:

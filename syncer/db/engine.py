@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
 from syncer.core.words import how_to_install
+from syncer.db import interrupt
 from syncer.db.types import read_json, write_json
 from syncer.errors import DatabaseError, SettingsError, SourceBusy, SyncerError
 
@@ -155,6 +156,7 @@ def _sqlite_path(url: URL) -> Path:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's or a stand-in's
+    interrupt.watch(connection)
     connection.isolation_level = None  # we say BEGIN ourselves; DDL is transactional only so
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
@@ -181,6 +183,8 @@ def _translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
+        if error.orig is not None and (stop := interrupt.reason_of(error.orig)) is not None:
+            raise stop from None
         if not _is_outside(error):
             raise
         raise _our_error(engine, error) from error

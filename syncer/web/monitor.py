@@ -6,7 +6,7 @@
   process, by whichever machine. So they only rise, whatever is pruned, and a restart is the usual reset to 0.
 - A scrape costs a seek a source and a consumer and a count of its models; `changes` is never read through.
 - A database that does not answer costs one thread and five seconds: /readyz then says 503 with the reason, /metrics
-  says `syncer_database_up 0`, and /healthz, which asks nobody, is as before.
+  says `syncer_database_up 0`, and /healthz, which asks only the daemon's own loop, is as before.
 - A retired source is in no number: nobody is to be woken by it.
 - Nothing secret is shown (law 11): the database's URL is masked, and no error of an upstream or a sink is repeated.
 """
@@ -169,8 +169,8 @@ def _families(connection: "Connection", settings: Settings, tally: Tally, now: d
     )
     yield _gauge(
         "source_failing",
-        "1 if the last run that ended failed, or its syncer died.",
-        {name: run.outcome in {"failed", "abandoned"} for name, run in ended.items()},
+        "1 if the last run that ended failed. A syncer that died or was stopped makes its sources late, not failing.",
+        {name: run.outcome == "failed" for name, run in ended.items()},
     )
     yield _gauge(
         "last_run_duration_seconds",
@@ -262,18 +262,6 @@ def _gauge(name: str, help_text: str, values: dict[str, float], *, label: str = 
 # --- over HTTP -----------------------------------------------------------------------------------------------------
 
 
-def application(
-    engine: "Engine",
-    settings: Settings,
-    *,
-    clock: Clock,
-    trouble: Trouble = lambda: None,
-    patience: timedelta = PATIENCE,
-) -> Starlette:
-    """The three pages. `trouble` says why this process should be restarted, None while all is well."""
-    return _application(Monitor(engine, settings, clock=clock, patience=patience), trouble)
-
-
 def _application(monitor: Monitor, trouble: Trouble) -> Starlette:
     async def healthz(_: Request) -> Response:  # async: it is answered while each thread waits for the database
         return _verdict(trouble())
@@ -331,19 +319,19 @@ class Served:
 
 @contextmanager
 def serve(
-    engine: "Engine", settings: Settings, listen: str, *, clock: Clock, daemon_state: Trouble = lambda: None
+    engine: "Engine", settings: Settings, listen: str, *, clock: Clock, trouble: Trouble = lambda: None
 ) -> Iterator[Served]:
     """Serve the three pages at `listen` (HOST:PORT, port 0 takes a free one) while the block runs, from a thread.
 
-    `daemon_state` is the `trouble` of `application`. Signals stay with the caller. Raises UsageError for an address
-    that is none or cannot be bound.
+    `trouble` says why this process should be restarted, None while all is well. Signals stay with the caller. Raises
+    UsageError for an address that is none or cannot be bound.
     """
     monitor = Monitor(engine, settings, clock=clock)
     listener = _bind(listen)
     host, port = listener.getsockname()[:2]
     server = uvicorn.Server(
         uvicorn.Config(
-            _application(monitor, daemon_state),
+            _application(monitor, trouble),
             loop="asyncio",
             http="h11",
             ws="none",

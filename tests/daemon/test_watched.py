@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from syncer.daemon import Daemon, Parts
+from syncer.daemon import Daemon, Dependencies
 from syncer.db.engine import open_engine
 from syncer.settings import Settings, SourceSettings
 from tests.upstream import Upstream, model
@@ -74,15 +74,15 @@ def test_upkeep_is_done_once_a_night(sqlite_url: str, upstream: Upstream) -> Non
 
     settings = Settings(database_url=sqlite_url, sources=(SourceSettings(url=upstream.url),))
     engine = open_engine(sqlite_url)
-    parts = Parts(
+    dependencies = Dependencies(
         engine=engine,
         load=lambda: settings,
-        read_key=lambda _: None,
+        with_credentials=lambda attempt: attempt,
         clock=lambda: present[0],
         owner="test",
         nightly=nightly,
     )
-    daemon = Daemon(parts)
+    daemon = Daemon(dependencies)
     for minute in range(1, 5):
         present[0] += timedelta(minutes=1)
         daemon.each_minute()
