@@ -29,7 +29,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 def test_each_price_is_asked_by_itself(engine: Engine) -> None:
-    """The headline if none is named; all of them that were known then; one that never was is refused with the others."""
+    """The headline if none is named; all that were known then; one that never was is refused, naming the others."""
     with reading(engine) as connection:
         assert history.price_at(connection, "a", at=START).price == Decimal(1)
         output = history.price_at(connection, "a", "output", at=START + HOUR)
