@@ -63,6 +63,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
         raise SettingsError(f"database_url names a driver that there is not: {parsed.drivername}") from None
     if sqlite:
         event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "invalidate", _roll_back_sqlite)
     event.listen(engine, "begin", _begin_sqlite if sqlite else _begin_postgresql)
     return engine
 
@@ -160,6 +161,11 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - 
     connection.isolation_level = None  # we say BEGIN ourselves; DDL is transactional only so
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _roll_back_sqlite(connection: Any, *_: object) -> None:  # noqa: ANN401 - sqlite3's or a stand-in's
+    """Before a connection is thrown away: a statement that a signal cut off would keep it, and its lock, open."""
+    connection.rollback()
 
 
 def _begin_sqlite(connection: Connection) -> None:
