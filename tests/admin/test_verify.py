@@ -27,7 +27,7 @@ def broken(engine: Engine) -> list[Verdict]:
 def test_intact_after_random_syncs(database_url: str, upstream: Upstream, seed: int, trust: bool) -> None:
     """After many looks at a random catalog, with faults, doubts, answers and reverts, every law holds."""
     with opened(database_url) as engine:
-        wander(engine, upstream, looks=40, seed=seed, trust=trust)
+        wander(engine, upstream, polls=40, seed=seed, trust=trust)
         assert broken(engine) == []
         kinds = {kind for (kind,) in rows(engine, "SELECT kind FROM changes")}
         assert {"added", "removed", "relisted", "repriced"} <= kinds, "the wandering went everywhere"
@@ -37,7 +37,7 @@ def test_two_sources_are_judged_apart(database_url: str, upstream: Upstream) -> 
     """Two sources with the same models at the same times are no violation of anything."""
     with opened(database_url) as engine:
         for name in ("one", "two"):
-            wander(engine, upstream, looks=10, seed=5, name=name)
+            wander(engine, upstream, polls=10, seed=5, name=name)
         assert broken(engine) == []
 
 
@@ -186,7 +186,7 @@ VIOLATIONS = {
         ["models 3: law 5: first_seen_at"],
     ),
     "looks that missed nothing": (
-        ["UPDATE models SET missing_looks = 1 WHERE name = 'C'"],
+        ["UPDATE models SET missing_count = 1 WHERE name = 'C'"],
         ["models 3: law 3: missing_since"],
     ),
     "a shortcut while something is pending": (
@@ -194,8 +194,8 @@ VIOLATIONS = {
         ["sources 1: law 3: pending"],
     ),
     "a good look that was none": (
-        ["UPDATE sources SET last_good_look_at = NULL WHERE id = 1"],
-        ["sources 1: law 6: last_good_look_at"],
+        ["UPDATE sources SET last_observed_at = NULL WHERE id = 1"],
+        ["sources 1: law 6: last_observed_at"],
     ),
     "a finding of no kind": (["UPDATE findings SET kind = 'mood'"], ["findings 1: contract: kind or a state"]),
     "an open finding that is settled": (
