@@ -22,6 +22,7 @@ GROUPS = {
         "sync": "syncer.cli.syncing",
         "run": "syncer.cli.running",
         "schedule": "syncer.cli.running",
+        "serve": "syncer.cli.serving",
         "config": "syncer.cli.admin",
         "formats": "syncer.cli.formats",
         "try": "syncer.cli.formats",

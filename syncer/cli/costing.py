@@ -12,11 +12,12 @@ import click
 
 from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
-from syncer.cli.times import MOMENT, parse_moment
+from syncer.cli.times import MOMENT
 from syncer.core import prices
 from syncer.core.words import count_of
 from syncer.errors import UsageError
 from syncer.history import Cost, CostTotal, Usage, cost, cost_totals
+from syncer.settings.moments import parse_moment
 
 _NEEDED = ("model", "time", "quantity", "unit")
 _COLUMNS = ("time", "model", "component", "quantity", "unit", "amount", "currency", "price", "per", "source", "reason")

@@ -11,9 +11,10 @@ import click
 
 from syncer.cli.app import NAME, App, form, now, row_options
 from syncer.cli.output import json_line, print_line, print_rows
-from syncer.cli.times import DURATION, FORMS, MOMENT
+from syncer.cli.times import DURATION, MOMENT
 from syncer.core.model import TRACKED, Kind, component_of, price_field
 from syncer.core.words import count_of, not_observed_then
+from syncer.settings.moments import FORMS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
