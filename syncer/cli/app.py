@@ -107,7 +107,9 @@ def refuse_password(url: str) -> str:
 
     As it may be misspelt, whatever stands between `://` and the last `@` counts as one if there is a colon in it.
     """
-    _, _, rest = url.partition("://")
+    _, found, rest = url.partition("://")
+    if not found and re.match(r"(?i)(postgres|sqlite)\w*(\+\w+)?:", url):
+        raise UsageError("--database is neither a URL, which has :// behind its first word, nor the path of a file")
     account, at, _ = rest.rpartition("@")
     if (at and ":" in account) or re.search(r"[?&][^=&]*password[^=&]*=", rest):
         raise UsageError(

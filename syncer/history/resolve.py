@@ -41,7 +41,8 @@ def connect(url: str) -> Connection:
     another one. It blocks no sync however long it lasts. Raises DatabaseNotReady where there is no syncer database,
     SettingsError for a URL that is none, DatabaseError where it cannot be reached, then or later.
     """
-    from syncer.db.engine import open_engine, translate_errors
+    from syncer.db.engine import at_one_moment, open_engine
+    from syncer.db.faults import translate_errors
     from syncer.db.migrate import require_schema
 
     engine = open_engine(url, read_only=True)
@@ -50,13 +51,7 @@ def connect(url: str) -> Connection:
     finally:
         engine.dispose()  # what is opened from here on belongs to the caller alone
     translate_errors(engine)
-    if engine.dialect.name != "postgresql":
-        return _detached(engine)
-    connection = _detached(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True))
-    # A writer that stops is ended by the server; a reader who thinks before the next row harms nobody.
-    connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
-    connection.commit()
-    return connection
+    return _detached(at_one_moment(engine))
 
 
 def _detached(engine: Engine) -> Connection:
