@@ -36,7 +36,7 @@ PRICES = ["0.1", "0.2", "123456789012.345", "0.000000000000000001", "99999999999
 
 def look(home: Home, at: datetime, *rows: dict[str, Any], name: str = "shop") -> None:
     """One look at these models, of that time."""
-    recorded = Recorded(line=1, observed_at=at, body=catalog_body(list(rows)))
+    recorded = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(list(rows)))
     with home.engine() as engine:
         source = SourceSettings(name=name, url="https://example.com", trust=False)
         attempt = Attempt(
