@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import Engine
@@ -68,7 +69,7 @@ def test_periods_and_stats_are_of_one_price(engine: Engine) -> None:
 
 def test_movers_name_the_price_and_what_is_left_out(engine: Engine) -> None:
     """Each price is ranked by itself; one that became unknown has no percent and is told apart."""
-    window = {"since": START, "until": START + 2 * HOUR}
+    window: dict[str, Any] = {"since": START, "until": START + 2 * HOUR}
     with reading(engine) as connection:
         moved = history.movers(connection, **window)
         assert history.movers(connection, **window, components=["output"]) == moved[1:]

@@ -36,7 +36,7 @@ def text_of(answer: httpx.Response) -> str:
     """What a page says, without its marks."""
     found: list[str] = []
     parser = HTMLParser()
-    parser.handle_data = found.append  # type: ignore[method-assign]
+    parser.handle_data = found.append  # type: ignore[method-assign, assignment]
     parser.feed(answer.text)
     return " ".join("".join(found).split())
 
