@@ -61,8 +61,8 @@ UNGUARD = {
 }
 
 OTHER_SOURCE = (
-    "INSERT INTO sources (id, name, url, created_at, salt)"
-    " VALUES (9, 'x', 'https://u:p@x.example/?key=1', '2026-01-01 00:00:00.000000{z}', '{salt}')"
+    "INSERT INTO sources (id, name, url, format, headline, created_at, salt)"
+    " VALUES (9, 'x', 'https://u:p@x.example/?key=1', 'serverless', 'price', '2026-01-01 00:00:00.000000{z}', '{salt}')"
 )
 NEW_MODEL = (
     "INSERT INTO models (id, source_id, name, extra, digest, first_seen_at, last_changed_at)"
@@ -240,9 +240,9 @@ def tell(url: str, upstream: Upstream) -> Iterator[Story]:
         story.on("01-01", A="10", B="20", C="30").on("01-02", A="12", B="20", C="30")
         story.on("01-03", A="12", C="30").on("01-04", A="12", B="20", C="30")
         story.on("01-05", model("C", 30, context_length=1), A="12", B="20")
-        story.on("01-06", model("C", "free"), A="12", B="20")
+        story.on("01-06", model("C", "free", context_length=1), A="12", B="20")
         story.failing("01-07", b"<html>")
-        story.set(trust=True, required=["D"]).on("01-08", model("C", 30, context_length=1), A="12", B="20")
+        story.set(trust=True, required=("D",)).on("01-08", model("C", 30, context_length=1), A="12", B="20")
         assert [row.kind for row in story.history()] == ["added"] * 3 + ["repriced", "removed", "relisted", "updated"]
         assert story.outcomes[-4:] == ["changed", "unchanged", "failed", "held"]
         assert broken(story.engine) == []

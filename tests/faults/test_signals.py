@@ -32,14 +32,14 @@ SLOWNESS = 5
 """A busy machine takes so much longer than the two seconds that are promised; the whole write takes longer still."""
 
 PHASES: dict[str, tuple[str, int | None, list[str]]] = {
-    "claim": ("syncer.db.store:acquire", None, []),
+    "claim": ("syncer.db.leases:acquire", None, []),
     "before the fetch": ("syncer.fetch:fetch", None, ["abandoned"]),
-    "parse": ("syncer.core.parse:snapshot", None, ["abandoned"]),
-    "decide": ("syncer.core.decide:decide", None, ["abandoned"]),
-    "apply": ("syncer.db.writes:write_changes", None, ["abandoned"]),
-    "between two statements of apply": ("syncer.db.writes:write_changes", 4, ["abandoned"]),
-    "before the commit": ("syncer.db.store:close", 5, ["abandoned"]),
-    "after the commit": ("syncer.db.store:close", 6, ["held"]),
+    "parse": ("syncer.sync:read_response", None, ["abandoned"]),
+    "decide": ("syncer.sync:load_inputs", None, ["abandoned"]),
+    "apply": ("syncer.db.writes:write_decision", None, ["abandoned"]),
+    "between two statements of apply": ("syncer.db.writes:write_decision", 4, ["abandoned"]),
+    "before the commit": ("syncer.db.results:close", 5, ["abandoned"]),
+    "after the commit": ("syncer.db.results:close", 6, ["held"]),
 }
 """phase -> where the signal comes, and what the interrupted run is recorded as."""
 
