@@ -117,8 +117,17 @@ def live_and_import(urls: tuple[str, str], upstream: Upstream, lines: list[Line]
         imported.check_laws()
         expected, found = told(lived), told(imported)
         for table in TOLD:
-            assert found[table] == expected[table], table
+            assert _but_the_failed(found[table]) == _but_the_failed(expected[table]), table
         assert {run.kind for run in imported.runs()} == {"import"}
+
+
+def _but_the_failed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what only one side has: a recording knows no HTTP status, and a failed poll has no time of its own."""
+    failed = [row for row in rows if "failed" in {row.get("outcome"), row.get("kind")}]
+    for row in failed:
+        row.pop("observed_at")
+        row.get("data", {}).pop("http_status", None)
+    return rows
 
 
 # -- law 10 ------------------------------------------------------------------------------------------------------------
@@ -165,9 +174,9 @@ def test_saved_bodies_rebuild_the_history(tmp_path: Path, database_url: str, ups
     """Bodies kept by real syncs, broken ones too, rebuild the same history; a window can only be wider, not wrong."""
     with Story(database_url, upstream, trust=True) as lived:
         lived.archive = partial(archive_body, tmp_path / "bodies")
-        lived.on("01-01", A="1", B="2").again("01-02").again("01-03")
+        lived.on("01-03", A="1", B="2").again("01-03 01:00").again("01-03 02:00")
         lived.failing("01-04", b'{"status": "failed", "message": "\xff\xed\xb2\x80"}')
-        lived.on("01-30", A="1", B="3").on("02-02", A="1").on("02-03", A="1").on("02-04", A="1", C="5")
+        lived.on("01-30", A="1", B="3").on("02-02", A="1").on("02-04", A="1").on("02-05", A="1", C="5")
         expected = told(lived)
     files = sorted((tmp_path / "bodies").iterdir())
     assert [file.name for file in files] == ["shop-2026-01.jsonl.gz", "shop-2026-02.jsonl.gz"]
@@ -184,7 +193,7 @@ def test_saved_bodies_rebuild_the_history(tmp_path: Path, database_url: str, ups
         "removed",
         "added",
     ]
-    assert windows == [[None, None, "01-01", "01-30", "02-03"], [None, None, "01-03", "01-30", "02-03"]]
+    assert windows == [[None, None, "01-03", "01-30", "02-04"], [None, None, "01-03 02:00", "01-30", "02-04"]]
 
 
 # -- resuming ----------------------------------------------------------------------------------------------------------

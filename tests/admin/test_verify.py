@@ -219,7 +219,7 @@ def tell(url: str, upstream: Upstream) -> Iterator[Story]:
         story.on("01-05", model("C", 30, context_length=1), A="12", B="20")
         story.on("01-06", model("C", "free", context_length=1), A="12", B="20")
         story.failing("01-07", b"<html>")
-        story.set(trust=True, required=["D"]).on("01-08", model("C", 30, context_length=1), A="12", B="20")
+        story.set(trust=True, required=("D",)).on("01-08", model("C", 30, context_length=1), A="12", B="20")
         assert [row.kind for row in story.history()] == ["added"] * 3 + ["repriced", "removed", "relisted", "updated"]
         assert story.outcomes[-4:] == ["changed", "unchanged", "failed", "held"]
         assert broken(story.engine) == []
