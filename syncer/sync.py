@@ -18,6 +18,7 @@ from syncer.core import notices, parse
 from syncer.core.decide import Approval, Decision, DecisionInput, Policy, decide
 from syncer.core.formats import CompiledFormat
 from syncer.core.model import Change, Kind, Snapshot
+from syncer.core.notices import Notice
 from syncer.core.observation import NO_WITNESS, Witness, observed_at
 from syncer.db import feed, inputs, leases, results, state, writes
 from syncer.db.engine import reading, writing
@@ -82,6 +83,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `result` is how it was closed; `run_id` is None for a preview, of which `changes` are what would be believed.
     `missing` counts the models that were not listed and whose removal is neither confirmed yet nor withheld.
     `announced` says what this run withheld that no earlier one did; the result's `error` also what still is withheld.
+    `notices` are what it told of the source's health.
     `warnings` are about the format of a source that is observed for the first time.
     """
 
@@ -91,6 +93,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     result: RunResult
     missing: int = 0
     announced: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
 
@@ -198,7 +201,9 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
             shortcut=observation.shortcut,
         )
         results.close(connection, lease, result)
-    return Report(source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result)
+    return Report(
+        source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result, notices=tuple(said)
+    )
 
 
 # -- read, decide, apply -----------------------------------------------------------------------------------------------
@@ -320,6 +325,7 @@ def report_of(
         result=result,
         missing=decision.unconfirmed,
         announced=decision.announced,
+        notices=tuple(decision.notices),
         warnings=warnings,
         changes=changes,
     )

@@ -53,11 +53,11 @@ class App:
 
         return check(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
 
-    def start_logging(self, *, at_least: int = 0) -> None:
-        """Log to stderr as asked; a daemon says `at_least` what it does."""
+    def start_logging(self, *, at_least: int = 0, quiet: bool = False) -> None:
+        """Log to stderr as asked; a daemon says `at_least` what it does; `quiet`: not what a retry may still heal."""
         from syncer.cli import logs
 
-        logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr)
+        logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr, quiet=quiet)
 
     @cached_property
     def service(self) -> "Syncer":

@@ -111,6 +111,23 @@ def trouble(connection: "Connection | Session", source_id: int) -> str | None:
     return bad
 
 
+def last_outage(connection: Connection, name: str) -> timedelta | None:
+    """How long the trouble lasted that the source recovered from last; None if it never did."""
+    health = (
+        sa.select(notices.c.id, notices.c.observed_at)
+        .join(sources, sources.c.id == notices.c.source_id)
+        .where(sources.c.name == name)
+        .order_by(notices.c.id.desc())
+        .limit(1)
+    )
+    over = connection.execute(health.where(notices.c.kind == NoticeKind.RECOVERED)).first()
+    if over is None:
+        return None
+    began = connection.execute(health.where(notices.c.kind.in_(TROUBLE), notices.c.id < over.id)).first()
+    lasted: timedelta | None = None if began is None else over.observed_at - began.observed_at
+    return lasted
+
+
 def _lateness(connection: Connection, source: Any, now: datetime, interval: timedelta) -> list[Notice]:  # noqa: ANN401 - a row
     if source is None or source.retired_at is not None:
         return []
