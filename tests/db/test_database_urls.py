@@ -234,12 +234,15 @@ def test_the_style_of_dates_is_ours(postgres_url: str, style: str) -> None:
     engine = db.open_engine(postgres_url)
     migrate.ensure_schema(engine)
     with db.reading(engine) as connection:
-        assert connection.exec_driver_sql("SELECT timestamptz '2026-11-25 12:00+00'").scalar().isoformat()[:4] == "2026"
+        assert (
+            connection.exec_driver_sql("SELECT timestamptz '2026-11-25 12:00+00'").scalar_one().isoformat()[:4]
+            == "2026"
+        )
     engine.dispose()
     with history.connect(postgres_url) as connection:
-        assert connection.exec_driver_sql("SELECT timestamptz '2026-11-25 12:00+00'").scalar().year == 2026
+        assert connection.exec_driver_sql("SELECT timestamptz '2026-11-25 12:00+00'").scalar_one().year == 2026
         connection.rollback()
-        assert connection.exec_driver_sql("SELECT now()").scalar().tzinfo is not None
+        assert connection.exec_driver_sql("SELECT now()").scalar_one().tzinfo is not None
 
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE models (id int)", "CREATE VIEW catalog AS SELECT 1 AS x"])
