@@ -57,8 +57,8 @@ def pooled(postgres: Postgres, migrated: str) -> Iterator[str]:
         "pool_mode = transaction\ndefault_pool_size = 3\n"
     )
     settings.chmod(0o644)
-    identity: dict[str, Any] = {"user": "nobody"} if os.geteuid() == 0 else {}
-    process = subprocess.Popen([program, "-q", str(settings)], stderr=subprocess.PIPE, cwd="/", **identity)
+    user = "nobody" if os.geteuid() == 0 else None
+    process = subprocess.Popen([program, "-q", str(settings)], stderr=subprocess.PIPE, cwd="/", user=user)
     try:
         wait_until_open(port, process)
         yield f"postgresql://postgres@127.0.0.1:{port}/{database}"
