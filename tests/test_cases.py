@@ -82,7 +82,9 @@ def test_a_legible_name_that_is_refused_hides_no_removal(shop: Story) -> None:
     assert sorted(row.name for row in shop.history() if row.kind == "removed") == ["acme/m28", "acme/m29"]
 
 
-@pytest.mark.parametrize("row", [None, {"_comment": "x"}, {"model_name": None}, {"model_name": 42}, {"model_name": " "}])
+@pytest.mark.parametrize(
+    "row", [None, {"_comment": "x"}, {"model_name": None}, {"model_name": 42}, {"model_name": " "}]
+)
 def test_a_nameless_row_is_told_at_once_and_delays_only(shop: Story, row: Any) -> None:
     """Rows without a legible name: held at the first observation, and an absence is believed after `patience`."""
     whole = [model(f"m{number:02}", 1) for number in range(12)]

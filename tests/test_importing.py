@@ -357,7 +357,11 @@ def test_an_import_without_settings_keeps_what_is_stored(sqlite_url: str, upstre
         story.on("01-01", A="1")
         url = story.shop.url
         import_all(story.engine, recorded([("01-02", body_of(A="2"))]))
-        assert (story.shop.url, story.shop.currency, story.shop.price_units) == (url, "USD", {"price": {"Text": [1000, "token"]}})
+        assert (story.shop.url, story.shop.currency, story.shop.price_units) == (
+            url,
+            "USD",
+            {"price": {"Text": [1000, "token"]}},
+        )
         euros = SourceSettings(name="shop", url=upstream.url, currency="EUR")
         import_all(story.engine, recorded([("01-03", body_of(A="3"))]), source=euros)
         assert (story.shop.url, story.shop.currency, story.shop.price_units) == (url, "EUR", None)

@@ -330,9 +330,7 @@ def _another_reading(catalog: Story) -> None:
 
 
 @pytest.mark.parametrize("change", [_another_key, _another_url, _trust_on, _another_reading])
-def test_the_shortcut_holds_only_for_what_it_was_stored_with(
-    catalog: Story, change: Callable[[Story], None]
-) -> None:
+def test_the_shortcut_holds_only_for_what_it_was_stored_with(catalog: Story, change: Callable[[Story], None]) -> None:
     """Another key, URL, rule or parser may read the same bytes differently: they are asked for and read again."""
     body = body_of(A="10")
     catalog.sends("01-01", body)
@@ -607,7 +605,9 @@ def test_bodies_are_kept_that_had_to_be_read(catalog: Story) -> None:
     kept: list[tuple[str, datetime, bytes]] = []
     catalog.archive = lambda source, at, body: kept.append((source, at, bytes(body)))
     one, two = body_of(A="1"), body_of(A="2")
-    catalog.sends("01-01", one).sends("01-01 01:00", one).sends("01-01 02:00", one, etag=False).sends("01-01 03:00", two)
+    catalog.sends("01-01", one).sends("01-01 01:00", one).sends("01-01 02:00", one, etag=False).sends(
+        "01-01 03:00", two
+    )
     catalog.failing("01-01 04:00", b"<html>")
     catalog.failing("01-01 05:00", Reply(status=404, body=b"no"))
     assert kept == [

@@ -138,9 +138,7 @@ def already_imported(connection: Connection, name: str, at: datetime, body_diges
     query = (
         sa.select(runs.c.id)
         .join(sources, sources.c.id == runs.c.source_id)
-        .where(
-            sources.c.name == name, runs.c.body_digest == body_digest, runs.c.observed_at == at, is_past
-        )
+        .where(sources.c.name == name, runs.c.body_digest == body_digest, runs.c.observed_at == at, is_past)
     )
     return connection.execute(query.limit(1)).first() is not None
 

@@ -56,6 +56,12 @@ UNGUARD = {
         "DROP TRIGGER changes_no_update",
         "DROP TRIGGER changes_no_delete",
         "DROP TRIGGER changes_in_order",
+        "DROP TRIGGER findings_kind",
+        "DROP TRIGGER findings_state",
+        "DROP TRIGGER findings_state_moved",
+        "DROP TRIGGER runs_kind",
+        "DROP TRIGGER runs_outcome",
+        "DROP TRIGGER runs_outcome_moved",
     ],
     "postgresql": ["SET LOCAL session_replication_role = replica"],
 }

@@ -91,7 +91,10 @@ def test_a_clock_that_steps_within_a_look(database_url: str, upstream: Upstream)
     sync(database_url, source_at(upstream.serve(OFFERED).url), NOON)
     upstream.serve(MOVED)
     forward = iter([NOON + HOUR] * 2 + [NOON + 3 * HOUR] * 9)
-    assert sync(database_url, source_at(upstream.url), NOON, clock=lambda: next(forward)).result.observed_at == NOON + 3 * HOUR
+    assert (
+        sync(database_url, source_at(upstream.url), NOON, clock=lambda: next(forward)).result.observed_at
+        == NOON + 3 * HOUR
+    )
     back = iter([NOON + 4 * HOUR] + [NOON] * 9)
     with pytest.raises(ClockError):
         sync(database_url, source_at(upstream.serve(OFFERED).url), NOON, clock=lambda: next(back))
