@@ -38,7 +38,7 @@ def expected() -> set[Event]:
     with gzip.open(CATALOGS / "chutes.expected.jsonl.gz", "rt", encoding="utf-8") as lines:
         rows = [json.loads(line, parse_float=Decimal) for line in lines]
     return {
-        (row["observed_at"], row["model"], row["kind"], _moves(row.get("moves", {}))) for row in rows if "kind" in row
+        (row["observed_at"], row["model"], row["kind"], _moves(row.get("moved", {}))) for row in rows if "kind" in row
     }
 
 

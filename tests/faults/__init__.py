@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from syncer.core.model import TRACKED, Kind
 from syncer.db import engine as db
-from syncer.db.tables import changes, feed, findings, models, notices, prices, rejected_rows, runs, sources
 from syncer.db.migrate import ensure_schema
+from syncer.db.tables import changes, feed, findings, models, notices, prices, rejected_rows, runs, sources
 from syncer.settings import SourceSettings, format_of
 from syncer.sync import Attempt, Report, sync_source
 from tests.upstream import model

@@ -109,7 +109,7 @@ def test_signal_while_upstream_is_silent(
 
 
 def test_terminated_as_the_operator_starts_it(sqlite_url: str, upstream: Upstream) -> None:
-    """`python -m syncer sync`, started and terminated as cron would, ends with 143 and leaves an abandoned run (law 9)."""
+    """`python -m syncer sync`, terminated as cron would, ends with 143 and leaves an abandoned run (law 9)."""
     upstream.reply(Reply(hang=True))
     environment = {**os.environ, **_command(sqlite_url, upstream).environment}
     with subprocess.Popen([sys.executable, "-m", "syncer", "sync"], env=environment) as process:
