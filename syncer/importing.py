@@ -123,7 +123,11 @@ def import_settings(stored: SourceRecord | None, source: SourceSettings | None, 
     if source is not None:
         return source if stored is None else msgspec.structs.replace(source, url=url)
     settings = SourceSettings(name=name, url=url)
-    return settings if stored is None else msgspec.structs.replace(settings, format=stored.format)
+    if stored is None:
+        return settings
+    return msgspec.structs.replace(
+        settings, format=stored.format, currency=stored.currency, price_units=stored.price_units or {}
+    )
 
 
 def _refuse_late(lease: Lease, recorded: Recorded) -> None:

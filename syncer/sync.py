@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy.engine import Connection, Engine
 
-from syncer import fetch
+from syncer import fetch, http_client
 from syncer.core import notices, parse
 from syncer.core.decide import Approval, Decision, DecisionInput, Policy, decide
 from syncer.core.formats import CompiledFormat
@@ -29,6 +29,8 @@ from syncer.errors import BadResponse, DatabaseError, Fenced, ListMoved, SyncerE
 from syncer.settings import SourceSettings
 
 log = logging.getLogger("syncer.sync")
+
+_SHORTEST_SECRET = 8  # what is shorter (EMPTY, none, test) is customary where no key is asked for, and stands in names
 
 Clock = Callable[[], datetime]
 Body = bytes | bytearray
@@ -161,9 +163,18 @@ def observation_of(
         stored_at=stored_at or at,
     )
     return Observation(
-        bodies=response.bodies, at=at, shortcut=shortcut, status=response.status, witness=witness,
-        partial=response.partial,
+        bodies=without_secrets(attempt, response.bodies), at=at, shortcut=shortcut, status=response.status,
+        witness=witness, partial=response.partial,
     )  # fmt: skip
+
+
+def without_secrets(attempt: Attempt, bodies: tuple[Body, ...]) -> tuple[Body, ...]:
+    """The bodies with *** for each key that upstream echoes in them, so that it is never stored, kept or printed.
+
+    They stay the very objects that they are if there is none, and JSON if there is.
+    """
+    secrets = tuple(secret for secret in _secrets(attempt) if len(secret) >= _SHORTEST_SECRET and not secret.isdigit())
+    return tuple(http_client.redact_bytes(body, secrets, whole=True) for body in bodies) if secrets else bodies
 
 
 def is_usable(attempt: Attempt, lease: Lease) -> bool:
@@ -250,7 +261,7 @@ def read_response(
         )
         warnings = _first_doubts(attempt, snapshot) if lease is None or not lease.ever_listed else ()
     except BadResponse as error:
-        raise BadResponse(str(error), http_status=observation.status).without(attempt.key) from None
+        raise BadResponse(_redacted(attempt, str(error)), http_status=observation.status) from None
     return Reading(snapshot, catalog, warnings)
 
 
@@ -367,7 +378,7 @@ def record_failure_of(
     if isinstance(error, Fenced):
         raise error
     failure = Failure(
-        error=_without_key(error, attempt.key),
+        error=_sentence(attempt, error),
         http_status=error.http_status if isinstance(error, UpstreamError) else None,
         body_digest=body_digest,
         abandoned=isinstance(error, KeyboardInterrupt | SystemExit),
@@ -384,11 +395,19 @@ def record_failure_of(
     raise error
 
 
-def _without_key(error: BaseException, key: str | None) -> str:
+def _sentence(attempt: Attempt, error: BaseException) -> str:
+    """What a failed run says of its error."""
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return "stopped by its operator"
-    text = str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}"
-    return text.replace(key, "***") if key else text
+    return _redacted(attempt, str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}")
+
+
+def _redacted(attempt: Attempt, text: str) -> str:
+    return http_client.redact(text, _secrets(attempt))
+
+
+def _secrets(attempt: Attempt) -> tuple[str, ...]:
+    return (*((attempt.key,) if attempt.key else ()), *attempt.secrets)
 
 
 def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: datetime) -> bool:

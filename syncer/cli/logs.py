@@ -14,7 +14,12 @@ from typing import Any, Literal, TextIO
 from syncer.cli.output import json_line, safe
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_SECRET = re.compile(r"""(?i)(?<=bearer )[^\s"',}]+|(?<=://)[^\s"']+(?=@)""")
+_SECRET = re.compile(
+    r"""(?i)(?<=bearer )[^\s"',}]+"""
+    r"""|(?<=postgres://).+(?=@)|(?<=postgresql://).+(?=@)|(?<=\+psycopg://).+(?=@)"""  # a password may hold anything
+    r"""|(?<=://)[^\s"']+(?=@)"""
+    r"""|(?<=password=)[^\s"',;]+"""
+)
 
 
 def configure(format: Literal["text", "json"], verbose: int, stream: TextIO, *, quiet: bool = False) -> None:  # noqa: A002 - the option's name

@@ -26,6 +26,13 @@ def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str
     return f": did you mean {near[0]!r}?" if near else ""
 
 
+def not_observed_then(source: str, first_observed_at: datetime | None) -> str:
+    """That nothing is known of a time before a source's first observation (law 6)."""
+    if first_observed_at is None:
+        return f"not observed then: {source} has never been observed"
+    return f"not observed then: {source} was first observed at {rfc3339(first_observed_at)}"
+
+
 def how_to_install(extra: str) -> str:
     """How to get one of syncer's extras: what is called `syncer` in a package index is not this program."""
     return f"pip install '.[{extra}]' in a checkout of syncer"

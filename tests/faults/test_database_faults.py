@@ -90,7 +90,7 @@ def test_server_crashes_in_the_middle_of_an_apply(
             upstream=upstream.url,
             at=NOON + HOUR,
             signal=signal.SIGSTOP,
-            on_entering="syncer.db.writes:_history",
+            on_entering="syncer.db.feed:next_ids",
         )
     )
     wait_until(lambda: is_stopped(pid), "the child to stop while it writes")
@@ -120,7 +120,7 @@ def test_failover_that_lost_the_claim(postgres: Postgres, known_pg: str, upstrea
             upstream=upstream.url,
             at=NOON + HOUR,
             signal=signal.SIGSTOP,
-            on_entering="syncer.core.decide:decide",
+            on_entering="syncer.sync:load_inputs",
         )
     )
     wait_until(lambda: is_stopped(pid), "the child to stop")
@@ -163,7 +163,7 @@ def test_backend_is_terminated_before_its_commit(
             upstream=upstream.url,
             at=NOON + HOUR,
             signal=signal.SIGSTOP,
-            on_entering="syncer.db.store:close",
+            on_entering="syncer.db.results:close",
             at_point=5,  # around two statements there are four; then the commit
         )
     )
