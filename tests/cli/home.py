@@ -112,6 +112,10 @@ class Home:
         self.serve(*models)
         at = self.first + timedelta(days=self.days)
         self.days += 1
+        return self.observe(at, **fields)
+
+    def observe(self, at: datetime, **fields: Any) -> Report:
+        """One observation of what upstream lists, at this time."""
         with self.engine() as engine:
             return sync_source(self._attempt(engine, lambda: at, **fields))
 
