@@ -689,7 +689,9 @@ def redact(text: str, secrets: Iterable[str], *, cut: bool = False, whole: bool 
     return text if clean is data else clean.decode("utf-8", "surrogatepass" if whole else "replace")
 
 
-def redact_bytes(data: bytes, secrets: Iterable[str], *, cut: bool = False, whole: bool = False) -> bytes:
+def redact_bytes(
+    data: bytes | bytearray, secrets: Iterable[str], *, cut: bool = False, whole: bool = False
+) -> bytes | bytearray:
     """`redact` for UTF-8 that is not decoded yet."""
     folded = data.lower()  # of bytes: ASCII only, so that every place stays where it is
     spans: list[tuple[int, int]] = []

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy.engine import Connection, Engine
 
-from syncer import fetch
+from syncer import fetch, http_client
 from syncer.core import notices, parse
 from syncer.core.decide import Approval, Decision, DecisionInput, Policy, decide
 from syncer.core.formats import CompiledFormat
 from syncer.core.model import Change, Kind, Snapshot
+from syncer.core.notices import Notice
 from syncer.core.observation import NO_WITNESS, Witness, observed_at
 from syncer.db import feed, inputs, leases, results, state, writes
 from syncer.db.engine import reading, writing
@@ -28,6 +29,8 @@ from syncer.errors import BadResponse, DatabaseError, Fenced, ListMoved, SyncerE
 from syncer.settings import SourceSettings
 
 log = logging.getLogger("syncer.sync")
+
+_SHORTEST_SECRET = 8  # what is shorter (EMPTY, none, test) is customary where no key is asked for, and stands in names
 
 Clock = Callable[[], datetime]
 Body = bytes | bytearray
@@ -82,6 +85,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `result` is how it was closed; `run_id` is None for a preview, of which `changes` are what would be believed.
     `missing` counts the models that were not listed and whose removal is neither confirmed yet nor withheld.
     `announced` says what this run withheld that no earlier one did; the result's `error` also what still is withheld.
+    `notices` are what it told of the source's health.
     `warnings` are about the format of a source that is observed for the first time.
     """
 
@@ -91,6 +95,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     result: RunResult
     missing: int = 0
     announced: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
 
@@ -158,9 +163,18 @@ def observation_of(
         stored_at=stored_at or at,
     )
     return Observation(
-        bodies=response.bodies, at=at, shortcut=shortcut, status=response.status, witness=witness,
-        partial=response.partial,
+        bodies=without_secrets(attempt, response.bodies), at=at, shortcut=shortcut, status=response.status,
+        witness=witness, partial=response.partial,
     )  # fmt: skip
+
+
+def without_secrets(attempt: Attempt, bodies: tuple[Body, ...]) -> tuple[Body, ...]:
+    """The bodies with *** for each key that upstream echoes in them, so that it is never stored, kept or printed.
+
+    They stay the very objects that they are if there is none, and JSON if there is.
+    """
+    secrets = tuple(secret for secret in _secrets(attempt) if len(secret) >= _SHORTEST_SECRET and not secret.isdigit())
+    return tuple(http_client.redact_bytes(body, secrets, whole=True) for body in bodies) if secrets else bodies
 
 
 def is_usable(attempt: Attempt, lease: Lease) -> bool:
@@ -193,7 +207,9 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
             shortcut=observation.shortcut,
         )
         results.close(connection, lease, result)
-    return Report(source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result)
+    return Report(
+        source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result, notices=tuple(said)
+    )
 
 
 # -- read, decide, apply -----------------------------------------------------------------------------------------------
@@ -240,7 +256,7 @@ def read_response(
         )
         warnings = _first_doubts(attempt, snapshot) if lease is None or not lease.ever_listed else ()
     except BadResponse as error:
-        raise BadResponse(str(error), http_status=observation.status).without(attempt.key) from None
+        raise BadResponse(_redacted(attempt, str(error)), http_status=observation.status) from None
     return Reading(snapshot, catalog, warnings)
 
 
@@ -315,6 +331,7 @@ def report_of(
         result=result,
         missing=decision.unconfirmed,
         announced=decision.announced,
+        notices=tuple(decision.notices),
         warnings=warnings,
         changes=changes,
     )
@@ -356,7 +373,7 @@ def record_failure_of(
     if isinstance(error, Fenced):
         raise error
     failure = Failure(
-        error=_without_key(error, attempt.key),
+        error=_sentence(attempt, error),
         http_status=error.http_status if isinstance(error, UpstreamError) else None,
         body_digest=body_digest,
         abandoned=isinstance(error, KeyboardInterrupt | SystemExit),
@@ -373,11 +390,19 @@ def record_failure_of(
     raise error
 
 
-def _without_key(error: BaseException, key: str | None) -> str:
+def _sentence(attempt: Attempt, error: BaseException) -> str:
+    """What a failed run says of its error."""
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return "stopped by its operator"
-    text = str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}"
-    return text.replace(key, "***") if key else text
+    return _redacted(attempt, str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}")
+
+
+def _redacted(attempt: Attempt, text: str) -> str:
+    return http_client.redact(text, _secrets(attempt))
+
+
+def _secrets(attempt: Attempt) -> tuple[str, ...]:
+    return (*((attempt.key,) if attempt.key else ()), *attempt.secrets)
 
 
 def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: datetime) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from syncer.daemon import Liveness
     from syncer.service import DeliveryOutcome
-    from syncer.web.monitor import Served
+    from syncer.web.server import Served
 
 _KEPT_RUNS = timedelta(days=90)
 
@@ -36,9 +36,13 @@ log = logging.getLogger("syncer.daemon")
 @click.command("run")
 @click.option("--workers", type=click.IntRange(1, 256), default=8, show_default=True, help="Sources synced at a time.")
 @click.option("--grace", type=DURATION, default="30s", show_default=True, help="How long runs may finish on SIGTERM.")
-@click.option("--listen", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics (needs the extra `web`).")
+@click.option("--listen", metavar="HOST:PORT", help="Serve /metrics, pages and all that `syncer serve` has.")
+@click.option("--public", is_flag=True, help="With --listen: everybody who reaches it may read it, without a token.")
+@click.option("--host", "hosts", metavar="NAME", multiple=True, help="With --listen: a further name of this host.")
 @click.pass_obj
-def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None) -> None:
+def run_command(
+    app: App, *, workers: int, grace: timedelta, listen: str | None, public: bool, hosts: tuple[str, ...]
+) -> None:
     """Keep syncing: each source on its interval or cron expression, and each consumer its news.
 
     Any number of these may share one PostgreSQL: each tick of a source is run by one of them. SIGTERM and SIGINT stop
@@ -60,7 +64,7 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
     engine, stopping, liveness = app.service.engine(), Event(), daemon.Liveness()
     problems: dict[str, str | None] = {}
     with ExitStack() as watched:
-        served = watched.enter_context(_serve(engine, app, listen, liveness)) if listen else None
+        served = watched.enter_context(_serve(engine, app, listen, hosts, liveness, public=public)) if listen else None
         dependencies = daemon.Dependencies(
             engine=engine,
             load=app.load_settings,
@@ -83,11 +87,24 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
 
 
 @contextmanager
-def _serve(engine: "Engine", app: App, listen: str, liveness: "Liveness") -> "Iterator[Served]":
-    from syncer.web.monitor import serve
+def _serve(
+    engine: "Engine", app: App, listen: str, hosts: tuple[str, ...], liveness: "Liveness", *, public: bool
+) -> "Iterator[Served]":
+    from syncer.settings import read_web_token
+    from syncer.web.server import serve
 
-    with serve(engine, app.settings, listen, clock=now, trouble=liveness.trouble) as served:
-        log.info("listening at %s: /healthz, /readyz and /metrics", served.url)
+    token = read_web_token(os.environ)
+    with serve(
+        engine,
+        app.settings,
+        listen,
+        clock=now,
+        token=token,
+        public=public,
+        hosts=hosts,
+        trouble=liveness.trouble,
+    ) as served:
+        log.info("listening at %s: the pages, /healthz, /readyz and /metrics", served.url)
         yield served
 
 

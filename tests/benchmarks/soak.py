@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from syncer.admin import upkeep
+from syncer.admin.prune import prune
 from syncer.daemon import Daemon, Dependencies
 from syncer.db import engine as db
 from syncer.settings import Settings, SourceSettings
@@ -62,7 +62,7 @@ def _daemon() -> Iterator[tuple[Callable[[int], None], Callable[[], Figure]]]:
             with_credentials=lambda attempt: attempt,
             clock=lambda: present[0],
             owner="soak",
-            nightly=lambda: upkeep.prune(engine, before=present[0] - timedelta(days=90)),
+            nightly=lambda: prune(engine, before=present[0] - timedelta(days=90)),
         )
         daemon = Daemon(dependencies)
 

@@ -30,7 +30,7 @@ from tests.faults import assert_consistent, opened
 from tests.upstream import Reply, Upstream, catalog_body, model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.postgres import Postgres
 
@@ -67,13 +67,15 @@ def good(url: str, name: str) -> list[Any]:
 class Command:
     """`syncer run` in a home, with its log in a file."""
 
-    def __init__(self, home: Home, *options: str) -> None:
-        self.home, self.options = home, options
+    def __init__(self, home: Home, *options: str, environ: Mapping[str, str] | None = None) -> None:
+        self.home, self.options, self._environ = home, options, environ
         self._log = home.path / "log"
 
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
-            self._context = self.home.started("run", *self.options, options={"stdout": log, "stderr": log})
+            self._context = self.home.started(
+                "run", *self.options, options={"stdout": log, "stderr": log}, environ=self._environ
+            )
             self.process: subprocess.Popen[str] = self._context.__enter__()
         return self
 

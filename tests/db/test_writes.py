@@ -232,7 +232,9 @@ def test_what_was_read_by_another_parser(engine: Engine) -> None:
     with reading(engine) as connection:
         known = state.stored_models(connection, 1, ["A", "B", "C"])
         for parser, expected in ((PARSER, 0), ("new", 2)):
-            snapshot = Snapshot(observed_at=START, shown_at=START, parser=parser, headline="input", listings=fresh)
+            snapshot = Snapshot(
+                observed_at=START, shown_at=START, parser=parser, headline="input", listings=fresh, same=frozenset()
+            )
             found = state.with_rereads(connection, known, snapshot, read)
             assert len(asked) == expected
     assert {name: model.reread and model.reread.price for name, model in found.items()} == {"A": 7, "B": 7}

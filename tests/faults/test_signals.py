@@ -34,8 +34,8 @@ SLOWNESS = 5
 PHASES: dict[str, tuple[str, int | None, list[str]]] = {
     "claim": ("syncer.db.leases:acquire", None, []),
     "before the fetch": ("syncer.fetch:fetch", None, ["abandoned"]),
-    "parse": ("syncer.sync:read_response", None, ["abandoned"]),
-    "decide": ("syncer.sync:load_inputs", None, ["abandoned"]),
+    "parse": ("syncer.core.parse:snapshot", None, ["abandoned"]),
+    "decide": ("syncer.core.decide:decide", None, ["abandoned"]),
     "apply": ("syncer.db.writes:write_decision", None, ["abandoned"]),
     "between two statements of apply": ("syncer.db.writes:write_decision", 4, ["abandoned"]),
     "before the commit": ("syncer.db.results:close", 5, ["abandoned"]),
@@ -84,7 +84,7 @@ def test_signal_in_each_phase(
     [ended] = nursery.run(_command(known_url, upstream, signal=number, on_entering=function, at_point=point))
     assert ended.code == CODES[number], ended.said
     assert "Traceback" not in ended.said
-    assert outcomes(known_url) == ["changed", *recorded]
+    assert outcomes(known_url) == ["changed", *recorded], ended.said
     _assert_tidy(known_url)
     if recorded != ["held"]:
         after = effects(known_url)
@@ -109,7 +109,7 @@ def test_signal_while_upstream_is_silent(
 
 
 def test_terminated_as_the_operator_starts_it(sqlite_url: str, upstream: Upstream) -> None:
-    """`python -m syncer sync`, terminated as cron would, ends with 143 and leaves an abandoned run (law 9)."""
+    """`python -m syncer sync`, started and terminated as cron would, ends with 143 and an abandoned run (law 9)."""
     upstream.reply(Reply(hang=True))
     environment = {**os.environ, **_command(sqlite_url, upstream).environment}
     with subprocess.Popen([sys.executable, "-m", "syncer", "sync"], env=environment) as process:

@@ -69,7 +69,7 @@ def live(engine: Engine, past: Sequence[Mapping[str, State]], *, trust: bool = F
     snapshots = [(day(number), catalog) for number, catalog in enumerate(past, 1)]
     for at, catalog in snapshots:
         rows = [model(key, **_wire(state)) for key, state in catalog.items()]
-        look = Recorded(line=1, observed_at=at, body=catalog_body(rows))
+        look = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(rows))
         attempt = Attempt(
             engine=engine, source=configured, format=fmt, clock=lambda: day(99), owner="test", kind="import"
         )
