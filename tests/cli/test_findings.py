@@ -199,7 +199,7 @@ def test_reject_then_quiet_until_upstream_says_otherwise(any_home: Home) -> None
 
 
 def test_a_rejection_is_listed_and_can_be_taken_back(any_home: Home) -> None:
-    """`held --rejected` lists it with its comment; taken back, it is held again at the next sync, and can be approved."""
+    """`held --rejected` lists it with its comment; taken back, it is held again, and can be approved."""
     home = any_home
     home.begin_recently()
     home.day(*catalog())
