@@ -125,8 +125,9 @@ def sync_source(attempt: Attempt) -> Report:
 def sync_leased(attempt: Attempt, lease: Lease) -> Report:
     """`sync_source` from its lease on; the daemon takes a source together with its tick."""
     try:
-        observation = observe(attempt, lease)
-        if is_unchanged(attempt, lease, observation):
+        usable = is_usable(attempt, lease)  # asked once: it could run out while upstream answers
+        observation = observe(attempt, lease, usable=usable)
+        if usable and observation.shortcut.body_digest == lease.body_digest:
             return close_unchanged(attempt, lease, observation)
         if attempt.archive is not None:
             attempt.archive(attempt.source.name, observation.at, b"".join(observation.bodies))
@@ -139,9 +140,8 @@ def sync_leased(attempt: Attempt, lease: Lease) -> Report:
 # -- what upstream shows -----------------------------------------------------------------------------------------------
 
 
-def observe(attempt: Attempt, lease: Lease) -> Observation:
-    """Fetch the catalog, and date it; unconditionally where the stored bytes may not be relied on."""
-    usable = is_usable(attempt, lease)
+def observe(attempt: Attempt, lease: Lease, *, usable: bool) -> Observation:
+    """Fetch the catalog, and date it; unconditionally where the stored bytes are not `usable`."""
     response = fetch.fetch(
         request_of(attempt, etag=lease.etag if usable else None), clock=attempt.clock, limits=limits(attempt.source)
     )
@@ -183,11 +183,6 @@ def is_usable(attempt: Attempt, lease: Lease) -> bool:
         return False
     fresh = attempt.clock() - lease.stored_at < attempt.source.revalidate_after
     return fresh and lease.stored_with == reading_digest(attempt, lease.credential)
-
-
-def is_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> bool:
-    """Whether it is the very body of the last clean response, so that nothing has to be read."""
-    return is_usable(attempt, lease) and observation.shortcut.body_digest == lease.body_digest
 
 
 def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> Report:

@@ -123,7 +123,7 @@ def test_a_secondary_field_that_cannot_be_read_takes_no_price_away(shop: Story) 
 
 
 def test_the_order_of_duplicates_is_no_news(shop: Story) -> None:
-    """The same elements in whatever order are the same catalog (law 10); what is left over is recorded, and told once."""
+    """The same elements in whatever order are the same catalog (law 10); what is left over is told once."""
     shop.sends("01-01", case("04/look1"))
     before = shop.changes()
     for hour in range(1, 6):
@@ -292,7 +292,7 @@ def page(*names: str, last: str | None = None) -> Reply:
     ids=["changes under the pages", "repeats a cursor", "ends in the middle", "a page is missing"],
 )
 def test_pages_that_go_wrong_remove_nothing(shop: Story, pages: list[Reply]) -> None:
-    """A snapshot exists only if every page arrived and they agree: else the run fails, and nothing is removed (law 3)."""
+    """A snapshot exists only if every page arrived and they agree: else the run fails, and removes nothing (law 3)."""
     shop.set(format="paged", formats={"paged": PAGED}, removal_after=timedelta(0), removal_confirmations=1)
     shop.upstream.reply(page("A", "B", last="b"), page("C", "D", last="d"), page("E"))
     shop.again("01-01")

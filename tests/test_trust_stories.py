@@ -118,7 +118,7 @@ def test_a_person_may_say_that_nameless_rows_are_no_models(shop: Story) -> None:
 
 
 def test_an_unreadable_row_is_a_presence(shop: Story) -> None:
-    """A model whose element is there, though its price cannot be read, is not missing: the count begins anew."""
+    """A model whose element is there, though its price cannot be read, is not missing: counted anew (law 3)."""
     shop.on("01-01", **shelf(12)).on("01-02", **shelf(11)).on("01-03", model("M12", "dear"), **shelf(11))
     assert shop.marked() == {}
     assert "M12" in shop.on("01-04", **shelf(11)).current()
@@ -367,7 +367,7 @@ def test_a_price_that_is_gone_is_implausible(shop: Story, after: str | None) -> 
 
 
 def test_prices_that_are_gone_are_one_finding(catalog: Story) -> None:
-    """Most prices unknown or 0 at once: the known ones stay until time or a person settles it."""
+    """Most prices unknown or 0 from one observation to the next: the known ones stay until it is settled."""
     catalog.on("01-01", **shelf(20)).on("01-02", **shelf(12, None), **shelf(8, "1", first=13))
     assert open_findings(catalog) == {"prices_gone": sorted(shelf(12))}
     assert set(catalog.current().values()) == {"1"}

@@ -94,8 +94,8 @@ _FRESHNESS = (
 _OPEN = (
     sa.select(findings.c.source_id, findings.c.kind)
     .where(findings.c.state == "open")
-    .order_by(findings.c.id)
-    .distinct()
+    .group_by(findings.c.source_id, findings.c.kind)
+    .order_by(sa.func.min(findings.c.id))
 )
 _THERE = sa.select(models.c.name).where(
     models.c.source_id == sa.bindparam("source_id"),

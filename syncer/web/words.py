@@ -108,7 +108,7 @@ def minus(text: str) -> str:
 def amount(value: Decimal | None) -> Markup:
     """A price in a column: split at the point, so that points stand under each other; the exact value is its title."""
     if value is None:
-        return Markup('<span class="p dim">unknown<i></i></span>')
+        return Markup('<span class="p dim">unknown</span>')
     if value == 0:
         return Markup('<span class="p">free<i></i></span>')
     text = format(value.normalize(), "f")

@@ -116,7 +116,7 @@ def test_it_says_where_it_listens(tmp_path: Path, upstream: Upstream) -> None:
         wait_until(lambda: health() == 200, "a healthy daemon")
         daemon.send_signal(signal.SIGTERM)
         _, said = daemon.communicate(timeout=PATIENCE)
-    assert f"listening at http://127.0.0.1:{port}: /healthz, /readyz and /metrics" in said.decode()
+    assert f"listening at http://127.0.0.1:{port}: the pages, /healthz, /readyz and /metrics" in said.decode()
 
 
 def test_upkeep_is_done_once_a_night(sqlite_url: str, upstream: Upstream) -> None:

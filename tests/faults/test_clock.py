@@ -66,7 +66,7 @@ def test_five_minutes_back_are_clamped(database_url: str, upstream: Upstream) ->
     report = sync(database_url, source_at(upstream.serve(MOVED).url), NOON - timedelta(minutes=5))
     assert report.result.observed_at == NOON + timedelta(microseconds=1)
     just_too_far = NOON - timedelta(minutes=5, microseconds=1)
-    assert rfc3339(just_too_far) in _refused(database_url, upstream, just_too_far)
+    assert "T11:54:59Z" in _refused(database_url, upstream, just_too_far)
     assert_consistent(database_url)
 
 
@@ -82,7 +82,7 @@ def test_a_day_forward_and_back(database_url: str, upstream: Upstream) -> None:
         assert "syncs go on when it has passed that time" in said
     assert max(row["observed_at"] for row in history(database_url)["changes"]) == NOON + DAY
     healed = sync(database_url, source_at(upstream.serve(OFFERED).url), NOON + DAY + HOUR)
-    assert healed.observed_at == NOON + DAY + HOUR
+    assert healed.result.observed_at == NOON + DAY + HOUR
     assert_consistent(database_url)
 
 
@@ -90,9 +90,12 @@ def test_a_clock_that_steps_within_a_look(database_url: str, upstream: Upstream)
     """A step between claim and response dates the look by the response, and neither half of the run is lost (law 5)."""
     sync(database_url, source_at(upstream.serve(OFFERED).url), NOON)
     upstream.serve(MOVED)
-    forward = iter([NOON + HOUR, NOON + 3 * HOUR, NOON + 3 * HOUR])
-    assert sync(database_url, source_at(upstream.url), NOON, clock=lambda: next(forward)).observed_at == NOON + 3 * HOUR
-    back = iter([NOON + 4 * HOUR, NOON, NOON])
+    forward = iter([NOON + HOUR] * 2 + [NOON + 3 * HOUR] * 9)
+    assert (
+        sync(database_url, source_at(upstream.url), NOON, clock=lambda: next(forward)).result.observed_at
+        == NOON + 3 * HOUR
+    )
+    back = iter([NOON + 4 * HOUR] + [NOON] * 9)
     with pytest.raises(ClockError):
         sync(database_url, source_at(upstream.serve(OFFERED).url), NOON, clock=lambda: next(back))
     assert outcomes(database_url) == ["changed", "held", "failed"]

@@ -124,7 +124,7 @@ def test_suspended_before_an_unchanged_look_is_closed(known_url: str, upstream: 
 
 def test_a_lease_that_nobody_took_may_still_commit(known_url: str, upstream: Upstream) -> None:
     """The fence asks the token, never the clock: a syncer that was slow but stayed alone is not thrown away (law 7)."""
-    times = iter([NOON + HOUR, NOON + 5 * HOUR, NOON + 9 * HOUR])
+    times = iter([NOON + HOUR] * 2 + [NOON + 5 * HOUR] + [NOON + 9 * HOUR] * 9)
     report = sync(known_url, source_at(upstream.serve(MOVED).url), NOON, clock=lambda: next(times))
     assert report.outcome == "held"
     assert_consistent(known_url)

@@ -16,7 +16,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     url = f"sqlite:///{tmp_path_factory.mktemp('world') / 'syncer.db'}"
     with Upstream() as first, Upstream() as second:
         made_at = tell(url, first, second)
-    world = World(url=url, made_at=made_at)
+    world = World(url="", database=url, made_at=made_at)
     with serve(db.open_engine(url), settings_of(url), "127.0.0.1:0", clock=world.clock) as served:
         world.url = served.url
         yield world

@@ -36,8 +36,8 @@ def text_of(answer: httpx.Response) -> str:
     """What a page says, without its marks."""
     found: list[str] = []
     parser = HTMLParser()
-    parser.handle_data = found.append  # type: ignore[method-assign, assignment]
-    parser.feed(answer.text)
+    parser.handle_data = found.append  # type: ignore[assignment,method-assign]
+    parser.feed(re.sub("(?=</t[dh]>)", " ", answer.text))
     return " ".join("".join(found).split())
 
 

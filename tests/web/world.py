@@ -50,6 +50,7 @@ class World:
     """Where it is served, and when: `ahead` of 21 minutes after the last poll."""
 
     url: str
+    database: str
     made_at: datetime
     ahead: timedelta = timedelta(0)
 
