@@ -142,7 +142,7 @@ def test_bodies_on_a_full_disk(home: Home) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_closes_the_run(home: Home, number: signal.Signals, code: int) -> None:
-    """SIGTERM or Ctrl-C in a fetch ends at once: an abandoned run, nobody is told (law 9), and the lease is free."""
+    """SIGTERM or Ctrl-C during a fetch ends at once: an abandoned run, nobody told (law 9), and a free lease."""
     asked = threading.Event()
     home.upstream.reply(Reply(hang=True, on_request=asked.set))
     with home.started("sync") as child:
@@ -157,7 +157,7 @@ def test_a_signal_closes_the_run(home: Home, number: signal.Signals, code: int) 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_closes_the_runs_of_all_sources(home: Home, number: signal.Signals, code: int) -> None:
-    """With several sources at once too: those that are done stay done, those that hang are abandoned, none keeps its lease."""
+    """Of several sources those that are done stay done, those that hang are abandoned, none keeps its lease."""
     asked = threading.Semaphore(0)
     home.upstream.reply(Reply(hang=True, on_request=asked.release))
     good = Upstream().serve(MANY[:3])

@@ -350,12 +350,6 @@ def test_quiet_says_when_rows_cannot_be_read_and_when_they_can(home: Home) -> No
     assert home.syncer("sync", "-q") == (0, "", "")
     home.serve(*many)
     said = [home.syncer("sync", "-q").out for _ in range(3)]
-    print(
-        said,
-        home.sql("select outcome, http_status, rejected from runs"),
-        home.sql("select name, unread, unread_since, last_seen_at from models"),
-        home.sql("select kind,run_id from notices"),
-    )
     assert [bool(out) for out in said] == [False, True, False]
     assert "readable: can be read again (1 model: acme/m0)" in said[1]
 
