@@ -9,7 +9,7 @@ import base64
 import binascii
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,10 +22,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from syncer import __version__
+from syncer.core.text import json_line
 from syncer.errors import SyncerError
 from syncer.settings import Secret
-from syncer.web import pages, problems
+from syncer.web import api, feeds, pages, problems
 from syncer.web.metrics import CONTENT_TYPE, Monitor, exposition
+from syncer.web.openapi import document
 from syncer.web.pages.page import status_of
 from syncer.web.query import Query
 from syncer.web.rendering import Renderer, static_files
@@ -76,6 +79,8 @@ class Face:
             Route("/metrics", self._metrics),
             *(Route(path, self._static(path, file)) for path, file in static_files().items()),
             *(Route(path, self._page(page)) for path, page in pages.PAGES.items()),
+            *(Route(path, self.answering(found, ages=ages)) for path, found, ages in _answers()),
+            Route("/openapi.json", self._openapi),
         ]
         errors: Mapping[Any, Callable[..., Any]] = {
             HTTPException: self._refused,
@@ -148,6 +153,12 @@ class Face:
 
         return endpoint
 
+    async def _openapi(self, request: Request) -> Response:
+        tag = f'W/"openapi-{__version__}"'
+        if _has(request, tag):
+            return Response(status_code=304, headers={"etag": tag})
+        return Response(json_line(document()), media_type="application/json", headers={"etag": tag})
+
     # -- errors --------------------------------------------------------------------------------------------------------
 
     def _refused(self, request: Request, error: HTTPException) -> Response:
@@ -173,6 +184,16 @@ class Face:
             return problems.document(status, text, more, error)
         body = self.renderer.page(None, pages.problem(status, text, error))
         return Response(body, status, media_type="text/html", headers=more)
+
+
+def _answers() -> Iterator[tuple[str, Answer, bool]]:
+    """The answers for programs: path, who answers, and whether the minute counts."""
+    for name, endpoint in api.ENDPOINTS.items():
+        base = f"{api.PREFIX}/{name}"
+        for path, form in ((base, "json"), (f"{base}.json", "json"), (f"{base}.csv", "csv")):
+            yield path, api.answer(endpoint, path, form), True
+    yield "/feed.atom", feeds.atom, False
+    yield "/feed.json", feeds.json_feed, False
 
 
 _UNSTORED = {"cache-control": "no-store"}

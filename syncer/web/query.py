@@ -13,12 +13,18 @@ from syncer.errors import UsageError
 from syncer.settings.moments import FORMS, parse_moment
 
 MOST_ID = 2**63 - 1
+LONGEST = 255
+"""Of a text, as of a name."""
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _LOST_PLUS = re.compile(r"(\d) (\d\d:?\d\d)$")  # a "+" that nobody encoded arrives as a space
 
 
 class BadQuery(UsageError):  # noqa: N818 - the question is what is bad
     """A parameter that cannot be read; the message says what fits."""
+
+
+class Contradiction(BadQuery):
+    """Parameters of which each can be read, and which together ask for nothing that there could be."""
 
 
 class Query:
@@ -45,15 +51,14 @@ class Query:
     def text(self, name: str) -> str | None:
         """A text, None if there is none."""
         text = self.raw(name)
-        if _CONTROL.search(text):
-            raise BadQuery(f"{name} holds a control character.")
+        _require_text(name, text)
         return text or None
 
     def all(self, name: str) -> list[str]:
         """Each text of a parameter that may be repeated, once."""
         found = [text for given, text in self.pairs if given == name]
-        if any(_CONTROL.search(text) for text in found):
-            raise BadQuery(f"{name} holds a control character.")
+        for text in found:
+            _require_text(name, text)
         return list(dict.fromkeys(found))
 
     def one_of(self, name: str, choices: Collection[str], default: str) -> str:
@@ -89,16 +94,23 @@ class Query:
             raise BadQuery(f"{name} is {text!r}, which is not a time. Expected: {FORMS}.") from None
 
     def require_forward(self, since: str, until: str) -> None:
-        """Raise BadQuery where the one time is later than the other."""
+        """Raise Contradiction where the one time is later than the other."""
         begin, end = self.moment(since), self.moment(until)
         if begin is not None and end is not None and begin > end:
-            raise BadQuery(f"{since} is later than {until}.")
+            raise Contradiction(f"{since} is later than {until}.")
 
     def with_(self, **changes: object) -> str:
         """The query string of the same question, with these parameters set, or left out where they are None."""
         kept = [(name, text) for name, text in self.pairs if name not in changes]
         added = [(name, str(value)) for name, value in changes.items() if value is not None]
         return encoded([*kept, *added])
+
+
+def _require_text(name: str, text: str) -> None:
+    if _CONTROL.search(text):
+        raise BadQuery(f"{name} holds a control character.")
+    if len(text) > LONGEST:
+        raise BadQuery(f"{name} is longer than {LONGEST} characters.")
 
 
 def encoded(pairs: Iterable[tuple[str, str]]) -> str:

@@ -23,7 +23,7 @@ def test_two_moments_differ_net(face: httpx.Client) -> None:
     said = text_of(face.get("/compare", params={"from": "2026-01-03"}))
     assert "4 prices lower and 1 higher, 2 models listed since, 0 no longer listed." in said
     assert "lab/sol output router 10 6 USD / 1M tokens ▼ −40 %" in said  # noqa: RUF001 - a true minus
-    assert face.get("/compare", params={"from": "2026-02-01", "to": "2026-01-01"}).status_code == 400
+    assert face.get("/compare", params={"from": "2026-02-01", "to": "2026-01-01"}).status_code == 409
 
 
 def test_prices_of_other_units_never_share_a_scale(face: httpx.Client) -> None:

@@ -1,5 +1,6 @@
 """What happened, the newest first, as sentences."""
 
+from collections.abc import Iterator
 from datetime import date
 from itertools import groupby
 from typing import Any
@@ -14,6 +15,7 @@ from syncer.web.query import encoded
 from syncer.web.site import Visit
 
 MOST = 200
+KINDS = tuple(kind.value for kind in Kind)
 FILTERS = ("model", "kind", "source", "since", "until")
 
 
@@ -26,29 +28,32 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 def find(visit: Visit) -> Found:
     """The changes that are asked for, the newest first. Raises UsageError."""
+    limit = visit.query.whole("limit", 50, least=1, most=MOST)
+    rows = list(ask(visit, newest_first=True, limit=limit + 1))
+    return Found(rows=rows[:limit], before=rows[limit - 1].id if len(rows) > limit else None)
+
+
+def ask(visit: Visit, **more: Any) -> Iterator[history.ChangeRow]:  # noqa: ANN401 - of history.changes
+    """The changes that pass the filters of the query."""
     query = visit.query
     query.require_forward("since", "until")
-    limit = query.whole("limit", 50, least=1, most=MOST)
-    kinds = [query.one_of("kind", [*Kind], "") for _ in range(1) if query.raw("kind")]
-    found = history.changes(
+    kind = query.one_of("kind", KINDS, "") if query.raw("kind") else None
+    return history.changes(
         visit.connection,
         model=query.text("model"),
-        kinds=kinds or None,
+        kinds=None if kind is None else {kind},
         source=query.text("source"),
         since=query.moment("since"),
         until=query.moment("until"),
         before=query.number("before"),
-        newest_first=True,
-        limit=limit + 1,
+        **more,
     )
-    rows = list(found)
-    return Found(rows=rows[:limit], before=rows[limit - 1].id if len(rows) > limit else None)
 
 
 def changes(visit: Visit) -> Page:
     """`/changes?model=&kind=&source=&since=&until=&before=`"""
     form = {name: visit.query.raw(name) for name in FILTERS}
-    shared: dict[str, Any] = {"form": form, "kinds": [kind.value for kind in Kind]}
+    shared: dict[str, Any] = {"form": form, "kinds": list(KINDS)}
     try:
         found = find(visit)
     except UsageError as error:

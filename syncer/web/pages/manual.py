@@ -53,6 +53,7 @@ def _html(topic: str) -> Markup:
         for child in token.children or ():
             _turn(child)
     rendered = markdown.renderer.render(tokens, markdown.options, {})
+    rendered = rendered.replace('<pre><code tabindex="0"', '<pre tabindex="0"><code')
     rendered = rendered.replace("<table>", '<div class="wrap" tabindex="0"><table>').replace(
         "</table>", "</table></div>"
     )

@@ -18,6 +18,7 @@ from syncer.errors import (
     UsageError,
 )
 from syncer.history import ChangeRow
+from syncer.web.query import Contradiction
 
 
 class Twin(NamedTuple):
@@ -59,7 +60,7 @@ def status_of(error: SyncerError) -> int:
     """The HTTP status of an error."""
     if isinstance(error, UnknownModel | UnknownSource | UnknownComponent):
         return 404
-    if isinstance(error, AmbiguousModel):
+    if isinstance(error, AmbiguousModel | Contradiction):
         return 409
     if isinstance(error, DatabaseNotReady | DatabaseError | SourceBusy):
         return 503
