@@ -64,9 +64,7 @@ def repository(tmp_path: Path) -> Repository:
 
 def periods(home: Home, source: str = "default") -> list[tuple[float, str]]:
     """Each price of the model, and when it began."""
-    rows = home.sql(
-        f"SELECT price, valid_from FROM price_periods WHERE source = '{source}' ORDER BY valid_from"
-    )
+    rows = home.sql(f"SELECT price, valid_from FROM price_periods WHERE source = '{source}' ORDER BY valid_from")
     return [(float(price), str(begin)[:19]) for price, begin in rows]
 
 
