@@ -432,7 +432,7 @@ def _alike(value: Any) -> Any:
     if isinstance(value, int | float | Decimal):
         return f"{Decimal(f'{value:.10g}').normalize():f}"
     if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
+        return json.dumps(value, sort_keys=True, default=_alike)
     text = None if value is None else str(value)
     return text if text is None else re.sub(r"( 00:00:00)?(\.0+)?(\+00:00)?$", "", text)
 
