@@ -189,7 +189,7 @@ def sparkline(prices: Sequence[Decimal | None]) -> str:
 def diff_command(app: App, a: datetime, b: datetime, source: str | None) -> None:
     """Show the net difference between the catalogs at A and at B (default: now), in UTC.
 
-    Net: a price that went up and came back is no difference. With --json, `changed` maps each field to [old, new].
+    Net: a price that went up and came back is not in it. With --json, `changed` maps each field to [old, new].
 
     \b
     Examples:

@@ -56,7 +56,7 @@ def catalog(connection: Connection, source_id: int, parser: str) -> CatalogState
         models.c.digest,
         (models.c.parser == parser).label("same_parser"),
         (models.c.price > 0).label("priced"),
-        sa.or_(models.c.last_seen_at.is_not(None), models.c.unread.is_not(None)).label("pending"),
+        models.c.last_seen_at.is_not(None).label("pending"),
     ).where(models.c.source_id == source_id, models.c.removed_at.is_(None))
     by_digest: dict[bytes, str] = {}
     unread, pending, priced = set(), set(), 0
