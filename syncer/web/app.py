@@ -83,7 +83,7 @@ class Face:
             *(Route(path, self._page(page)) for path, page in pages.PAGES.items()),
             *(Route(path, self.answering(found, ages=ages)) for path, found, ages in _answers()),
             Route("/openapi.json", self._openapi),
-            Route("/events", self.events),
+            Route("/events", self.events.answer),
         ]
         errors: Mapping[Any, Callable[..., Any]] = {
             HTTPException: self._refused,

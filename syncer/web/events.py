@@ -35,7 +35,7 @@ class Events:
         self._site, self._most = site, most
         self._open = 0
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """`/events?after=`: what comes behind that position, or behind `Last-Event-ID`, or from now on."""
         if self._open >= self._most:
             return document(503, f"{self._most} streams are open already", {"retry-after": "30"})
