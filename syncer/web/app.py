@@ -26,7 +26,8 @@ from syncer import __version__
 from syncer.core.text import json_line
 from syncer.errors import SyncerError
 from syncer.settings import Secret
-from syncer.web import api, feeds, pages, problems
+from syncer.web import api, feeds, mirror, pages, problems
+from syncer.web.events import Events
 from syncer.web.metrics import CONTENT_TYPE, Monitor, exposition
 from syncer.web.openapi import document
 from syncer.web.pages.page import status_of
@@ -70,6 +71,7 @@ class Face:
         self.site, self.access, self._trouble = site, access, trouble
         self.renderer = Renderer()
         self.monitor = Monitor(site)
+        self.events = Events(site)
 
     def application(self) -> "ASGIApp":
         """The whole as an ASGI application."""
@@ -81,6 +83,7 @@ class Face:
             *(Route(path, self._page(page)) for path, page in pages.PAGES.items()),
             *(Route(path, self.answering(found, ages=ages)) for path, found, ages in _answers()),
             Route("/openapi.json", self._openapi),
+            Route("/events", self.events.answer),
         ]
         errors: Mapping[Any, Callable[..., Any]] = {
             HTTPException: self._refused,
@@ -194,6 +197,8 @@ def _answers() -> Iterator[tuple[str, Answer, bool]]:
             yield path, api.answer(endpoint, path, form), True
     yield "/feed.atom", feeds.atom, False
     yield "/feed.json", feeds.json_feed, False
+    yield f"{mirror.PREFIX}/{{source}}", mirror.mirror, False
+    yield f"{mirror.PREFIX}/{{source}}/{{path:path}}", mirror.mirror, False
 
 
 _UNSTORED = {"cache-control": "no-store"}

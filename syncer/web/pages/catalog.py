@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast, get_args
+from urllib.parse import quote
 
 import msgspec
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from syncer.history.pages import MOST_ROWS, CatalogPage, Sort, Step
 from syncer.history.resolve import nearest_names
 from syncer.web import charts, words
 from syncer.web.pages.page import Page, Twin
-from syncer.web.query import BadQuery
+from syncer.web.query import BadQuery, encoded
 from syncer.web.site import Visit
 
 SORTS = cast("tuple[str, ...]", get_args(Sort))
@@ -87,7 +88,7 @@ def catalog(visit: Visit) -> Page:
         title="Catalog",
         section="catalog",
         context={**shared, **context(visit, question, found), "error": None},
-        twins=_twins(visit),
+        twins=[*_twins(visit), *_mirrored(visit, question)],
         feed=f"?source={question.source}" if question.source else "",
         command="syncer models" + (f" --at {form['at']}" if question.at else ""),
     )
@@ -95,6 +96,15 @@ def catalog(visit: Visit) -> Page:
 
 def _twins(visit: Visit) -> list[Twin]:
     return [Twin(form.upper(), f"/api/v1/catalog.{form}{visit.query.with_()}") for form in ("json", "csv")]
+
+
+def _mirrored(visit: Visit, question: Asked) -> list[Twin]:
+    """The same in the provider's own shape, where one source is asked for."""
+    if question.source is None or visit.site.source(question.source) is None:
+        return []
+    at = visit.query.raw("at")
+    href = f"/mirror/{quote(question.source, safe='')}{encoded([('at', at)] if at else [])}"
+    return [Twin("the provider's own shape", href)]
 
 
 def context(visit: Visit, question: Asked, found: CatalogPage) -> dict[str, Any]:
