@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from syncer.alerts import consumers
-from syncer.alerts.delivery import GIVE_UP_AFTER, MOST_BYTES, RETRIES, digest_due_at, next_attempt
+from syncer.alerts.delivery import GIVE_UP_AFTER, MOST_BYTES, RETRIES, Delivered, digest_due_at, next_attempt
 from syncer.alerts.message import DeliveryError
 from syncer.alerts.sinks import webhook
 from syncer.db.engine import reading, writing
@@ -465,7 +465,7 @@ def test_a_round_without_news_writes_nothing(story: Story) -> None:
     """A round that finds nothing to do takes no lock and leaves no trace: a daemon may ask each second."""
     wanted = subscription(Target(REFUSED))
     before = story.everything()
-    assert tuple(round_at(story, "01-02", wanted)) == ("team", 0, 0, None, None, False)
+    assert round_at(story, "01-02", wanted) == Delivered("team")
     assert story.everything() == before
     story.on("01-02", A="2", B="1")
     assert round_at(story, "01-02", wanted).error
