@@ -708,7 +708,7 @@ def redact_bytes(
     return bytes(clean + data[done:])
 
 
-def _spans(folded: bytes, form: bytes, least: int) -> Iterator[tuple[int, int]]:
+def _spans(folded: bytes | bytearray, form: bytes, least: int) -> Iterator[tuple[int, int]]:
     """Where at least so many bytes of a secret's beginning stand."""
     start = folded.find(form[:least])
     while start >= 0:
@@ -719,7 +719,7 @@ def _spans(folded: bytes, form: bytes, least: int) -> Iterator[tuple[int, int]]:
         start = folded.find(form[:least], end)
 
 
-def _cut_off(folded: bytes, form: bytes) -> list[tuple[int, int]]:
+def _cut_off(folded: bytes | bytearray, form: bytes) -> list[tuple[int, int]]:
     """Where the end of the text is the beginning of a secret."""
     lengths = range(min(len(form), _SHORTEST_START) - 1, _SHORTEST - 1, -1)
     return next(([(len(folded) - n, len(folded))] for n in lengths if folded.endswith(form[:n])), [])

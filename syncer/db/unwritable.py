@@ -60,7 +60,7 @@ def allow(engine: Engine, path: Path) -> None:
 
 def _probed(*arguments: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401 - the driver's own
     """A connection that has read once: what mode=ro cannot do shows only then."""
-    connection = sqlite3.connect(*arguments, **options)
+    connection: sqlite3.Connection = sqlite3.connect(*arguments, **options)
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except BaseException:
