@@ -18,6 +18,7 @@ from syncer.core import notices, parse
 from syncer.core.decide import Approval, Decision, DecisionInput, Policy, decide
 from syncer.core.formats import CompiledFormat
 from syncer.core.model import Change, Kind, Snapshot
+from syncer.core.notices import Notice
 from syncer.core.observation import NO_WITNESS, Witness, observed_at
 from syncer.db import feed, inputs, leases, results, state, writes
 from syncer.db.engine import reading, writing
@@ -84,6 +85,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `result` is how it was closed; `run_id` is None for a preview, of which `changes` are what would be believed.
     `missing` counts the models that were not listed and whose removal is neither confirmed yet nor withheld.
     `announced` says what this run withheld that no earlier one did; the result's `error` also what still is withheld.
+    `notices` are what it told of the source's health.
     `warnings` are about the format of a source that is observed for the first time.
     """
 
@@ -93,6 +95,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     result: RunResult
     missing: int = 0
     announced: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
 
@@ -122,8 +125,9 @@ def sync_source(attempt: Attempt) -> Report:
 def sync_leased(attempt: Attempt, lease: Lease) -> Report:
     """`sync_source` from its lease on; the daemon takes a source together with its tick."""
     try:
-        observation = observe(attempt, lease)
-        if is_unchanged(attempt, lease, observation):
+        usable = is_usable(attempt, lease)  # asked once: it could run out while upstream answers
+        observation = observe(attempt, lease, usable=usable)
+        if usable and observation.shortcut.body_digest == lease.body_digest:
             return close_unchanged(attempt, lease, observation)
         if attempt.archive is not None:
             attempt.archive(attempt.source.name, observation.at, b"".join(observation.bodies))
@@ -136,9 +140,8 @@ def sync_leased(attempt: Attempt, lease: Lease) -> Report:
 # -- what upstream shows -----------------------------------------------------------------------------------------------
 
 
-def observe(attempt: Attempt, lease: Lease) -> Observation:
-    """Fetch the catalog, and date it; unconditionally where the stored bytes may not be relied on."""
-    usable = is_usable(attempt, lease)
+def observe(attempt: Attempt, lease: Lease, *, usable: bool) -> Observation:
+    """Fetch the catalog, and date it; unconditionally where the stored bytes are not `usable`."""
     response = fetch.fetch(
         request_of(attempt, etag=lease.etag if usable else None), clock=attempt.clock, limits=limits(attempt.source)
     )
@@ -182,11 +185,6 @@ def is_usable(attempt: Attempt, lease: Lease) -> bool:
     return fresh and lease.stored_with == reading_digest(attempt, lease.credential)
 
 
-def is_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> bool:
-    """Whether it is the very body of the last clean response, so that nothing has to be read."""
-    return is_usable(attempt, lease) and observation.shortcut.body_digest == lease.body_digest
-
-
 def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> Report:
     """The very bytes of the last clean response: one row says so, and it is an observation."""
     with writing(attempt.engine) as connection:
@@ -209,7 +207,9 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
             shortcut=observation.shortcut,
         )
         results.close(connection, lease, result)
-    return Report(source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result)
+    return Report(
+        source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result, notices=tuple(said)
+    )
 
 
 # -- read, decide, apply -----------------------------------------------------------------------------------------------
@@ -331,6 +331,7 @@ def report_of(
         result=result,
         missing=decision.unconfirmed,
         announced=decision.announced,
+        notices=tuple(decision.notices),
         warnings=warnings,
         changes=changes,
     )

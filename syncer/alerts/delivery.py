@@ -59,8 +59,8 @@ class Subscription(NamedTuple):
 class Delivered(NamedTuple):
     """What one round did for one consumer.
 
-    `error` is why its last message did not arrive, `idle` why nothing was tried at all; `disabled`: it gets nothing
-    until a person resumes it.
+    `error` is why its last message did not arrive, `again`: as in the round before. `healed`: it is reached again.
+    `idle` is why nothing was tried at all; `disabled`: it gets nothing until a person resumes it.
     """
 
     name: str
@@ -69,6 +69,8 @@ class Delivered(NamedTuple):
     error: str | None = None
     idle: str | None = None
     disabled: bool = False
+    again: bool = False
+    healed: bool = False
 
 
 def deliver(
@@ -161,6 +163,7 @@ def _hand_over(
     keep_going: Callable[[], bool],
 ) -> Delivered:
     messages = events = 0
+    failed_before = consumer.attempts > 0
     while consumer.state == consumers.ACTIVE and keep_going():
         if consumer.batch is None:
             step = _next_step(engine, subscription, consumer, clock())
@@ -173,11 +176,12 @@ def _hand_over(
             subscription.sink(message)
         except DeliveryError as refusal:
             error, disabled = _record_failure(engine, consumer, consumer.batch, refusal, clock(), jitter())
-            return Delivered(consumer.name, messages, events, error=error, disabled=disabled)
+            again = consumer.attempts > 0 and not disabled
+            return Delivered(consumer.name, messages, events, error=error, disabled=disabled, again=again)
         with writing(engine) as connection:
             consumer = consumers.delivered(connection, consumer, consumer.batch, clock())
         messages, events = messages + 1, events + len(message.events)
-    return Delivered(consumer.name, messages, events)
+    return Delivered(consumer.name, messages, events, healed=failed_before and messages > 0)
 
 
 def _take(engine: Engine, consumer: Consumer, step: Batch, now: datetime) -> Consumer:

@@ -22,6 +22,7 @@ GROUPS = {
         "sync": "syncer.cli.syncing",
         "run": "syncer.cli.running",
         "schedule": "syncer.cli.running",
+        "serve": "syncer.cli.serving",
         "config": "syncer.cli.admin",
         "formats": "syncer.cli.formats",
         "try": "syncer.cli.formats",
@@ -35,6 +36,9 @@ GROUPS = {
         "prices": "syncer.cli.questions",
         "diff": "syncer.cli.questions",
         "movers": "syncer.cli.questions",
+        "stats": "syncer.cli.questions",
+        "churn": "syncer.cli.questions",
+        "offers": "syncer.cli.questions",
         "cost": "syncer.cli.costing",
         "check": "syncer.cli.checking",
         "export": "syncer.cli.exporting",
@@ -208,8 +212,12 @@ def _stopped_printing(error: OSError) -> int:
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
-    """SIGTERM unwinds like any error: an open run is closed as failed, its lease released."""
-    sys.exit(143)
+    """SIGTERM unwinds like any error: an open run is closed as abandoned, its lease released."""
+    from syncer.db.interrupt import interrupt
+
+    stop = SystemExit(143)
+    interrupt(stop)
+    raise stop
 
 
 def _one_line(error: SyncerError) -> str:

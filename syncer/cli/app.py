@@ -53,11 +53,11 @@ class App:
 
         return check(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
 
-    def start_logging(self, *, at_least: int = 0) -> None:
-        """Log to stderr as asked; a daemon says `at_least` what it does."""
+    def start_logging(self, *, at_least: int = 0, quiet: bool = False) -> None:
+        """Log to stderr as asked; a daemon says `at_least` what it does; `quiet`: not what a retry may still heal."""
         from syncer.cli import logs
 
-        logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr)
+        logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr, quiet=quiet)
 
     @cached_property
     def service(self) -> "Syncer":
@@ -167,19 +167,33 @@ def row_options(command: Command) -> Command:
         callback=_choose,
         help="CSV that is safe to open in a spreadsheet.",
     )
+    excel = click.option(
+        "--excel",
+        is_flag=True,
+        expose_value=False,
+        callback=_excel,
+        help="With --csv: for Excel, which then reads the text as UTF-8 and makes no dates of it.",
+    )
     wide = click.option(
         "--wide", is_flag=True, expose_value=False, callback=_widen, help="All columns, uncut, however wide."
     )
-    return as_json(as_csv(wide(command)))
+    return as_json(as_csv(excel(wide(command))))
 
 
 def form() -> "Format":
     """How rows are to be printed: what the person asked for, else a table."""
-    return cast("Format", click.get_current_context().meta.get("syncer.form", "table"))
+    meta = click.get_current_context().meta
+    if meta.get("syncer.excel") and meta.get("syncer.form") != "csv":
+        raise click.UsageError("--excel is a way of --csv: give both.")
+    return cast("Format", meta.get("syncer.form", "table"))
 
 
 def _widen(ctx: click.Context, _parameter: click.Parameter, wide: bool) -> None:
     ctx.meta["syncer.wide"] = wide
+
+
+def _excel(ctx: click.Context, _parameter: click.Parameter, excel: bool) -> None:
+    ctx.meta["syncer.excel"] = excel
 
 
 def _choose(ctx: click.Context, parameter: click.Parameter, chosen: bool) -> None:

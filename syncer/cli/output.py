@@ -12,7 +12,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import click
 
 from syncer.cli import tables
-from syncer.cli.tables import is_number
-from syncer.core.text import UNSAFE, json_escape, json_line, number, rfc3339, utc
+from syncer.core.spreadsheet import cell_text, csv_cell, is_number
+from syncer.core.text import UNSAFE, json_escape, json_line, number, utc
 from syncer.core.words import describe_percent
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ Format = Literal["table", "json", "csv"]
 
 _EVERY = 10.0  # seconds between two signs of life in a pipe
 _LONGEST_CELL = 300  # in a table: names (255 at most) stay whole, a description of 10 MB does not
-# A cell may also be split at ; or a tab by a spreadsheet whose list separator is not the comma.
-_FORMULA = re.compile("^(?=[\t\r\n])|(^|[;\t\r\n])(?=\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
+
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_NOT_TEXT = re.compile(rf"[\d.,/:+-]+(e\d+)?$|\d{{1,4}}[-/ ]?({_MONTHS})|({_MONTHS})[a-z]*[-/ ]?\d", re.IGNORECASE)
+"""What Excel makes a number or a date of: 1-2, 3/4, 1E5, mar-25, sep2."""
 
 
 def safe(text: str) -> str:
@@ -100,19 +102,6 @@ def progress(
 # --- values -------------------------------------------------------------------------------------------------------
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
-    """A value that is neither None, a time nor a number, as the text of a cell."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Mapping):
-        return json_line(value)
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
-    return str(value)
-
-
 def _emit(text: str, out: TextIO) -> None:
     try:
         out.write(text)
@@ -129,8 +118,11 @@ def _print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextI
 
     line = io.StringIO()
     writer = csv.writer(line)
+    cell = _excel_cell if _is_asked("excel") else csv_cell
+    if cell is _excel_cell:
+        _emit("\ufeff", out)  # by which Excel knows that it is UTF-8
     for row in _headed(columns, rows):
-        writer.writerow([_csv_cell(value) for value in row])
+        writer.writerow([cell(value) for value in row])
         _emit(line.getvalue(), out)
         line.seek(0)
         line.truncate()
@@ -141,18 +133,13 @@ def _headed(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[S
     yield from rows
 
 
-def _csv_cell(value: Any) -> str:  # noqa: ANN401
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    return number(value) if is_number(value) else _csv_text(_text(value))
-
-
-def _csv_text(text: str) -> str:
-    """`text` on one line, without control characters, and not a formula."""
-    kept = UNSAFE.sub(lambda found: found[0] if found[0] in "\t\r\n" else "", text)
-    return re.sub(r"\s*[\t\r\n]\s*", " ", _FORMULA.sub(r"\1'", kept))
+def _excel_cell(value: Any) -> str:  # noqa: ANN401
+    """As in any CSV; text that Excel would take for a date or a number is a formula that gives this very text."""
+    cell = csv_cell(value)
+    if isinstance(value, str) and _NOT_TEXT.match(cell):
+        quoted = cell.replace('"', '""')
+        return f'="{quoted}"'
+    return cell
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
@@ -167,7 +154,7 @@ def _cell(column: str, value: Any) -> str:  # noqa: ANN401
         return utc(value).strftime("%Y-%m-%d %H:%M:%SZ")
     if is_number(value):
         return number(value)
-    text = _text(value)[: _LONGEST_CELL + 1]
+    text = cell_text(value)[: _LONGEST_CELL + 1]
     text = safe(re.sub(r"\s+", " ", text))
     return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
@@ -190,8 +177,13 @@ def is_styled(out: TextIO) -> bool:
 
 
 def _is_wide() -> bool:
+    return _is_asked("wide")
+
+
+def _is_asked(option: str) -> bool:
+    """Whether an option of `row_options` was given."""
     context = click.get_current_context(silent=True)
-    return context is not None and bool(context.meta.get("syncer.wide"))
+    return context is not None and bool(context.meta.get(f"syncer.{option}"))
 
 
 class _Lines:

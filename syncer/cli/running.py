@@ -4,8 +4,10 @@ import logging
 import os
 import secrets
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,16 +18,15 @@ from syncer.cli.output import print_rows
 from syncer.cli.times import DURATION
 from syncer.core.words import count_of
 from syncer.errors import SyncerError
-from syncer.settings import read_api_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy.engine import Engine
 
+    from syncer.daemon import Liveness
     from syncer.service import DeliveryOutcome
-    from syncer.web.monitor import Served
+    from syncer.web.server import Served
 
 _KEPT_RUNS = timedelta(days=90)
 
@@ -35,9 +36,13 @@ log = logging.getLogger("syncer.daemon")
 @click.command("run")
 @click.option("--workers", type=click.IntRange(1, 256), default=8, show_default=True, help="Sources synced at a time.")
 @click.option("--grace", type=DURATION, default="30s", show_default=True, help="How long runs may finish on SIGTERM.")
-@click.option("--listen", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics (needs the extra `web`).")
+@click.option("--listen", metavar="HOST:PORT", help="Serve /metrics, pages and all that `syncer serve` has.")
+@click.option("--public", is_flag=True, help="With --listen: everybody who reaches it may read it, without a token.")
+@click.option("--host", "hosts", metavar="NAME", multiple=True, help="With --listen: a further name of this host.")
 @click.pass_obj
-def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None) -> None:
+def run_command(
+    app: App, *, workers: int, grace: timedelta, listen: str | None, public: bool, hosts: tuple[str, ...]
+) -> None:
     """Keep syncing: each source on its interval or cron expression, and each consumer its news.
 
     Any number of these may share one PostgreSQL: each tick of a source is run by one of them. SIGTERM and SIGINT stop
@@ -51,56 +56,72 @@ def run_command(app: App, *, workers: int, grace: timedelta, listen: str | None)
     from threading import Event
 
     from syncer import daemon
-    from syncer.admin import upkeep
+    from syncer.admin.prune import prune
     from syncer.service import process_name
 
     app.start_logging(at_least=1)
     app.settings.select()
-    engine, stopping = app.service.engine(), Event()
+    engine, stopping, liveness = app.service.engine(), Event(), daemon.Liveness()
     problems: dict[str, str | None] = {}
     with ExitStack() as watched:
-        served = watched.enter_context(_serve(engine, app, listen)) if listen else None
-        parts = daemon.Parts(
+        served = watched.enter_context(_serve(engine, app, listen, hosts, liveness, public=public)) if listen else None
+        dependencies = daemon.Dependencies(
             engine=engine,
             load=app.load_settings,
-            read_key=lambda source: read_api_key(source, os.environ),
+            with_credentials=app.service.with_credentials,
             clock=now,
             owner=f"{process_name()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
             workers=workers,
             grace=grace,
             archive=app.service.archive(),
             deliver=lambda _, alert: _say(app.service.deliver_to(alert, stopping), problems),
-            on_round=_heartbeat(app),
-            on_beat=_watchdog(),
-            on_reload=served.reconfigure if served else None,
-            nightly=lambda: upkeep.prune(engine, before=now() - _KEPT_RUNS),
+            nightly=lambda: prune(engine, before=now() - _KEPT_RUNS),
+            on_turn=_watchdog(),
+            on_cycle=_heartbeat(app),
+            on_reload=served.reconfigure if served else lambda _: None,
+            on_state=partial(systemd.notify, os.environ),
+            liveness=liveness,
             stopping=stopping,
         )
-        # a database that is down is waited for, which is no reason to be killed
-        systemd.notify(os.environ, systemd.READY)
-        sys.exit(daemon.run(parts))
+        sys.exit(daemon.run(dependencies))
 
 
-def _serve(engine: "Engine", app: App, listen: str) -> "AbstractContextManager[Served]":
-    from syncer.web.monitor import serve
+@contextmanager
+def _serve(
+    engine: "Engine", app: App, listen: str, hosts: tuple[str, ...], liveness: "Liveness", *, public: bool
+) -> "Iterator[Served]":
+    from syncer.settings import read_web_token
+    from syncer.web.server import serve
 
-    return serve(engine, app.settings, listen, clock=now)
+    token = read_web_token(os.environ)
+    with serve(
+        engine,
+        app.settings,
+        listen,
+        clock=now,
+        token=token,
+        public=public,
+        hosts=hosts,
+        trouble=liveness.trouble,
+    ) as served:
+        log.info("listening at %s: the pages, /healthz, /readyz and /metrics", served.url)
+        yield served
 
 
-def _watchdog() -> "Callable[[], object] | None":
-    """Tell systemd that the daemon is alive, as often as it wants to hear it; None if it does not."""
+def _watchdog() -> "Callable[[], object]":
+    """Tell systemd that the daemon is alive, as often as it wants to hear it."""
     every = systemd.watchdog_interval(os.environ, os.getpid())
     if every is None:
-        return None
-    last = now() - every
+        return lambda: None
+    next_at = time.monotonic()
 
-    def on_beat() -> None:
-        nonlocal last
-        if now() - last >= every:
-            last = now()
+    def on_turn() -> None:
+        nonlocal next_at
+        if time.monotonic() >= next_at:
+            next_at = time.monotonic() + every.total_seconds()
             systemd.notify(os.environ, systemd.WATCHDOG)
 
-    return on_beat
+    return on_turn
 
 
 def _heartbeat(app: App) -> "Callable[[bool], object] | None":
@@ -120,7 +141,7 @@ def _say(outcome: "DeliveryOutcome", problems: dict[str, str | None]) -> None:
         if outcome.problem != before:
             log.warning("%s: %s", outcome.consumer, outcome.problem, exc_info=bug)
     elif outcome.done is not None and outcome.done.messages:
-        log.info("%s: told %s", outcome.consumer, count_of(outcome.done.events, "event"))
+        log.info("%s: delivered %s", outcome.consumer, count_of(outcome.done.events, "event"))
 
 
 @click.command("schedule")

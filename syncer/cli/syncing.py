@@ -21,7 +21,7 @@ _SHOWN = 100  # changes listed in text; a first sync may have a hundred thousand
 
 @click.command("sync")
 @click.option("--source", "names", multiple=True, metavar="NAME", help="Only this source; may be repeated.")
-@click.option("--quiet", "-q", is_flag=True, help="Print only changes and new problems (for cron mail).")
+@click.option("--quiet", "-q", is_flag=True, help="Print only changes, new problems and their end.")
 @click.option("--dry-run", is_flag=True, help="Fetch and compare, print what would change, write nothing at all.")
 @click.option(
     "--save-bodies",
@@ -57,7 +57,7 @@ def sync_command(
       syncer sync --source acme --dry-run
     """
     app: App = ctx.obj
-    app.start_logging()
+    app.start_logging(quiet=quiet)
     total = len(app.settings.select(names))
     with progress("syncing", total=total, err=sys.stderr) as advance:
         if dry_run:
@@ -79,7 +79,7 @@ def sync_command(
 
 
 def _print_json(outcome: SyncOutcome, *, quiet: bool) -> None:
-    if quiet and not (outcome.news or outcome.events):
+    if quiet and not _is_news(outcome):
         return
     report, error = outcome.report, outcome.error
     result = report.result if report else None
@@ -98,6 +98,7 @@ def _print_json(outcome: SyncOutcome, *, quiet: bool) -> None:
                 "withheld": result.withheld if result else 0,
                 "missing": report.missing if report else 0,
                 "error": str(error) if error else result.error if result else None,
+                "notices": outcome.notices,
                 "changes": outcome.events,
             }
         ),
@@ -105,11 +106,21 @@ def _print_json(outcome: SyncOutcome, *, quiet: bool) -> None:
     )
 
 
+def _is_news(outcome: SyncOutcome) -> bool:
+    """Whether there is anything that was not said before: a change, a problem, or the end of one."""
+    return bool(outcome.news or outcome.events or outcome.notices)
+
+
 def print_delivery(outcome: DeliveryOutcome, *, quiet: bool, idle: bool) -> None:
-    """Say what a consumer was handed, unless `quiet`; on stderr what went wrong; `idle`: why it was handed nothing."""
-    if outcome.problem is not None:
-        print_line(f"{outcome.consumer}: {outcome.problem}", out=sys.stderr)
+    """Say what a consumer was handed, and on stderr what went wrong; `idle`: why it was handed nothing.
+
+    If `quiet`, only what is news: a problem once, and its end once.
+    """
     done = outcome.done
+    if outcome.problem is not None and not (quiet and done is not None and done.again):
+        print_line(f"{outcome.consumer}: {outcome.problem}", out=sys.stderr)
+    if done is not None and done.healed:
+        print_line(f"{outcome.consumer}: is reached again", out=sys.stdout)
     if done is None or quiet:
         return
     if done.messages:
@@ -121,7 +132,11 @@ def print_delivery(outcome: DeliveryOutcome, *, quiet: bool, idle: bool) -> None
 
 def print_outcome(outcome: SyncOutcome, *, quiet: bool) -> None:
     """Say what came of a source: on stderr if it failed; if `quiet`, only what is news."""
+    if quiet and not _is_news(outcome):
+        return
     if quiet and not (outcome.news or outcome.events):
+        for notice in outcome.notices:
+            print_line(f"{outcome.source}: {notice}{run_of(outcome.run_id)}", out=sys.stdout)
         return
     if outcome.report is None:
         print_line(f"{outcome.source}: {outcome.word}: {outcome.error}{run_of(outcome.run_id)}", out=sys.stderr)
@@ -130,6 +145,8 @@ def print_outcome(outcome: SyncOutcome, *, quiet: bool) -> None:
     print_line(f"{outcome.source}: {summary(outcome.report)}", out=sys.stdout)
     for warning in outcome.report.warnings:
         print_line(f"  {warning}", out=sys.stdout)
+    for notice in outcome.notices:
+        print_line(f"  {notice}", out=sys.stdout)
     shown = outcome.events[:_SHOWN]
     for event in shown:
         print_line(f"  {change_line(event['data'])}", out=sys.stdout)

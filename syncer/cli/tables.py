@@ -8,9 +8,10 @@
 
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
-from decimal import Decimal
 from typing import Any, NamedTuple
 from unicodedata import combining, east_asian_width
+
+from syncer.core.spreadsheet import is_number
 
 SENTENCES = frozenset({"why", "error", "problem", "reason", "note"})
 """Columns of prose: folded between words."""
@@ -85,11 +86,6 @@ def _column(name: str, values: Sequence[Any], cell: Callable[[str, Any], str]) -
         bends=any(isinstance(value, str | dict | list | tuple) for value in known),
         empty=not known,
     )
-
-
-def is_number(value: object) -> bool:
-    """A number that is no truth value: those stand to the right."""
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 # -- fitting -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
-from syncer.db import faults, unwritable
+from syncer.db import faults, interrupt, unwritable
 from syncer.db.faults import translated
 from syncer.db.types import read_json, write_json
 from syncer.db.url import POOLER, is_sqlite, parse, sqlite_path
@@ -53,6 +53,7 @@ def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
         url = url.set(database=unwritable.read_only_url_path(path), query={"mode": "ro", "uri": "true"})
     engine = _create(url, {})
     event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "invalidate", _roll_back_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     if read_only:
         unwritable.allow(engine, path)
@@ -141,9 +142,15 @@ def location(engine: Engine) -> str:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's or a stand-in's
+    interrupt.watch(connection)
     connection.isolation_level = None  # we say BEGIN ourselves; DDL is transactional only so
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _roll_back_sqlite(connection: Any, *_: object) -> None:  # noqa: ANN401 - sqlite3's or a stand-in's
+    """Before a connection is thrown away: a statement that a signal cut off would keep it, and its lock, open."""
+    connection.rollback()
 
 
 def _begin_sqlite(connection: Connection) -> None:

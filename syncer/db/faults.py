@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
+from syncer.db import interrupt
 from syncer.db.url import is_sqlite, location, secrets, sqlite_path
 from syncer.errors import DatabaseError, SourceBusy, SyncerError
 
@@ -33,6 +34,8 @@ def translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
+        if error.orig is not None and (stop := interrupt.reason_of(error.orig)) is not None:
+            raise stop from None
         if not is_outside(error):
             raise
         raise our_error(engine.url, error) from error

@@ -222,20 +222,35 @@ _RUNS = (
 )
 
 
+_RUN_FILTERS = {
+    "source_id": runs_table.c.source_id == sa.bindparam("source_id"),
+    "outcome": runs_table.c.outcome == sa.bindparam("outcome"),
+    "before": runs_table.c.id < sa.bindparam("before"),
+}
+
+
 @cache
-def _runs_query(*, named: bool, limited: bool) -> sa.Select[Any]:
-    query = _RUNS.where(runs_table.c.source_id == sa.bindparam("source_id")) if named else _RUNS
-    return query.limit(sa.bindparam("limit")) if limited else query
+def _runs_query(given: frozenset[str]) -> sa.Select[Any]:
+    query = _RUNS.where(*(_RUN_FILTERS[name] for name in sorted(given - {"limit"})))
+    return query.limit(sa.bindparam("limit")) if "limit" in given else query
 
 
-def runs(connection: "Asked", *, source: str | None = None, limit: int | None = None) -> Iterator[RunRow]:
-    """The runs, the newest first, at most `limit` of them; it streams. Raises UnknownSource."""
-    values: dict[str, Any] = {}
-    if source is not None:
-        values["source_id"] = source_id(connection, source)
-    if limit is not None:
-        values["limit"] = limit
-    return _read_runs(connection, _runs_query(named=source is not None, limited=limit is not None), values)
+def runs(
+    connection: "Asked",
+    *,
+    source: str | None = None,
+    outcome: str | None = None,
+    before: int | None = None,
+    limit: int | None = None,
+) -> Iterator[RunRow]:
+    """The runs with an id below `before`, the newest first, at most `limit` of them; it streams.
+
+    Raises UnknownSource.
+    """
+    within = None if source is None else source_id(connection, source)
+    asked = {"source_id": within, "outcome": outcome, "before": before, "limit": limit}
+    values = {name: value for name, value in asked.items() if value is not None}
+    return _read_runs(connection, _runs_query(frozenset(values)), values)
 
 
 def _read_runs(connection: "Asked", query: sa.Select[Any], values: dict[str, Any]) -> Iterator[RunRow]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,8 +16,6 @@ from syncer.db.tables import findings, models, sources
 from syncer.history.resolve import source_id
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from syncer.history.resolve import Asked
 
 
@@ -29,7 +28,7 @@ class HeldModel(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     since: datetime
     fields: Mapping[str, tuple[Any, Any]] | None
-    factors: Mapping[str, "Decimal"]
+    factors: Mapping[str, Decimal]
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

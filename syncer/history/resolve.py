@@ -14,7 +14,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core.text import rfc3339
 from syncer.db.tables import changes, models, runs, sources
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 
@@ -175,13 +174,6 @@ def not_observed(connection: "Asked", *, at: datetime, source: str | None = None
         for known in all_sources(connection).values()
         if within in {None, known.id} and not was_observed(known.first_observed_at, at)
     ]
-
-
-def not_observed_then(source: str, first_observed_at: datetime | None) -> str:
-    """That nothing is known of a time before a source's first observation, as a sentence."""
-    if first_observed_at is None:
-        return f"not observed then: {source} has never been observed"
-    return f"not observed then: {source} was first observed at {rfc3339(first_observed_at)}"
 
 
 def was_observed(first_observed_at: datetime | None, at: datetime) -> bool:

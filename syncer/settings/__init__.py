@@ -34,7 +34,7 @@ from syncer.settings.formats import format_of
 from syncer.settings.loading import load, unconfigured_trust
 from syncer.settings.model import FILE, AlertSettings, Settings, SourceSettings
 from syncer.settings.rules import Secret
-from syncer.settings.secrets import read_api_key, read_headers, read_heartbeat_url
+from syncer.settings.secrets import read_api_key, read_headers, read_heartbeat_url, read_web_token
 
 __all__ = [
     "FILE",
@@ -50,5 +50,6 @@ __all__ = [
     "read_api_key",
     "read_headers",
     "read_heartbeat_url",
+    "read_web_token",
     "unconfigured_trust",
 ]

@@ -16,6 +16,8 @@ from syncer.settings.model import DEFAULT_FORMAT, Settings, SourceSettings
 from syncer.settings.reading import rules_of
 from syncer.settings.rules import Rule, Secret, UnfitError
 
+SHORTEST_WEB_TOKEN = 16
+
 
 def read_api_key(source: SourceSettings, environ: Mapping[str, str]) -> Secret | None:
     """The key of `source` as it is now, without outer white space; None for an open source.
@@ -67,6 +69,18 @@ def read_heartbeat_url(settings: Settings, environ: Mapping[str, str]) -> Secret
     if settings.heartbeat_url_env is None:
         return settings.heartbeat_url
     return read_variable(settings.heartbeat_url_env, rules.SECRET_URL, environ, "heartbeat_url_env")
+
+
+def read_web_token(environ: Mapping[str, str]) -> Secret | None:
+    """The token that readers of the pages have to send, None if there is none. SettingsError for one easy to guess."""
+    text = environ.get("SYNCER_WEB_TOKEN", "").strip()
+    if not text:
+        return None
+    if len(text) < SHORTEST_WEB_TOKEN or not text.isascii() or not text.isprintable():
+        raise SettingsError(
+            f"What SYNCER_WEB_TOKEN holds cannot be used. Expected: {SHORTEST_WEB_TOKEN} or more ASCII characters."
+        )
+    return Secret(text)
 
 
 def read_field(table: msgspec.Struct, field: str, environ: Mapping[str, str], whose: str) -> Secret | None:

@@ -5,6 +5,6 @@ from importlib.util import find_spec
 from syncer.core.words import how_to_install
 from syncer.errors import UsageError
 
-for _needed in ("starlette", "uvicorn", "prometheus_client"):
+for _needed in ("starlette", "uvicorn", "prometheus_client", "markdown_it"):
     if find_spec(_needed) is None:
         raise UsageError(f"serving pages needs {_needed}: {how_to_install('web')}")

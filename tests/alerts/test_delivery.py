@@ -465,7 +465,7 @@ def test_a_round_without_news_writes_nothing(story: Story) -> None:
     """A round that finds nothing to do takes no lock and leaves no trace: a daemon may ask each second."""
     wanted = subscription(Target(REFUSED))
     before = story.everything()
-    assert round_at(story, "01-02", wanted) == ("team", 0, 0, None, None, False)
+    assert tuple(round_at(story, "01-02", wanted)) == ("team", 0, 0, None, None, False)
     assert story.everything() == before
     story.on("01-02", A="2", B="1")
     assert round_at(story, "01-02", wanted).error

@@ -875,7 +875,7 @@ def templated(folder: Path, text: str) -> chat.Template:
 
 def test_slack_is_told_in_its_own_markup() -> None:
     """`format = "slack"` is Slack's strong, its bullets, and names in code, handed over as it is."""
-    told = chat.render([event(1), notice(2, "failed", error=HOSTILE)], style="slack")
+    told = chat.render([event(1), notice(2, "failed", error=HOSTILE)], in_slack=True)
     assert told.as_is
     assert told.text == told.markdown
     assert told.text.splitlines()[0] == "*1 failed, 1 repriced*"
@@ -940,10 +940,10 @@ def test_a_file_that_is_no_template_is_a_sentence(tmp_path: Path) -> None:
 def test_what_is_written_for_a_chat_is_handed_over_as_it_is(receiver: Receiver, tmp_path: Path) -> None:
     """A format of one's own is not converted on its way; a template for text is, where the service wants HTML."""
     sent = message(event(1))
-    apprise(receiver, "?format=markdown", style="slack")(sent)
+    apprise(receiver, "?format=markdown", in_slack=True)(sent)
     apprise(receiver, "?format=html", template=templated(tmp_path, "a & b {{ lines[0].name }}"))(sent)
     slack, html = (json.loads(request.body)["message"] for request in receiver.requests)
-    assert slack == chat.render(sent.events, style="slack").text
+    assert slack == chat.render(sent.events, in_slack=True).text
     assert "a &amp; b acme/large" in html
 
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from syncer.alerts import consumers
 from syncer.db import engine as db
 from syncer.settings import load
-from syncer.web.monitor import serve
+from syncer.web.server import serve
 from tests.cli.home import ROOT, Home
 from tests.upstream import Reply, Upstream, model
 

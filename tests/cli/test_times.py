@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from syncer.cli.times import FORMS, parse_moment
+from syncer.settings.moments import FORMS, parse_moment
 from tests.cli.home import Home
 
 PRESENT = datetime(2026, 11, 22, 17, 7, 35, 123456, UTC)

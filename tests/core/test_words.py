@@ -58,7 +58,7 @@ IN_OUT = {"input": (Decimal("2.5"), Decimal(2)), "output": (10, 8)}
             "input 2.5 -> 2, output 10 -> 8 USD per 1M tokens (-20 %)",
         ),
         (
-            data("repriced", {"input": (1, 2), "cache_read": (1, 1), "output": (2, 3)}, unit=[1000, "tokens"]),
+            data("repriced", {"input": (1, 2), "output": (2, 3)}, unit=[1000, "tokens"]),
             "input 1 -> 2, output 2 -> 3 per 1K tokens (+100 %, +50 %)",
         ),
         (

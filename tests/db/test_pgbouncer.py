@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -68,7 +69,7 @@ def pooled(postgres: Postgres, migrated: str) -> Iterator[str]:
             process.stderr.close()
 
 
-def wait_until_open(port: int, process: "subprocess.Popen[bytes]") -> None:
+def wait_until_open(port: int, process: "subprocess.Popen[Any]") -> None:
     """Return once something listens there."""
     ends_at = time.monotonic() + 30
     while time.monotonic() < ends_at:

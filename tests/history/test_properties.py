@@ -69,7 +69,7 @@ def live(engine: Engine, past: Sequence[Mapping[str, State]], *, trust: bool = F
     snapshots = [(day(number), catalog) for number, catalog in enumerate(past, 1)]
     for at, catalog in snapshots:
         rows = [model(key, **_wire(state)) for key, state in catalog.items()]
-        look = Recorded(line=1, observed_at=at, body=catalog_body(rows))
+        look = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(rows))
         attempt = Attempt(
             engine=engine, source=configured, format=fmt, clock=lambda: day(99), owner="test", kind="import"
         )
@@ -201,7 +201,9 @@ def availability_view(connection: Connection, source: str, name: str) -> list[tu
 
 def price_changes_view(connection: Connection, source: str) -> list[tuple[Any, ...]]:
     """The rows of the view `price_changes`."""
-    query = sa.text("SELECT change_id, old, new, absolute, percent FROM price_changes WHERE source = :source ORDER BY 1")
+    query = sa.text(
+        "SELECT change_id, old, new, absolute, percent FROM price_changes WHERE source = :source ORDER BY 1"
+    )
     typed = query.columns(old=Price, new=Price, absolute=Price, percent=Price)
     return [tuple(row) for row in connection.execute(typed, {"source": source})]
 

@@ -130,13 +130,16 @@ def plans(engine: Engine, ask: Callable[[Connection], object]) -> list[str]:
         return [
             "\n".join(str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters))
             for statement, parameters in list(sent)
-            if re.search(r"\b(changes|price_periods)\b", statement)
+            if re.search(r"\b(changes|prices|price_periods)\b", statement) and "FROM" in statement
         ]
 
 
 def assert_no_scan(plan: str) -> None:
-    """No step walks `changes` from end to end, or sorts what it found there by time."""
-    assert not re.search(r"Seq Scan on changes|SCAN (changes|then|boundary|state|begun|ended|c|n)\b", plan), plan
+    """No step walks `changes` or `prices` from end to end."""
+    scanned = (
+        r"Seq Scan on (changes|prices)|SCAN (changes|then|state|begun|ended|before|after|old|new|prices\w*|c|n|p)\b"
+    )
+    assert not re.search(scanned, plan), plan
 
 
 def test_price_at_is_index_seeks(engine: Engine) -> None:
@@ -144,22 +147,49 @@ def test_price_at_is_index_seeks(engine: Engine) -> None:
     (plan,) = plans(engine, lambda connection: history.price_at(connection, "m77", at=NOON))
     assert_no_scan(plan)
     if engine.dialect.name == "sqlite":
-        assert (
-            "SEARCH then USING COVERING INDEX ix_changes_model_id_effective_at (model_id=? AND effective_at<?)" in plan
+        assert "SEARCH then USING INDEX sqlite_autoindex_changes_2 (model_id=? AND effective_at<?)" in plan or (
+            "SEARCH then USING COVERING INDEX sqlite_autoindex_changes_2 (model_id=? AND effective_at<?)" in plan
         )
+        assert "SEARCH before USING PRIMARY KEY (model_id=? AND component=? AND effective_at<?)" in plan
+        assert "SEARCH after USING PRIMARY KEY (model_id=? AND component=? AND effective_at>?)" in plan
         assert "USE TEMP B-TREE" not in plan
     else:
-        assert re.search(r"Index Scan Backward using ix_changes_model_id_effective_at on changes", plan), plan
+        assert re.search(r"Index Scan Backward using uq_changes_model_id_effective_at on changes", plan), plan
         assert re.search(r"Index Cond: \(\(model_id = \w+\.id\) AND \(effective_at <= ", plan), plan
         assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("headline_only", [True, False])
+def test_movers_are_two_seeks_a_price(engine: Engine, headline_only: bool) -> None:
+    """The ranking walks no history: for each price of a model that changed since, two entries of the key."""
+    later = NOON + timedelta(hours=3)
+
+    def ask(connection: Connection) -> object:
+        return history.movers(connection, since=NOON, until=later, headline_only=headline_only)
+
+    (plan,) = plans(engine, ask)
+    assert_no_scan(plan)
+    with reading(engine) as connection:
+        found = ask(connection)
+    assert [(one.old, one.new) for one in found] == [(Decimal(50), Decimal(54))] * 10  # type: ignore[attr-defined]
+
+
+def test_sparks_and_all_prices_of_a_model_are_seeks(engine: Engine) -> None:
+    """Neither reads the past of another model."""
+    for ask in (
+        lambda connection: history.sparks(connection, [7, 9], since=NOON, until=NOON + timedelta(hours=9)),
+        lambda connection: history.prices_at(connection, "m77", at=NOON),
+        lambda connection: history.price_periods(connection, "m77", "output"),
+    ):
+        for plan in plans(engine, ask):
+            assert_no_scan(plan)
 
 
 def test_catalog_at_is_one_seek_a_model(engine: Engine) -> None:
     """`catalog_at` takes, for each model, the newest entry of the index at or before t: no window over the history."""
     (plan,) = plans(engine, lambda connection: history.catalog_at(connection, at=NOON))
     assert_no_scan(plan)
-    index = "ix_changes_model_id_effective_at"
-    assert index in plan
+    assert "uq_changes_model_id_effective_at" in plan or "sqlite_autoindex_changes_2 (model_id=? AND eff" in plan
     assert "using pk_changes on changes" in plan or "SEARCH changes USING INTEGER PRIMARY KEY" in plan
 
 

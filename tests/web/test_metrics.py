@@ -19,7 +19,9 @@ from syncer.db import engine as db
 from syncer.db.tables import runs, sources
 from syncer.errors import UsageError
 from syncer.settings import AlertSettings, Secret, Settings, SourceSettings
-from syncer.web.monitor import Monitor, Served, Tally, serve
+from syncer.web.metrics import Monitor, Tally
+from syncer.web.server import Served, serve
+from syncer.web.site import Site
 from tests.story import Story, instant
 from tests.upstream import Reply, Upstream
 
@@ -70,7 +72,7 @@ def test_a_live_daemon_on_a_migrated_database_is_healthy_and_ready(story: Story)
             assert (answer.status_code, answer.text) == (200, "ok\n")
         assert httpx.post(f"{pages.url}/healthz").status_code == 405
         assert httpx.head(f"{pages.url}/healthz").status_code == 200
-        assert httpx.get(f"{pages.url}/").status_code == 404
+        assert httpx.get(f"{pages.url}/nothing").status_code == 404
 
 
 def test_no_database_is_alive_but_not_ready(sqlite_url: str) -> None:
@@ -83,7 +85,7 @@ def test_no_database_is_alive_but_not_ready(sqlite_url: str) -> None:
         assert httpx.get(f"{pages.url}/healthz").status_code == 200
         assert value(pages, "database_up") == 0
         assert value(pages, "feed_last_id") is None
-    assert db.current(engine) is None
+    assert db.is_to_be_made(engine)
 
 
 def test_a_reason_holds_no_password() -> None:
@@ -104,7 +106,8 @@ def test_a_database_that_never_answers_costs_one_thread_and_bounded_time() -> No
     before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         engine = db.open_engine(f"postgresql://syncer@127.0.0.1:{silent.getsockname()[1]}/syncer")
-        monitor = Monitor(engine, Settings(), clock=lambda: instant("01-01"), patience=timedelta(milliseconds=100))
+        site = Site(engine, Settings(), clock=lambda: instant("01-01"))
+        monitor = Monitor(site, patience=timedelta(milliseconds=100))
         for _ in range(3):
             assert [metric.name for metric in monitor.metrics()] == ["syncer_build", "syncer_database_up"]
         asking = [thread for thread in set(threading.enumerate()) - before if thread.name == "syncer-monitor"]
@@ -120,7 +123,7 @@ def test_the_daemons_own_trouble_is_bad_health(sqlite_url: str) -> None:
     engine = db.open_engine(sqlite_url)
     said: list[str | None] = [None, "the scheduler has not ticked for 90 s"]
     clock = lambda: instant("01-01")  # noqa: E731
-    with serve(engine, Settings(), "127.0.0.1:0", clock=clock, daemon_state=lambda: said.pop(0)) as pages:
+    with serve(engine, Settings(), "127.0.0.1:0", clock=clock, trouble=lambda: said.pop(0)) as pages:
         assert httpx.get(f"{pages.url}/healthz").status_code == 200
         sick = httpx.get(f"{pages.url}/healthz")
         assert (sick.status_code, sick.text) == (503, "the scheduler has not ticked for 90 s\n")
@@ -128,11 +131,11 @@ def test_the_daemons_own_trouble_is_bad_health(sqlite_url: str) -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation without the extra `web` is told its name, not shown a traceback of imports."""
-    for name in ("syncer.web", "syncer.web.monitor"):
+    for name in ("syncer.web", "syncer.web.metrics"):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(UsageError, match=r"uvicorn: pip install '\.\[web\]'"):
-        import_module("syncer.web.monitor")
+        import_module("syncer.web.metrics")
 
 
 # -- the server --------------------------------------------------------------------------------------------------------
@@ -184,7 +187,7 @@ def test_what_a_source_is_like(story: Story) -> None:
     story.now = instant("01-02 00:10")
     with served(story) as pages:
         numbers = {name: value(pages, name, source="shop") for name in ("listed_models", "missing_models")}
-        assert numbers == {"listed_models": 3, "missing_models": 1}
+        assert numbers == {"listed_models": 4, "missing_models": 1}
         assert value(pages, "held_findings", source="shop") == len(story.findings("open")) > 0
         assert value(pages, "rejected_rows", source="shop") == 1
         assert value(pages, "last_observation_age_seconds", source="shop") == 600
@@ -306,7 +309,7 @@ def test_a_scrape_reads_no_change(sqlite_url: str, upstream: Upstream) -> None:
     with Story(sqlite_url, upstream) as story:
         story.on("01-01", A="1").on("01-02", A="2")
         asked: list[tuple[str, object]] = []
-        monitor = Monitor(story.engine, Settings(sources=(story.source,)), clock=lambda: story.now)
+        monitor = Monitor(Site(story.engine, Settings(sources=(story.source,)), clock=lambda: story.now))
         monitor.metrics()
         sa.event.listen(story.engine, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
         assert len(monitor.metrics()) > 10

@@ -1,4 +1,4 @@
-"""Health and metrics over HTTP: /healthz, /readyz and /metrics.
+"""Health and metrics: what /readyz and /metrics answer.
 
 - Every number comes from the database, at the moment it is asked for, in one reading transaction: any number of
   daemons on one database show the same, and nothing is kept that could be wrong. Combine them with `max by`.
@@ -6,42 +6,36 @@
   process, by whichever machine. So they only rise, whatever is pruned, and a restart is the usual reset to 0.
 - A scrape costs a seek a source and a consumer and a count of its models; `changes` is never read through.
 - A database that does not answer costs one thread and five seconds: /readyz then says 503 with the reason, /metrics
-  says `syncer_database_up 0`, and /healthz, which asks nobody, is as before.
+  says `syncer_database_up 0`, and /healthz, which asks only the daemon's own loop, is as before.
 - A retired source is in no number: nobody is to be woken by it.
 - Nothing secret is shown (law 11): the database's URL is masked, and no error of an upstream or a sink is repeated.
 """
 
 import logging
 import platform
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from syncer import __version__, history
 from syncer.core.model import Kind
 from syncer.db import engine as db
 from syncer.db.migrate import require_schema
-from syncer.errors import DatabaseError, SyncerError, UsageError
+from syncer.errors import DatabaseError, SyncerError
 from syncer.history import watch
 from syncer.http_client import run_with_deadline
 from syncer.settings import Settings
+from syncer.web.site import Site
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import Connection
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +44,9 @@ PATIENCE = timedelta(seconds=5)
 _OVERLAP = 1000
 OUTCOMES = ("changed", "unchanged", "held", "failed", "skipped", "abandoned")
 
-Clock = Callable[[], datetime]
-Trouble = Callable[[], str | None]
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+"""Of what `exposition` gives."""
+
 Answer = TypeVar("Answer")
 
 
@@ -89,19 +84,17 @@ class Tally:
 
 
 class Monitor:
-    """Answers from the database, one question at a time, each in bounded time. `settings` may be replaced."""
+    """Answers from the site's database, one question at a time, each in bounded time."""
 
-    def __init__(self, engine: "Engine", settings: Settings, *, clock: Clock, patience: timedelta = PATIENCE) -> None:
-        self.settings = settings
-        self._engine = engine
-        self._clock = clock
+    def __init__(self, site: Site, *, patience: timedelta = PATIENCE) -> None:
+        self._site = site
         self._patience = patience.total_seconds()
         self._asking = threading.Lock()
         self._tally = Tally()
 
     def require_ready(self) -> None:
         """Raise SyncerError that says why, unless the database answers and has this syncer's schema."""
-        self._ask(lambda: require_schema(self._engine))
+        self._ask(lambda: require_schema(self._site.engine))
 
     def metrics(self) -> list[Metric]:
         """All that is known now; without the database, that it is not there."""
@@ -118,10 +111,10 @@ class Monitor:
         return [build, up, *known]
 
     def _look(self) -> list[Metric]:
-        require_schema(self._engine)
-        with db.reading(self._engine, one_moment=True) as connection:
+        require_schema(self._site.engine)
+        with db.reading(self._site.engine, one_moment=True) as connection:
             self._tally.look(connection)
-            return list(_families(connection, self.settings, self._tally, self._clock()))
+            return list(_families(connection, self._site.settings, self._tally, self._site.clock()))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         """The answer, in a thread of its own while we wait: a host that is gone lets a driver hang for minutes.
@@ -147,7 +140,7 @@ class Monitor:
         return answers[0]
 
 
-# --- the numbers ---------------------------------------------------------------------------------------------------
+# -- the numbers ---------------------------------------------------------------------------------------------------
 
 
 def _families(connection: "Connection", settings: Settings, tally: Tally, now: datetime) -> Iterator[Metric]:
@@ -169,8 +162,8 @@ def _families(connection: "Connection", settings: Settings, tally: Tally, now: d
     )
     yield _gauge(
         "source_failing",
-        "1 if the last run that ended failed, or its syncer died.",
-        {name: run.outcome in {"failed", "abandoned"} for name, run in ended.items()},
+        "1 if the last run that ended failed. A syncer that died or was stopped makes its sources late, not failing.",
+        {name: run.outcome == "failed" for name, run in ended.items()},
     )
     yield _gauge(
         "last_run_duration_seconds",
@@ -259,44 +252,7 @@ def _gauge(name: str, help_text: str, values: dict[str, float], *, label: str = 
     return family
 
 
-# --- over HTTP -----------------------------------------------------------------------------------------------------
-
-
-def application(
-    engine: "Engine",
-    settings: Settings,
-    *,
-    clock: Clock,
-    trouble: Trouble = lambda: None,
-    patience: timedelta = PATIENCE,
-) -> Starlette:
-    """The three pages. `trouble` says why this process should be restarted, None while all is well."""
-    return _application(Monitor(engine, settings, clock=clock, patience=patience), trouble)
-
-
-def _application(monitor: Monitor, trouble: Trouble) -> Starlette:
-    async def healthz(_: Request) -> Response:  # async: it is answered while each thread waits for the database
-        return _verdict(trouble())
-
-    def readyz(_: Request) -> Response:
-        try:
-            monitor.require_ready()
-        except SyncerError as error:
-            return _verdict(str(error))
-        return _verdict(None)
-
-    def metrics(_: Request) -> Response:
-        return Response(_exposition(monitor.metrics()), headers={**_HEADERS, "content-type": CONTENT_TYPE_LATEST})
-
-    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
-    return Starlette(routes=routes)
-
-
-_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-
-
-def _verdict(reason: str | None) -> Response:
-    return PlainTextResponse(f"{reason or 'ok'}\n", 503 if reason else 200, headers=_HEADERS)
+# -- as text ----------------------------------------------------------------------------------------------------------
 
 
 class _Fixed:
@@ -310,77 +266,9 @@ class _Fixed:
         return self._metrics
 
 
-def _exposition(metrics: list[Metric]) -> bytes:
+def exposition(metrics: list[Metric]) -> bytes:
+    """The metrics, and those of this process, as Prometheus reads them."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)  # memory, file descriptors, CPU: as every exporter of a process
     registry.register(_Fixed(metrics))
     return generate_latest(registry)
-
-
-class Served:
-    """What is being served, and where: `url` is http://HOST:PORT with the port that was bound."""
-
-    def __init__(self, monitor: Monitor, url: str) -> None:
-        self._monitor = monitor
-        self.url = url
-
-    def reconfigure(self, settings: Settings) -> None:
-        """Answer by these settings from now on."""
-        self._monitor.settings = settings
-
-
-@contextmanager
-def serve(
-    engine: "Engine", settings: Settings, listen: str, *, clock: Clock, daemon_state: Trouble = lambda: None
-) -> Iterator[Served]:
-    """Serve the three pages at `listen` (HOST:PORT, port 0 takes a free one) while the block runs, from a thread.
-
-    `daemon_state` is the `trouble` of `application`. Signals stay with the caller. Raises UsageError for an address
-    that is none or cannot be bound.
-    """
-    monitor = Monitor(engine, settings, clock=clock)
-    listener = _bind(listen)
-    host, port = listener.getsockname()[:2]
-    server = uvicorn.Server(
-        uvicorn.Config(
-            _application(monitor, daemon_state),
-            loop="asyncio",
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=64,
-            timeout_graceful_shutdown=2,
-        )
-    )
-    worker = threading.Thread(target=server.run, args=([listener],), name="syncer-web", daemon=True)
-    worker.start()
-    try:
-        yield Served(monitor, f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-    finally:
-        server.should_exit = True
-        worker.join(5)
-        listener.close()
-
-
-def _bind(listen: str) -> socket.socket:
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (colon and host and port.isascii() and port.isdigit() and int(port) < 2**16):
-        raise UsageError(f"{listen!r} is no address to listen at. Expected: HOST:PORT such as 127.0.0.1:8470.")
-    try:
-        family, *_, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise UsageError(f"cannot listen at {listen}: {error.strerror}") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        raise UsageError(f"cannot listen at {listen}: {error.strerror}; is it taken already?") from None
-    return listener
