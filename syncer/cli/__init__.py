@@ -119,7 +119,7 @@ def cli(ctx: click.Context, config: Path | None, database: str | None, log_forma
       syncer demo
     Then point it at a provider:
       export SYNCER_API_URL=https://provider.example/api/v1 SYNCER_API_KEY=ak_...
-      syncer sync          one look at each source; put this into cron
+      syncer sync          polls each source once; put this into cron
       syncer status        what runs, what is wrong
       syncer changes --since 7d
 

@@ -273,7 +273,7 @@ def _no_catalog(connection: "Connection", source: str | None, at: datetime | Non
     "--follow", is_flag=True, help="Go on with each new change as it is committed, as JSON lines, until stopped."
 )
 @click.option("--notices", is_flag=True, help="What is told of the sources' health too: failed, held and so on.")
-@click.option("--cursor", metavar="NAME", help="What is new since NAME last looked; moves on once it was printed.")
+@click.option("--cursor", metavar="NAME", help="What is new since NAME last asked; moves on once it was printed.")
 @click.option("--peek", is_flag=True, help="With --cursor: do not move on.")
 @row_options
 @click.pass_obj
@@ -402,7 +402,7 @@ def _events(connection: "Connection", filters: dict[str, Any], *, notices: bool)
 
 
 def _follow(app: App, filters: dict[str, Any], *, notices: bool) -> NoReturn:
-    """Print events as they are committed; each look is a short transaction of its own."""
+    """Print events as they are committed; each poll is a short transaction of its own."""
     from syncer import history
 
     position: int | None = filters["after"]

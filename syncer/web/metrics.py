@@ -51,10 +51,10 @@ Answer = TypeVar("Answer")
 
 
 class Tally:
-    """Counts the runs that ended since its first look, and the changes they wrote; each of them once.
+    """Counts the runs that ended since it was first asked, and the changes they wrote; each of them once.
 
     A run is counted when it has ended, which may be long after one with a higher id; and PostgreSQL commits ids out of
-    order, so the last thousand are looked at each time.
+    order, so the last thousand are read each time.
     """
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ class Tally:
         self._counted: set[int] = set()
         self._open: set[int] = set()
 
-    def look(self, connection: "Connection") -> None:
-        """Count what is new; the first look only learns what is old."""
+    def count(self, connection: "Connection") -> None:
+        """Count what is new; the first time only learns what is old."""
         next_floor = watch.last_run_id(connection) - _OVERLAP
         first = self._floor is None
         ended, self._open = watch.runs_beyond(
@@ -113,7 +113,7 @@ class Monitor:
     def _look(self) -> list[Metric]:
         require_schema(self._site.engine)
         with db.reading(self._site.engine, one_moment=True) as connection:
-            self._tally.look(connection)
+            self._tally.count(connection)
             return list(_families(connection, self._site.settings, self._tally, self._site.clock()))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
