@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
+from syncer.attempt import Attempt, acquire, reading_digest
 from syncer.core import parse
 from syncer.core.observation import MAX_CLOCK_STEP_BACK
 from syncer.db import results
@@ -25,7 +26,7 @@ from syncer.db.leases import Lease, SourceRecord
 from syncer.db.results import Shortcut
 from syncer.errors import BadResponse, UsageError
 from syncer.settings import SourceSettings
-from syncer.sync import Attempt, Observation, Report, acquire, decide_and_apply, reading_digest, record_failure_of
+from syncer.sync import Observation, Report, decide_and_apply, record_failure_of
 
 UNKNOWN_URL = "(imported)"
 """The URL of a source that is known from recordings only."""

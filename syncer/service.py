@@ -42,6 +42,7 @@ from syncer.settings import AlertSettings, Secret, Settings, SourceSettings, for
 if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
+    from syncer.attempt import Archive, Attempt
     from syncer.core.decide import Approval, Policy
     from syncer.core.formats import CompiledFormat
     from syncer.core.model import Listing, Snapshot
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from syncer.core.parse import Unmatched
     from syncer.importing import Recorded
     from syncer.revert import Reverted
-    from syncer.sync import Archive, Attempt, Report
+    from syncer.sync import Report
 
 Clock = Callable[[], datetime]
 
@@ -353,10 +354,10 @@ class Syncer:
 
         Raises SettingsError where there is no URL, and UpstreamError where the response is no catalog.
         """
+        from syncer.attempt import limits, request_of
         from syncer.core import parse
         from syncer.fetch import fetch
         from syncer.settings import load
-        from syncer.sync import limits, request_of
 
         given = {"SYNCER_API_URL": url, "SYNCER_FORMAT": name, "SYNCER_API_KEY": self._environ.get("SYNCER_API_KEY")}
         plain = {variable: text for variable, text in given.items() if text}
@@ -464,7 +465,7 @@ class Syncer:
 
     def _attempt(self, engine: Engine, source: SourceSettings, **more: Any) -> "Attempt":  # noqa: ANN401 - fields of it
         """What an attempt at `source` is made with, but for its key; raises SettingsError for what cannot be read."""
-        from syncer.sync import Attempt
+        from syncer.attempt import Attempt
 
         return Attempt(
             engine=engine,
@@ -624,7 +625,7 @@ def _in_turn(lines: Iterable[Imported], on_line: Callable[[Imported], object]) -
 
 def policies(settings: Settings) -> "dict[str, Policy]":
     """The rules of each configured source by its name, as far as it has any."""
-    from syncer.sync import policy
+    from syncer.attempt import policy
 
     found = ((source.name, policy(source)) for source in settings.sources)
     return {name: rules for name, rules in found if rules is not None}

@@ -5,57 +5,30 @@ is waited for with no transaction open. The clock is the caller's.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from syncer import fetch, http_client
+from syncer.attempt import Attempt, Body, acquire, limits, policy, reading_digest, redacted, request_of, secrets_of
 from syncer.core import notices, parse
-from syncer.core.decide import Approval, Decision, DecisionInput, Policy, decide
-from syncer.core.formats import CompiledFormat
+from syncer.core.decide import Decision, DecisionInput, decide
 from syncer.core.model import Change, Kind, Snapshot
 from syncer.core.notices import Notice
 from syncer.core.observation import NO_WITNESS, Witness, observed_at
 from syncer.db import feed, inputs, leases, results, state, writes
 from syncer.db.engine import reading, writing
-from syncer.db.leases import Lease, SourceRecord
+from syncer.db.leases import Lease
 from syncer.db.results import Failure, RunResult, Shortcut
 from syncer.db.state import CatalogState
-from syncer.errors import BadResponse, DatabaseError, Fenced, ListMoved, SyncerError, UpstreamError
-from syncer.settings import SourceSettings
+from syncer.errors import BadResponse, DatabaseError, Fenced, SyncerError, UpstreamError
 
 log = logging.getLogger("syncer.sync")
 
 _SHORTEST_SECRET = 8  # what is shorter (EMPTY, none, test) is customary where no key is asked for, and stands in names
-
-Clock = Callable[[], datetime]
-Body = bytes | bytearray
-Archive = Callable[[str, datetime, Body], None]
-"""Keeps the body of a response that has to be read: called with (source name, observed_at, body)."""
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an attempt at one source is made with, handed down as one value.
-
-    `key` is the provider's key, if there is one, and `headers` go with it; `secrets` are those of their values that are
-    never shown. `owner` says who holds the lease. `approval` is what a person has just said yes to.
-    """
-
-    engine: Engine
-    source: SourceSettings
-    format: CompiledFormat
-    clock: Clock
-    owner: str
-    key: str | None = None
-    headers: Mapping[str, str] = {}
-    secrets: tuple[str, ...] = ()
-    archive: Archive | None = None
-    approval: Approval | None = None
-    kind: str = "sync"
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +146,9 @@ def without_secrets(attempt: Attempt, bodies: tuple[Body, ...]) -> tuple[Body, .
 
     They stay the very objects that they are if there is none, and JSON if there is.
     """
-    secrets = tuple(secret for secret in _secrets(attempt) if len(secret) >= _SHORTEST_SECRET and not secret.isdigit())
+    secrets = tuple(
+        secret for secret in secrets_of(attempt) if len(secret) >= _SHORTEST_SECRET and not secret.isdigit()
+    )
     return tuple(http_client.redact_bytes(body, secrets, whole=True) for body in bodies) if secrets else bodies
 
 
@@ -256,7 +231,7 @@ def read_response(
         )
         warnings = _first_doubts(attempt, snapshot) if lease is None or not lease.ever_listed else ()
     except BadResponse as error:
-        raise BadResponse(_redacted(attempt, str(error)), http_status=observation.status) from None
+        raise BadResponse(redacted(attempt, str(error)), http_status=observation.status) from None
     return Reading(snapshot, catalog, warnings)
 
 
@@ -394,15 +369,7 @@ def _sentence(attempt: Attempt, error: BaseException) -> str:
     """What a failed run says of its error."""
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return "stopped by its operator"
-    return _redacted(attempt, str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}")
-
-
-def _redacted(attempt: Attempt, text: str) -> str:
-    return http_client.redact(text, _secrets(attempt))
-
-
-def _secrets(attempt: Attempt) -> tuple[str, ...]:
-    return (*((attempt.key,) if attempt.key else ()), *attempt.secrets)
+    return redacted(attempt, str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}")
 
 
 def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: datetime) -> bool:
@@ -413,84 +380,3 @@ def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: d
         said = notices.of_failure(trouble, failure.error, failure.http_status)
         feed.write_notices(connection, lease.source_id, lease.run_id, said, failure.observed_at or now)
     return closed
-
-
-# -- small translations ------------------------------------------------------------------------------------------------
-
-
-def acquire(connection: Connection, attempt: Attempt, now: datetime) -> Lease:
-    """The source's lease and an open run; raises SourceBusy where somebody else has it."""
-    return leases.acquire(
-        connection,
-        record_of(attempt.source, attempt.format),
-        kind=attempt.kind,
-        owner=attempt.owner,
-        now=now,
-        lasts=attempt.source.lease,
-        key=attempt.key,
-    )
-
-
-def request_of(attempt: Attempt, *, etag: str | None = None) -> fetch.Request:
-    """What to ask of the provider."""
-    fmt = attempt.format
-    paged = fmt.pages is not None and not fmt.pages.whole
-
-    def next_page(body: Body, url: str, number: int) -> str | None:
-        page = parse.next_page(fmt, body, url, number)
-        return None if page is None else page.url
-
-    def contradiction(bodies: tuple[Body, ...]) -> str | None:
-        try:
-            parse.snapshot(bodies, fmt, observed_at=attempt.clock())
-        except ListMoved as moved:
-            return str(moved)
-        return None
-
-    return fetch.Request(
-        url=catalog_url(attempt.source, fmt),
-        key=attempt.key,
-        auth=fmt.auth,
-        headers=attempt.headers,
-        secrets=attempt.secrets,
-        etag=None if paged else etag,
-        next_page=next_page if paged else None,
-        contradiction=contradiction if paged else None,
-    )
-
-
-def catalog_url(source: SourceSettings, fmt: CompiledFormat) -> str:
-    """Where the catalog is: the source's URL, and the path that the format puts behind a base URL."""
-    return fetch.catalog_url(source.url, fmt.endpoint)
-
-
-def policy(source: SourceSettings) -> Policy | None:
-    """The source's trust settings as the rules take them; None believes everything."""
-    if not source.trust:
-        return None
-    return Policy(**{name: getattr(source, name) for name in Policy.__struct_fields__})
-
-
-def record_of(source: SourceSettings, fmt: CompiledFormat) -> SourceRecord:
-    """What the database keeps of a source's settings and format."""
-    return SourceRecord(
-        name=source.name,
-        url=fetch.public_url(catalog_url(source, fmt)) if "://" in source.url else source.url,  # "(imported)"
-        format=fmt.name,
-        headline=fmt.headline,
-        currency=fmt.currency,
-        price_units=dict(fmt.price_units) or None,
-        interval=source.interval,
-    )
-
-
-def limits(source: SourceSettings) -> fetch.Limits:
-    """What a fetch of the source may cost."""
-    return fetch.Limits(deadline=source.deadline.total_seconds(), max_body=source.max_body)
-
-
-def reading_digest(attempt: Attempt, credential: str | None) -> str:
-    """What stored bytes hold for: another URL, key, rule, format or parser may read them differently."""
-    source = attempt.source
-    parts = (source.url, credential, source.trust, source.trust_date, policy(source), attempt.format.parser)
-    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()

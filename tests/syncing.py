@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Engine
 
+from syncer.attempt import Attempt
 from syncer.core.decide import Approval
 from syncer.db import leases
 from syncer.db.engine import reading
@@ -14,7 +15,7 @@ from syncer.errors import UsageError
 from syncer.importing import Recorded, import_observation, import_settings
 from syncer.rejection import reject_findings
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt, Report, sync_source
+from syncer.sync import Report, sync_source
 
 YES = Approval()
 """A person's yes to all that is held."""

@@ -18,12 +18,12 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from syncer.archive import archive_body
+from syncer.attempt import Attempt
 from syncer.db import engine as db
 from syncer.db import leases
 from syncer.errors import BadResponse, SourceBusy, SyncerError, UsageError
 from syncer.importing import Recorded, extent, import_observation, import_settings, read_recording
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt
 from tests.faults.child import Job, Nursery
 from tests.story import Story, body_of, instant, label
 from tests.upstream import Upstream

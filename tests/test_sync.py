@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from syncer.attempt import Body
 from syncer.db import engine as db
 from syncer.db import leases
 from syncer.db.leases import Lease, SourceRecord
 from syncer.errors import BadResponse, ClockError, FetchError, SourceBusy, SyncerError
 from syncer.preview import preview_source
-from syncer.sync import Body
 from tests.story import Story, body_of, instant
 from tests.upstream import Reply, Upstream, catalog_body, model
 
@@ -625,7 +625,8 @@ from datetime import UTC, datetime
 from syncer.db import engine as db
 from syncer.db.migrate import ensure_schema
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt, sync_source
+from syncer.attempt import Attempt
+from syncer.sync import sync_source
 
 engine = db.open_engine(sys.argv[1])
 ensure_schema(engine)

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
+from syncer.attempt import Attempt
 from syncer.core.decide import Approval
 from syncer.errors import SyncerError, UsageError
 from syncer.rejection import reject_findings
 from syncer.revert import revert_run
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt, sync_source
+from syncer.sync import sync_source
 from tests.db import START, rows
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy.engine import Engine
 
+from syncer.attempt import Archive, Attempt
 from syncer.daemon.liveness import Liveness
 from syncer.settings import AlertSettings, Settings, SourceSettings, format_of
-from syncer.sync import Archive, Attempt
 
 Clock = Callable[[], datetime]
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Self
 
 from syncer import systemd
+from syncer.attempt import record_of
 from syncer.core.words import count_of
 from syncer.daemon.background import BackgroundTasks
 from syncer.daemon.backoff import DatabaseBackoff
@@ -21,7 +22,6 @@ from syncer.db.engine import reading, writing
 from syncer.db.migrate import ensure_schema, require_schema
 from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError
 from syncer.settings import Settings, SourceSettings, format_duration
-from syncer.sync import record_of
 
 log = logging.getLogger("syncer.daemon")
 

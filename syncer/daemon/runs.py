@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from syncer.attempt import Attempt, acquire
 from syncer.daemon.dependencies import Dependencies
 from syncer.daemon.schedule import next_tick
 from syncer.db import leases, ticks
@@ -15,7 +16,7 @@ from syncer.db.interrupt import interrupting
 from syncer.db.leases import Lease
 from syncer.errors import SettingsError, SourceBusy, SyncerError
 from syncer.settings import SourceSettings
-from syncer.sync import Attempt, acquire, record_failure_of, sync_leased
+from syncer.sync import record_failure_of, sync_leased
 
 log = logging.getLogger("syncer.daemon")
 

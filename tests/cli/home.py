@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from syncer import cli, settings
+from syncer.attempt import Attempt, record_of
 from syncer.db import engine as db
 from syncer.db import leases
 from syncer.db.migrate import ensure_schema
-from syncer.sync import Attempt, Report, record_of, sync_source
+from syncer.sync import Report, sync_source
 from tests.upstream import Reply, Upstream, etag_of
 
 KEY = "ak_live_0123456789abcdef"

@@ -21,12 +21,12 @@ import pytest
 import sqlalchemy as sa
 
 from syncer import exports, history
+from syncer.attempt import Attempt
 from syncer.db import engine as db
 from syncer.db.tables import changes, feed, models, runs, sources
 from syncer.errors import UsageError
 from syncer.importing import Recorded, import_observation
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt
 from tests.cli.home import Home
 from tests.cli.test_process import wait_for
 from tests.upstream import Upstream, catalog_body, model

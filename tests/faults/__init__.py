@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from syncer.attempt import Attempt
 from syncer.core.model import TRACKED, Kind
 from syncer.db import engine as db
 from syncer.db.migrate import ensure_schema
 from syncer.db.tables import changes, feed, findings, models, notices, prices, rejected_rows, runs, sources
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt, Report, sync_source
+from syncer.sync import Report, sync_source
 from tests.upstream import model
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from syncer.sync import Clock
+    from syncer.attempt import Clock
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
 from syncer import history
+from syncer.attempt import Attempt
 from syncer.core.model import TRACKED
 from syncer.core.prices import percent
 from syncer.db.engine import open_engine, reading
@@ -24,7 +25,6 @@ from syncer.db.types import Price, UtcDateTime
 from syncer.history import Usage
 from syncer.importing import Recorded, import_observation
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt
 from tests.history.conftest import day
 from tests.upstream import catalog_body, model
 

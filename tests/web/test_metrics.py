@@ -219,7 +219,7 @@ def test_a_run_is_counted_when_it_ends(story: Story) -> None:
 
     def look() -> int:
         with db.reading(story.engine) as connection:
-            tally.look(connection)
+            tally.count(connection)
         return sum(tally.runs.values())
 
     assert look() == 0
