@@ -23,6 +23,7 @@ GROUPS = {
         "run": "syncer.cli.running",
         "schedule": "syncer.cli.running",
         "serve": "syncer.cli.serving",
+        "report": "syncer.cli.serving",
         "config": "syncer.cli.admin",
         "formats": "syncer.cli.formats",
         "try": "syncer.cli.formats",

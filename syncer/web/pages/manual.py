@@ -54,6 +54,7 @@ def _html(topic: str) -> Markup:
             _turn(child)
     rendered = markdown.renderer.render(tokens, markdown.options, {})
     rendered = rendered.replace('<pre><code tabindex="0"', '<pre tabindex="0"><code')
+    rendered = rendered.replace("<th></th>", "<td></td>")  # a head without a word is none
     rendered = rendered.replace("<table>", '<div class="wrap" tabindex="0"><table>').replace(
         "</table>", "</table></div>"
     )
