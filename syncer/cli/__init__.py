@@ -51,6 +51,7 @@ GROUPS = {
         "alerts": "syncer.cli.alerts",
         "monitoring": "syncer.cli.monitoring",
         "schema": "syncer.cli.admin",
+        "mcp": "syncer.cli.serving",
     },
     "Look after it": {
         "import": "syncer.cli.importing",

@@ -80,3 +80,31 @@ def report_command(app: App, *, output: Path, since: datetime, models: str | Non
         text = report(visit, Wanted(since=since, models=models, limit=limit))
     with whole_file(output) as file:
         file.write_text(text, "utf-8")
+
+
+@click.command("mcp")
+@click.pass_obj
+def mcp_command(app: App) -> None:
+    """Answer an agent's questions over stdio, by the Model Context Protocol; it needs the extra `mcp`, and only reads.
+
+    Tools: price_at, price_periods, changes_since, offers and freshness.
+
+    \b
+    Example (in the configuration of an agent):
+      {"mcpServers": {"syncer": {"command": "syncer", "args": ["--config", "/etc/syncer.toml", "mcp"]}}}
+    """
+    from importlib.util import find_spec
+
+    from syncer.core.words import how_to_install
+    from syncer.errors import UsageError
+
+    if find_spec("mcp") is None:
+        raise UsageError(f"answering agents needs mcp: {how_to_install('mcp')}")
+
+    from syncer.web.agents import server
+    from syncer.web.server import read_only
+    from syncer.web.site import Site
+
+    app.start_logging()
+    site = Site(read_only(app.service.existing_database()), app.settings, clock=now)
+    server(site).run("stdio")

@@ -70,12 +70,17 @@ def said() -> list[str]:
     return []
 
 
+def origin(url: str) -> str:
+    """Scheme, host and port."""
+    return "/".join(url.split("/")[:3])
+
+
 def opened(browser: Any, said: list[str], width: int = 1280, **options: Any) -> Any:
     """A page of this width whose console is heard."""
     page = browser.new_context(viewport={"width": width, "height": 900}, **options).new_page()
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("requestfailed", lambda request: request.url.endswith("/events") or said.append(request.url))
+    page.on("requestfailed", lambda request: said.extend({request.url} - {f"{origin(request.url)}/events"}))
     return page
 
 
