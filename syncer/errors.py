@@ -97,18 +97,6 @@ class UpstreamError(SyncerError):
         super().__init__(message)
         self.http_status = http_status
 
-    def without(self, secret: str | None) -> "UpstreamError":
-        """The same error with each occurrence of `secret` (an API key), or of its beginning, blotted out (law 11).
-
-        An excerpt of what upstream said may have cut the secret in two; fewer than 8 characters give nothing away.
-        """
-        if not secret:
-            return self
-        text = str(self)
-        for length in range(len(secret), min(len(secret), 8) - 1, -1):
-            text = text.replace(secret[:length], "***")
-        return self if text == str(self) else type(self)(text, http_status=self.http_status)
-
 
 class FetchError(UpstreamError):
     """No usable HTTP response: unreachable, too slow, too large, refused, redirected elsewhere."""

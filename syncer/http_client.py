@@ -689,7 +689,9 @@ def redact(text: str, secrets: Iterable[str], *, cut: bool = False, whole: bool 
     return text if clean is data else clean.decode("utf-8", "surrogatepass" if whole else "replace")
 
 
-def redact_bytes(data: bytes, secrets: Iterable[str], *, cut: bool = False, whole: bool = False) -> bytes:
+def redact_bytes(
+    data: bytes | bytearray, secrets: Iterable[str], *, cut: bool = False, whole: bool = False
+) -> bytes | bytearray:
     """`redact` for UTF-8 that is not decoded yet."""
     folded = data.lower()  # of bytes: ASCII only, so that every place stays where it is
     spans: list[tuple[int, int]] = []
@@ -706,7 +708,7 @@ def redact_bytes(data: bytes, secrets: Iterable[str], *, cut: bool = False, whol
     return bytes(clean + data[done:])
 
 
-def _spans(folded: bytes, form: bytes, least: int) -> Iterator[tuple[int, int]]:
+def _spans(folded: bytes | bytearray, form: bytes, least: int) -> Iterator[tuple[int, int]]:
     """Where at least so many bytes of a secret's beginning stand."""
     start = folded.find(form[:least])
     while start >= 0:
@@ -717,7 +719,7 @@ def _spans(folded: bytes, form: bytes, least: int) -> Iterator[tuple[int, int]]:
         start = folded.find(form[:least], end)
 
 
-def _cut_off(folded: bytes, form: bytes) -> list[tuple[int, int]]:
+def _cut_off(folded: bytes | bytearray, form: bytes) -> list[tuple[int, int]]:
     """Where the end of the text is the beginning of a secret."""
     lengths = range(min(len(form), _SHORTEST_START) - 1, _SHORTEST - 1, -1)
     return next(([(len(folded) - n, len(folded))] for n in lengths if folded.endswith(form[:n])), [])

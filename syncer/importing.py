@@ -10,13 +10,14 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
+from syncer.attempt import Attempt, acquire, reading_digest
 from syncer.core import parse
 from syncer.core.observation import MAX_CLOCK_STEP_BACK
 from syncer.db import results
@@ -25,7 +26,7 @@ from syncer.db.leases import Lease, SourceRecord
 from syncer.db.results import Shortcut
 from syncer.errors import BadResponse, UsageError
 from syncer.settings import SourceSettings
-from syncer.sync import Attempt, Observation, Report, acquire, decide_and_apply, reading_digest, record_failure_of
+from syncer.sync import Observation, Report, decide_and_apply, record_failure_of
 
 UNKNOWN_URL = "(imported)"
 """The URL of a source that is known from recordings only."""
@@ -57,12 +58,16 @@ class Extent(NamedTuple):
 
 
 def extent(path: Path) -> Extent | None:
-    """How much a recording holds; None for one that can be read only once, such as a pipe."""
+    """How much a recording holds; None for one that can be read only once, such as a pipe.
+
+    It ends before a line that is none: whoever reads that far is told of it.
+    """
     if not path.is_file():
         return None
     count, last = 0, None
-    for recorded in read_recording(path):
-        count, last = count + 1, recorded.observed_at
+    with suppress(UsageError):
+        for recorded in read_recording(path):
+            count, last = count + 1, recorded.observed_at
     return Extent(count, last)
 
 
@@ -119,7 +124,11 @@ def import_settings(stored: SourceRecord | None, source: SourceSettings | None, 
     if source is not None:
         return source if stored is None else msgspec.structs.replace(source, url=url)
     settings = SourceSettings(name=name, url=url)
-    return settings if stored is None else msgspec.structs.replace(settings, format=stored.format)
+    if stored is None:
+        return settings
+    return msgspec.structs.replace(
+        settings, format=stored.format, currency=stored.currency, price_units=stored.price_units or {}
+    )
 
 
 def _refuse_late(lease: Lease, recorded: Recorded) -> None:

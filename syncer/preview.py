@@ -6,24 +6,13 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from syncer import fetch
+from syncer.attempt import Attempt, limits, policy, record_of, request_of
 from syncer.core.decide import DecisionInput, decide
 from syncer.core.model import TRACKED, Change
 from syncer.core.observation import PastObservations
 from syncer.db import leases
 from syncer.db.engine import reading
-from syncer.sync import (
-    Attempt,
-    Report,
-    limits,
-    load_inputs,
-    observation_of,
-    policy,
-    read_response,
-    record_of,
-    report_of,
-    request_of,
-    result_of,
-)
+from syncer.sync import Report, load_inputs, observation_of, read_response, report_of, result_of
 
 
 def preview_source(attempt: Attempt, *, is_new: bool) -> Report:

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
@@ -41,13 +42,15 @@ from syncer.settings import AlertSettings, Secret, Settings, SourceSettings, for
 if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
     from syncer.alerts.delivery import Delivered, Subscription
+    from syncer.attempt import Archive, Attempt
     from syncer.core.decide import Approval, Policy
     from syncer.core.formats import CompiledFormat
     from syncer.core.model import Listing, Snapshot
+    from syncer.core.notices import Notice
     from syncer.core.parse import Unmatched
     from syncer.importing import Recorded
     from syncer.revert import Reverted
-    from syncer.sync import Archive, Attempt, Report
+    from syncer.sync import Report
 
 Clock = Callable[[], datetime]
 
@@ -61,7 +64,8 @@ class SyncOutcome(NamedTuple):
     """What came of one source: a report, or what went wrong instead.
 
     `news` is False for what was said before: the same failure, or what was held already. `events` are the changes as
-    CloudEvents, in feed order.
+    CloudEvents, in feed order. `notices` is what it told of the source's health, a sentence each, but for its failure
+    and what it holds.
     """
 
     source: str
@@ -70,6 +74,7 @@ class SyncOutcome(NamedTuple):
     news: bool = True
     events: Sequence[dict[str, Any]] = ()
     failed_run: int | None = None
+    notices: Sequence[str] = ()
 
     @property
     def run_id(self) -> int | None:
@@ -213,14 +218,17 @@ class Syncer:
         """
         sources = self.settings.select(names)
         engine, archive = self.created_database(), self.archive(save_bodies)
+        if self.settings.alerts:
+            self._enlist_new_consumers(engine)
         try:
             outcomes = _each(sources, partial(self._sync_one, engine, archive, limit=limit), advance)
         except BaseException as stop:
             if len(sources) > 1:  # the threads that go on can wait for a slow provider longer than a person will
                 from syncer.db import leases
+                from syncer.db.interrupt import interrupting
 
-                with writing(engine) as connection:
-                    leases.release_all(connection, self._owner, f"stopped ({stop!r})", now=self._clock())
+                with interrupting(stop), writing(engine) as connection:
+                    leases.release_all(connection, self._owner, "stopped by its operator", now=self._clock())
             raise
         return _checked(outcomes, check=check)
 
@@ -346,10 +354,10 @@ class Syncer:
 
         Raises SettingsError where there is no URL, and UpstreamError where the response is no catalog.
         """
+        from syncer.attempt import limits, request_of
         from syncer.core import parse
         from syncer.fetch import fetch
         from syncer.settings import load
-        from syncer.sync import limits, request_of
 
         given = {"SYNCER_API_URL": url, "SYNCER_FORMAT": name, "SYNCER_API_KEY": self._environ.get("SYNCER_API_KEY")}
         plain = {variable: text for variable, text in given.items() if text}
@@ -457,7 +465,7 @@ class Syncer:
 
     def _attempt(self, engine: Engine, source: SourceSettings, **more: Any) -> "Attempt":  # noqa: ANN401 - fields of it
         """What an attempt at `source` is made with, but for its key; raises SettingsError for what cannot be read."""
-        from syncer.sync import Attempt
+        from syncer.attempt import Attempt
 
         return Attempt(
             engine=engine,
@@ -497,12 +505,13 @@ class Syncer:
                 raise
             report = sync_source(attempt)
             events = _events(engine, report, limit) if report.result.counts else []
+            said = _sentences(engine, report)
         except SyncerError as error:
             run_id, news = _failed_run(engine, source.name, error)
             return SyncOutcome(source.name, error=error, news=news, failed_run=run_id)
         listed = report.result.listed
         log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": listed})
-        return SyncOutcome(source.name, report, news=bool(report.announced), events=events)
+        return SyncOutcome(source.name, report, news=bool(report.announced), events=events, notices=said)
 
     def _preview_one(self, engine: Engine | None, source: SourceSettings) -> SyncOutcome:
         from syncer.preview import preview_event, preview_source
@@ -510,10 +519,11 @@ class Syncer:
         try:
             attempt = self.with_credentials(self._attempt(engine or self.engine(read_only=True), source))
             report = preview_source(attempt, is_new=engine is None)
+            said = _sentences(engine, report)
         except SyncerError as error:
             return SyncOutcome(source.name, error=error)
         events = [preview_event(change, report, attempt) for change in report.changes]
-        return SyncOutcome(source.name, report, news=bool(report.announced), events=events)
+        return SyncOutcome(source.name, report, news=bool(report.announced), events=events, notices=said)
 
     def _importer(
         self,
@@ -583,15 +593,26 @@ class Syncer:
     @contextmanager
     def _writing_about(self, consumer: str) -> Iterator[Connection]:
         """A writing transaction; a configured consumer may be spoken of before its first delivery."""
-        from syncer import history
+        with writing(self.existing_database()) as connection:
+            self._enlist(connection, [alert for alert in self.settings.alerts if alert.name == consumer])
+            yield connection
+
+    def _enlist_new_consumers(self, engine: Engine) -> None:
+        """Give each its position before anything is synced: what this very sync finds is news to it."""
         from syncer.alerts import consumers
 
-        with writing(self.existing_database()) as connection:
-            for alert in self.settings.alerts:
-                if alert.name == consumer:
-                    position = 0 if alert.start == "beginning" else history.feed_end(connection)
-                    consumers.register(connection, consumer, position=position, now=self._clock())
-            yield connection
+        with reading(engine) as connection:
+            known = {consumer.name for consumer in consumers.all_consumers(connection)}
+        new = [alert for alert in self.settings.alerts if alert.name not in known]
+        if new:
+            with writing(engine) as connection:
+                self._enlist(connection, new)
+
+    def _enlist(self, connection: Connection, alerts: Iterable[AlertSettings]) -> None:
+        from syncer.alerts import consumers
+
+        for alert in alerts:
+            consumers.enlist(connection, alert.name, start=alert.start, now=self._clock())
 
 
 def _in_turn(lines: Iterable[Imported], on_line: Callable[[Imported], object]) -> list[Imported]:
@@ -604,7 +625,7 @@ def _in_turn(lines: Iterable[Imported], on_line: Callable[[Imported], object]) -
 
 def policies(settings: Settings) -> "dict[str, Policy]":
     """The rules of each configured source by its name, as far as it has any."""
-    from syncer.sync import policy
+    from syncer.attempt import policy
 
     found = ((source.name, policy(source)) for source in settings.sources)
     return {name: rules for name, rules in found if rules is not None}
@@ -693,10 +714,13 @@ def _work(waiting: list[SourceSettings], sync: Callable[[SourceSettings], SyncOu
 
 
 def _require_held(engine: Engine, source: str, findings: Collection[int] | None, models: Collection[str]) -> None:
+    """Raise UsageError where nothing of that is held; a rejection is meant only by its id."""
     from syncer import history
 
     with reading(engine) as connection:
-        held = list(history.held(connection, source=source, rejected=findings is not None))
+        held = history.held(connection, source=source)
+        if findings is not None:
+            held += history.held(connection, source=source, rejected=True)
     if not any(
         (findings is None or finding.id in findings)
         and (not models or any(fnmatchcase(model.model, glob) for model in finding.models for glob in models))
@@ -712,20 +736,49 @@ def _events(engine: Engine, report: "Report", limit: int | None) -> list[dict[st
         return list(events(connection, run=report.run_id, limit=limit))
 
 
+def _sentences(engine: Engine | None, report: "Report") -> list[str]:
+    """What a run told of its source's health: not of single models, nor what it holds, which is said in full."""
+    from syncer.core.notices import NoticeKind
+
+    left_out = {NoticeKind.HELD, NoticeKind.MISSING, NoticeKind.RETURNED}
+    return [_sentence(engine, report, notice) for notice in report.notices if notice.kind not in left_out]
+
+
+def _sentence(engine: Engine | None, report: "Report", notice: "Notice") -> str:
+    from syncer.core.notices import FAILED, LATE, NoticeKind
+    from syncer.core.words import describe_duration, describe_notice
+    from syncer.db import feed
+
+    if notice.kind == NoticeKind.RECOVERED and notice.data["from"] in {FAILED, LATE}:
+        if engine is None or report.run_id is None:  # a preview: it has not recovered yet
+            return "is back"
+        with reading(engine) as connection:
+            lasted = feed.last_outage(connection, report.source)
+        return "is back" if lasted is None else f"is back after {describe_duration(lasted)}"
+    return f"{notice.kind.value}: {describe_notice({'kind': notice.kind.value, **notice.data})}"
+
+
+_AN_OUTAGE = 200  # failed runs of one outage in which an error is looked for
+
+
 def _failed_run(engine: Engine, source: str, error: SyncerError) -> tuple[int | None, bool]:
-    """The run in which this was just recorded, and whether it is another failure than that of the run before."""
+    """The run in which this was just recorded, and whether it is the first failure of its kind in this outage."""
     from syncer import history
 
     if isinstance(error, SourceBusy):
         return None, False  # somebody is doing the work
     try:
         with reading(engine) as connection:
-            last = list(history.runs(connection, source=source, limit=2))
+            last = list(history.runs(connection, source=source, limit=_AN_OUTAGE))
     except SyncerError:
         return None, True
-    is_recorded = bool(last) and last[0].outcome == "failed"
-    is_news = len(last) < 2 or last[1].outcome != "failed" or _gist(last[0].error) != _gist(last[1].error)
-    return (last[0].id if is_recorded else None), is_news
+    if not last or last[0].outcome != "failed":
+        return None, True
+    outage = takewhile(lambda run: run.outcome not in _OBSERVATIONS, last[1:])
+    return last[0].id, _gist(last[0].error) not in {_gist(run.error) for run in outage if run.outcome == "failed"}
+
+
+_OBSERVATIONS = frozenset({"changed", "unchanged", "held"})
 
 
 def _gist(error: str | None) -> str:

@@ -5,54 +5,30 @@ is waited for with no transaction open. The clock is the caller's.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from syncer import fetch
+from syncer import fetch, http_client
+from syncer.attempt import Attempt, Body, acquire, limits, policy, reading_digest, redacted, request_of, secrets_of
 from syncer.core import notices, parse
-from syncer.core.decide import Approval, Decision, DecisionInput, Policy, decide
-from syncer.core.formats import CompiledFormat
+from syncer.core.decide import Decision, DecisionInput, decide
 from syncer.core.model import Change, Kind, Snapshot
+from syncer.core.notices import Notice
 from syncer.core.observation import NO_WITNESS, Witness, observed_at
 from syncer.db import feed, inputs, leases, results, state, writes
 from syncer.db.engine import reading, writing
-from syncer.db.leases import Lease, SourceRecord
+from syncer.db.leases import Lease
 from syncer.db.results import Failure, RunResult, Shortcut
 from syncer.db.state import CatalogState
-from syncer.errors import BadResponse, DatabaseError, Fenced, ListMoved, SyncerError, UpstreamError
-from syncer.settings import SourceSettings
+from syncer.errors import BadResponse, DatabaseError, Fenced, SyncerError, UpstreamError
 
 log = logging.getLogger("syncer.sync")
 
-Clock = Callable[[], datetime]
-Body = bytes | bytearray
-Archive = Callable[[str, datetime, Body], None]
-"""Keeps the body of a response that has to be read: called with (source name, observed_at, body)."""
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an attempt at one source is made with, handed down as one value.
-
-    `key` is the provider's key, if there is one, and `headers` go with it; `secrets` are those of their values that are
-    never shown. `owner` says who holds the lease. `approval` is what a person has just said yes to.
-    """
-
-    engine: Engine
-    source: SourceSettings
-    format: CompiledFormat
-    clock: Clock
-    owner: str
-    key: str | None = None
-    headers: Mapping[str, str] = {}
-    secrets: tuple[str, ...] = ()
-    archive: Archive | None = None
-    approval: Approval | None = None
-    kind: str = "sync"
+_SHORTEST_SECRET = 8  # what is shorter (EMPTY, none, test) is customary where no key is asked for, and stands in names
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     `result` is how it was closed; `run_id` is None for a preview, of which `changes` are what would be believed.
     `missing` counts the models that were not listed and whose removal is neither confirmed yet nor withheld.
     `announced` says what this run withheld that no earlier one did; the result's `error` also what still is withheld.
+    `notices` are what it told of the source's health.
     `warnings` are about the format of a source that is observed for the first time.
     """
 
@@ -91,6 +68,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     result: RunResult
     missing: int = 0
     announced: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
 
@@ -120,8 +98,9 @@ def sync_source(attempt: Attempt) -> Report:
 def sync_leased(attempt: Attempt, lease: Lease) -> Report:
     """`sync_source` from its lease on; the daemon takes a source together with its tick."""
     try:
-        observation = observe(attempt, lease)
-        if is_unchanged(attempt, lease, observation):
+        usable = is_usable(attempt, lease)  # asked once: it could run out while upstream answers
+        observation = observe(attempt, lease, usable=usable)
+        if usable and observation.shortcut.body_digest == lease.body_digest:
             return close_unchanged(attempt, lease, observation)
         if attempt.archive is not None:
             attempt.archive(attempt.source.name, observation.at, b"".join(observation.bodies))
@@ -134,9 +113,8 @@ def sync_leased(attempt: Attempt, lease: Lease) -> Report:
 # -- what upstream shows -----------------------------------------------------------------------------------------------
 
 
-def observe(attempt: Attempt, lease: Lease) -> Observation:
-    """Fetch the catalog, and date it; unconditionally where the stored bytes may not be relied on."""
-    usable = is_usable(attempt, lease)
+def observe(attempt: Attempt, lease: Lease, *, usable: bool) -> Observation:
+    """Fetch the catalog, and date it; unconditionally where the stored bytes are not `usable`."""
     response = fetch.fetch(
         request_of(attempt, etag=lease.etag if usable else None), clock=attempt.clock, limits=limits(attempt.source)
     )
@@ -158,9 +136,20 @@ def observation_of(
         stored_at=stored_at or at,
     )
     return Observation(
-        bodies=response.bodies, at=at, shortcut=shortcut, status=response.status, witness=witness,
-        partial=response.partial,
+        bodies=without_secrets(attempt, response.bodies), at=at, shortcut=shortcut, status=response.status,
+        witness=witness, partial=response.partial,
     )  # fmt: skip
+
+
+def without_secrets(attempt: Attempt, bodies: tuple[Body, ...]) -> tuple[Body, ...]:
+    """The bodies with *** for each key that upstream echoes in them, so that it is never stored, kept or printed.
+
+    They stay the very objects that they are if there is none, and JSON if there is.
+    """
+    secrets = tuple(
+        secret for secret in secrets_of(attempt) if len(secret) >= _SHORTEST_SECRET and not secret.isdigit()
+    )
+    return tuple(http_client.redact_bytes(body, secrets, whole=True) for body in bodies) if secrets else bodies
 
 
 def is_usable(attempt: Attempt, lease: Lease) -> bool:
@@ -169,11 +158,6 @@ def is_usable(attempt: Attempt, lease: Lease) -> bool:
         return False
     fresh = attempt.clock() - lease.stored_at < attempt.source.revalidate_after
     return fresh and lease.stored_with == reading_digest(attempt, lease.credential)
-
-
-def is_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> bool:
-    """Whether it is the very body of the last clean response, so that nothing has to be read."""
-    return is_usable(attempt, lease) and observation.shortcut.body_digest == lease.body_digest
 
 
 def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) -> Report:
@@ -193,11 +177,14 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
             shown_at=observation.shown_at,
             http_status=observation.status,
             rejected=rejected,
+            judged=lease.past.judged == lease.past.last,
             body_digest=observation.shortcut.body_digest,
             shortcut=observation.shortcut,
         )
         results.close(connection, lease, result)
-    return Report(source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result)
+    return Report(
+        source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result, notices=tuple(said)
+    )
 
 
 # -- read, decide, apply -----------------------------------------------------------------------------------------------
@@ -244,7 +231,7 @@ def read_response(
         )
         warnings = _first_doubts(attempt, snapshot) if lease is None or not lease.ever_listed else ()
     except BadResponse as error:
-        raise BadResponse(str(error), http_status=observation.status).without(attempt.key) from None
+        raise BadResponse(redacted(attempt, str(error)), http_status=observation.status) from None
     return Reading(snapshot, catalog, warnings)
 
 
@@ -319,6 +306,7 @@ def report_of(
         result=result,
         missing=decision.unconfirmed,
         announced=decision.announced,
+        notices=tuple(decision.notices),
         warnings=warnings,
         changes=changes,
     )
@@ -360,7 +348,7 @@ def record_failure_of(
     if isinstance(error, Fenced):
         raise error
     failure = Failure(
-        error=_without_key(error, attempt.key),
+        error=_sentence(attempt, error),
         http_status=error.http_status if isinstance(error, UpstreamError) else None,
         body_digest=body_digest,
         abandoned=isinstance(error, KeyboardInterrupt | SystemExit),
@@ -377,11 +365,11 @@ def record_failure_of(
     raise error
 
 
-def _without_key(error: BaseException, key: str | None) -> str:
+def _sentence(attempt: Attempt, error: BaseException) -> str:
+    """What a failed run says of its error."""
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return "stopped by its operator"
-    text = str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}"
-    return text.replace(key, "***") if key else text
+    return redacted(attempt, str(error) if isinstance(error, SyncerError) else f"{type(error).__name__}: {error}")
 
 
 def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: datetime) -> bool:
@@ -392,84 +380,3 @@ def _close_failed(connection: Connection, lease: Lease, failure: Failure, now: d
         said = notices.of_failure(trouble, failure.error, failure.http_status)
         feed.write_notices(connection, lease.source_id, lease.run_id, said, failure.observed_at or now)
     return closed
-
-
-# -- small translations ------------------------------------------------------------------------------------------------
-
-
-def acquire(connection: Connection, attempt: Attempt, now: datetime) -> Lease:
-    """The source's lease and an open run; raises SourceBusy where somebody else has it."""
-    return leases.acquire(
-        connection,
-        record_of(attempt.source, attempt.format),
-        kind=attempt.kind,
-        owner=attempt.owner,
-        now=now,
-        lasts=attempt.source.lease,
-        key=attempt.key,
-    )
-
-
-def request_of(attempt: Attempt, *, etag: str | None = None) -> fetch.Request:
-    """What to ask of the provider."""
-    fmt = attempt.format
-    paged = fmt.pages is not None and not fmt.pages.whole
-
-    def next_page(body: Body, url: str, number: int) -> str | None:
-        page = parse.next_page(fmt, body, url, number)
-        return None if page is None else page.url
-
-    def contradiction(bodies: tuple[Body, ...]) -> str | None:
-        try:
-            parse.snapshot(bodies, fmt, observed_at=attempt.clock())
-        except ListMoved as moved:
-            return str(moved)
-        return None
-
-    return fetch.Request(
-        url=catalog_url(attempt.source, fmt),
-        key=attempt.key,
-        auth=fmt.auth,
-        headers=attempt.headers,
-        secrets=attempt.secrets,
-        etag=None if paged else etag,
-        next_page=next_page if paged else None,
-        contradiction=contradiction if paged else None,
-    )
-
-
-def catalog_url(source: SourceSettings, fmt: CompiledFormat) -> str:
-    """Where the catalog is: the source's URL, and the path that the format puts behind a base URL."""
-    return fetch.catalog_url(source.url, fmt.endpoint)
-
-
-def policy(source: SourceSettings) -> Policy | None:
-    """The source's trust settings as the rules take them; None believes everything."""
-    if not source.trust:
-        return None
-    return Policy(**{name: getattr(source, name) for name in Policy.__struct_fields__})
-
-
-def record_of(source: SourceSettings, fmt: CompiledFormat) -> SourceRecord:
-    """What the database keeps of a source's settings and format."""
-    return SourceRecord(
-        name=source.name,
-        url=fetch.public_url(catalog_url(source, fmt)),
-        format=fmt.name,
-        headline=fmt.headline,
-        currency=fmt.currency,
-        price_units=dict(fmt.price_units) or None,
-        interval=source.interval,
-    )
-
-
-def limits(source: SourceSettings) -> fetch.Limits:
-    """What a fetch of the source may cost."""
-    return fetch.Limits(deadline=source.deadline.total_seconds(), max_body=source.max_body)
-
-
-def reading_digest(attempt: Attempt, credential: str | None) -> str:
-    """What stored bytes hold for: another URL, key, rule, format or parser may read them differently."""
-    source = attempt.source
-    parts = (source.url, credential, source.trust, source.trust_date, policy(source), attempt.format.parser)
-    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()

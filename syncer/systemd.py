@@ -5,11 +5,11 @@ its own affair: no failure here ever stops the daemon.
 """
 
 import socket
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 
 READY = "READY=1"
-RELOADING = "RELOADING=1"
 STOPPING = "STOPPING=1"
 WATCHDOG = "WATCHDOG=1"
 
@@ -27,6 +27,11 @@ def notify(environ: Mapping[str, str], *states: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def reloading() -> tuple[str, str]:
+    """The states of a service that reads its configuration again; to be followed by `READY`."""
+    return "RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
 def watchdog_interval(environ: Mapping[str, str], pid: int) -> timedelta | None:

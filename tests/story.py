@@ -23,6 +23,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from syncer.attempt import Archive, Attempt
 from syncer.core.decide import Approval
 from syncer.core.model import TRACKED
 from syncer.db import engine as db
@@ -30,7 +31,7 @@ from syncer.db.migrate import ensure_schema
 from syncer.errors import SyncerError
 from syncer.preview import preview_source
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Archive, Attempt, Report, sync_source
+from syncer.sync import Report, sync_source
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 YEAR = 2026

@@ -407,7 +407,10 @@ def connections(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) ->
         imported(url, folder, "openrouter", list(history_of_openrouter()))
         offer = body(element("acme/large", "12", "30"))
         imported(url, folder, "reseller", [{"observed_at": "2026-01-01T00:00:00Z", "body": offer}])
-        last = {"observed_at": "2026-04-01T00:00:00Z", "body": body(element("acme/large", "7.5", "30"))}
+        last = {
+            "observed_at": "2026-04-01T00:00:00Z",
+            "body": body(element("acme/large", "7.5", "30", expiration_date="2030-06-01")),
+        }
         imported(url, folder, "openrouter", [last], trust="on")
         assert cli.run(["--database", url, "changes", "--cursor", "reader"]) == 0
         opened[dialect] = db.open_engine(url, read_only=True).connect()
@@ -427,9 +430,9 @@ def _alike(value: Any) -> Any:
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, int | float | Decimal):
-        return f"{value:.10g}"
+        return f"{Decimal(f'{value:.10g}').normalize():f}"
     if isinstance(value, dict | list):
-        return json.dumps(value, sort_keys=True)
+        return json.dumps(value, sort_keys=True, default=_alike)
     text = None if value is None else str(value)
     return text if text is None else re.sub(r"( 00:00:00)?(\.0+)?(\+00:00)?$", "", text)
 

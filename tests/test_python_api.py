@@ -149,7 +149,7 @@ def test_a_person_decides_in_python_too(bare: Home) -> None:
     bare.serve(*right)
     with opened(bare) as s:
         s.sync()
-        with pytest.raises(UsageError, match="nothing of that kind is held"):
+        with pytest.raises(UsageError, match="nothing like that is held"):
             s.approve("acme")
         bare.serve(*wrong)
         assert [outcome.word for outcome in s.sync()] == ["held"]

@@ -5,6 +5,7 @@ from threading import Event
 
 import pytest
 
+from syncer.alerts.sinks.file import File
 from syncer.errors import DONE, FAILED, HELD, SettingsError, SeveralErrors, SourceBusy, SyncerError, UsageError, worst
 from syncer.service import DeliveryOutcome, Syncer, SyncOutcome, raise_errors
 from syncer.settings import AlertSettings, Settings
@@ -41,10 +42,9 @@ def test_a_daemon_delivers_by_the_settings_in_force(tmp_path: Path, upstream: Up
     """A consumer is reached as the settings say that were read last, on the same database."""
     home = Home(tmp_path, f"sqlite:///{tmp_path / 'syncer.db'}", upstream)
     home.day(model("acme/a", 1))
-    alert = AlertSettings(name="log", file=str(tmp_path / "told.jsonl"), start="beginning")
-    reread = Settings(database_url=home.url, alerts=(alert,))
+    alert = AlertSettings(name="log", to=File(file=str(tmp_path / "told.jsonl")), start="beginning")
     with Syncer(Settings(database_url=home.url), environ={}, clock=lambda: FIRST_DAY) as service:
-        outcome = service.deliver_to(alert, Event(), reread)
+        outcome = service.deliver_to(alert, Event())
     assert (outcome.problem, outcome.done and outcome.done.events) == (None, 1)
 
 
@@ -52,7 +52,7 @@ def test_a_stopped_delivery_ends(tmp_path: Path, upstream: Upstream) -> None:
     """Once it is told to stop, no further message is begun."""
     home = Home(tmp_path, f"sqlite:///{tmp_path / 'syncer.db'}", upstream)
     home.day(model("acme/a", 1))
-    alert = AlertSettings(name="log", file=str(tmp_path / "told.jsonl"), start="beginning")
+    alert = AlertSettings(name="log", to=File(file=str(tmp_path / "told.jsonl")), start="beginning")
     stop = Event()
     stop.set()
     with Syncer(Settings(database_url=home.url, alerts=(alert,)), environ={}, clock=lambda: FIRST_DAY) as service:

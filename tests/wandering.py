@@ -1,5 +1,6 @@
 """A way to fill a database: real syncs of a catalog that wanders at random."""
 
+import contextlib
 import random
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -7,42 +8,57 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
-from syncer.core.decide import EVERYTHING
-from syncer.db import engine as db
-from syncer.db import writes
+from syncer.attempt import Attempt
+from syncer.core.decide import Approval
 from syncer.errors import SyncerError, UsageError
+from syncer.rejection import reject_findings
 from syncer.revert import revert_run
-from syncer.settings import SourceSettings
+from syncer.settings import SourceSettings, format_of
 from syncer.sync import sync_source
 from tests.db import START, rows
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 NAMES = [f"acme/m{number}" for number in range(8)]
 PRICES = [None, "0", "-1", "0.1", "0.2", "0.5", "40", "0.000000000001", "123456789012.345"]
+QUICK: dict[str, Any] = {
+    "removal_after": timedelta(hours=2),
+    "price_after": timedelta(hours=2),
+    "patience": timedelta(hours=9),
+}
+"""What is believed in hours, so that a short wandering gets everywhere."""
 
 
 def wander(
     engine: Engine,
     upstream: Upstream,
     *,
-    looks: int,
+    polls: int,
     seed: int,
     name: str = "shop",
     trust: bool = True,
     faults: bool = True,
 ) -> None:
-    """So many looks at a catalog that changes at random: doubts, answers, reverts and, if wanted, faults too."""
+    """So many polls of a catalog that changes at random: findings, answers, reverts and, if wanted, faults too."""
     chance = random.Random(seed)
     offered = {each: _row(chance, each) for each in NAMES}
-    source = SourceSettings(name=name, url=upstream.url, trust=trust, removal_after=timedelta(hours=2))
-    for look in range(looks):
-        at = START + timedelta(hours=look)
+    source = SourceSettings(name=name, url=upstream.url, trust=trust, trust_date=False, **QUICK)
+    for number in range(polls):
+        at = START + timedelta(hours=number)
         _move(chance, offered)
         key = chance.choice(["k1", "k1", "k1", "k2"])
         upstream.reply(_reply(list(offered.values()), chance.random() if faults else 1))
-        approving = EVERYTHING if chance.random() < 0.1 else ()
+        approval = Approval() if chance.random() < 0.1 else None
+        attempt = Attempt(
+            engine=engine,
+            source=source,
+            format=format_of(source),
+            clock=lambda at=at: at,  # type: ignore[misc]
+            owner="test",
+            key=key,
+            approval=approval,
+        )
         try:
-            sync_source(engine, source, key=key, clock=lambda at=at: at, owner="test", approving=approving)  # type: ignore[misc]
+            sync_source(attempt)
         except SyncerError as error:
             assert error.exit_code == 1, error  # noqa: PT017 - a failed run is part of the wandering
         _answer(chance, engine, name, at + timedelta(minutes=30))
@@ -77,8 +93,8 @@ def _reply(listed: list[dict[str, Any]], fault: float) -> Reply:
 
 def _answer(chance: random.Random, engine: Engine, name: str, at: datetime) -> None:
     if chance.random() < 0.1:
-        with db.writing(engine) as connection:
-            writes.reject(connection, name, EVERYTHING)
+        with contextlib.suppress(UsageError):  # nothing is held
+            reject_findings(engine, name, None, (), "a test", now=at)
     if chance.random() < 0.1:
         last = rows(engine, "SELECT max(id) FROM runs WHERE outcome IN ('changed', 'held')")[0][0]
         try:

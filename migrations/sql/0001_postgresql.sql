@@ -130,15 +130,21 @@ CREATE TABLE models (
 
 CREATE INDEX ix_models_current ON models (source_id, name, digest, parser, price, last_seen_at) WHERE removed_at IS NULL;
 
+CREATE INDEX ix_models_unread ON models (source_id, name) WHERE unread IS NOT NULL;
+
 CREATE INDEX ix_models_expires_at ON models (source_id, expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX ix_models_name ON models (name);
 
 COMMENT ON TABLE models IS 'every model ever listed, in its last known state';
 COMMENT ON COLUMN models.name IS 'as upstream sends it; bytewise unique in its source';
+COMMENT ON COLUMN models.alias IS 'a name that is easy to interpret';
+COMMENT ON COLUMN models.type IS 'the kind of data that the model gives';
 COMMENT ON COLUMN models.context_length IS 'tokens';
-COMMENT ON COLUMN models.max_completion_tokens IS 'tokens';
-COMMENT ON COLUMN models.expires_at IS 'when upstream says it will go';
+COMMENT ON COLUMN models.max_completion_tokens IS 'tokens of one response';
+COMMENT ON COLUMN models.description IS 'upstream''s own words';
+COMMENT ON COLUMN models.huggingface_url IS 'the model''s page';
+COMMENT ON COLUMN models.expires_at IS 'when upstream says that the model goes';
 COMMENT ON COLUMN models.price IS 'of the headline; NULL = unknown, 0 = free, negative as sent';
 COMMENT ON COLUMN models.prices IS 'component -> price, every one ever known; null = unknown now';
 COMMENT ON COLUMN models.extra IS 'upstream fields that are not tracked: kept, never a change';
@@ -244,9 +250,13 @@ COMMENT ON COLUMN changes.changed_after IS 'last that still showed the old state
 COMMENT ON COLUMN changes.old_price IS 'of the headline before; NULL = unknown, or never listed before';
 COMMENT ON COLUMN changes.price IS 'of the headline after (for removed: the last one)';
 COMMENT ON COLUMN changes.name IS 'this and what follows: the whole state after the change';
+COMMENT ON COLUMN changes.alias IS 'a name that is easy to interpret';
+COMMENT ON COLUMN changes.type IS 'the kind of data that the model gives';
 COMMENT ON COLUMN changes.context_length IS 'tokens';
-COMMENT ON COLUMN changes.max_completion_tokens IS 'tokens';
-COMMENT ON COLUMN changes.expires_at IS 'when upstream says it will go';
+COMMENT ON COLUMN changes.max_completion_tokens IS 'tokens of one response';
+COMMENT ON COLUMN changes.description IS 'upstream''s own words';
+COMMENT ON COLUMN changes.huggingface_url IS 'the model''s page';
+COMMENT ON COLUMN changes.expires_at IS 'when upstream says that the model goes';
 COMMENT ON COLUMN changes.prices IS 'component -> price, every one ever known; null = unknown';
 COMMENT ON COLUMN changes.changed IS 'field -> [old, new]; {} for added and removed';
 COMMENT ON COLUMN changes.reverts_id IS 'the change that this one takes back';

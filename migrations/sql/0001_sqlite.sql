@@ -88,6 +88,8 @@ CREATE TABLE models (
 
 CREATE INDEX ix_models_current ON models (source_id, name, digest, parser, price, last_seen_at) WHERE removed_at IS NULL;
 
+CREATE INDEX ix_models_unread ON models (source_id, name) WHERE unread IS NOT NULL;
+
 CREATE INDEX ix_models_expires_at ON models (source_id, expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX ix_models_name ON models (name);

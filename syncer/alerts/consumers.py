@@ -90,6 +90,11 @@ def register(connection: Connection, name: str, *, position: int, now: datetime,
     return connection.execute(new.returning(consumers.c.id)).first() is not None
 
 
+def enlist(connection: Connection, name: str, *, start: str, now: datetime) -> None:
+    """Make the consumer's row if it has none, at the end of the feed, or for `start` "beginning" at that."""
+    register(connection, name, position=0 if start == "beginning" else feed.end(connection), now=now)
+
+
 def require_within(consumer: Consumer, end: int) -> None:
     """Raise UsageError if the consumer's position is beyond the feed's end."""
     if consumer.position > end:
@@ -110,7 +115,7 @@ def acquire(connection: Connection, name: str, *, owner: str, now: datetime) -> 
 # -- by whoever holds its lease: each begins with the check of its token, or raises Fenced -----------------------------
 
 
-def freeze(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+def freeze(connection: Connection, consumer: Consumer, batch: Batch, now: datetime) -> Consumer:
     """Commit to a message before it is sent."""
     values = {
         "batch_id": batch.id,
@@ -125,35 +130,37 @@ def freeze(connection: Connection, held: Consumer, batch: Batch, now: datetime) 
         },
         "batch_since": batch.since,
     }
-    return _set(connection, held, lease_until=now + LEASE, **values)
+    return _set(connection, consumer, lease_until=now + LEASE, **values)
 
 
-def move(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+def move(connection: Connection, consumer: Consumer, batch: Batch, now: datetime) -> Consumer:
     """Go on behind a batch that told nothing, and remember what it leaves to be remembered."""
-    moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch))
-    _remember(connection, held, batch.notified)
+    moved = _set(connection, consumer, lease_until=now + LEASE, **_behind(batch))
+    _remember(connection, consumer, batch.notified)
     return moved
 
 
-def delivered(connection: Connection, held: Consumer, batch: Batch, now: datetime) -> Consumer:
+def delivered(connection: Connection, consumer: Consumer, batch: Batch, now: datetime) -> Consumer:
     """The frozen batch has arrived: go on behind it, and remember what it told."""
     well = {"last_delivered_at": now, "attempts": 0, "next_attempt_at": None, "last_error": None}
-    moved = _set(connection, held, lease_until=now + LEASE, **_behind(batch), **well)
-    _remember(connection, held, batch.notified)
+    moved = _set(connection, consumer, lease_until=now + LEASE, **_behind(batch), **well)
+    _remember(connection, consumer, batch.notified)
     return moved
 
 
 def failed(
-    connection: Connection, held: Consumer, *, error: str, next_attempt_at: datetime | None, disabled: str | None
+    connection: Connection, consumer: Consumer, *, error: str, next_attempt_at: datetime | None, disabled: str | None
 ) -> None:
     """The batch has not arrived: try again later, or never (with the reason)."""
     state = {"state": DISABLED, "reason": disabled} if disabled else {}
-    _set(connection, held, attempts=held.attempts + 1, next_attempt_at=next_attempt_at, last_error=error, **state)
+    _set(
+        connection, consumer, attempts=consumer.attempts + 1, next_attempt_at=next_attempt_at, last_error=error, **state
+    )
 
 
-def release(connection: Connection, held: Consumer) -> None:
+def release(connection: Connection, consumer: Consumer) -> None:
     """Give the consumer back, if it is still ours."""
-    leases.release(connection, consumers, held.id, held.token)
+    leases.release(connection, consumers, consumer.id, consumer.token)
 
 
 # -- by a person -------------------------------------------------------------------------------------------------------
@@ -228,13 +235,13 @@ def _require_pushed(connection: Connection, name: str) -> Consumer:
     return consumer
 
 
-def _set(connection: Connection, held: Consumer, **values: Any) -> Consumer:  # noqa: ANN401 - columns
-    if not leases.update_held(connection, consumers, held.id, held.token, **values):
-        raise Fenced(f"another syncer took over the consumer {held.name}, or a person moved it")
-    return require(connection, held.name)
+def _set(connection: Connection, consumer: Consumer, **values: Any) -> Consumer:  # noqa: ANN401 - columns
+    if not leases.update_held(connection, consumers, consumer.id, consumer.token, **values):
+        raise Fenced(f"another syncer took over the consumer {consumer.name}, or a person moved it")
+    return require(connection, consumer.name)
 
 
-def _remember(connection: Connection, held: Consumer, remembered: Mapping[Key, Notified]) -> None:
+def _remember(connection: Connection, consumer: Consumer, remembered: Mapping[Key, Notified]) -> None:
     if not remembered:
         return
     new = insert_into(connection, notified)
@@ -245,7 +252,7 @@ def _remember(connection: Connection, held: Consumer, remembered: Mapping[Key, N
         ),
         [
             {
-                "consumer_id": held.id,
+                "consumer_id": consumer.id,
                 "model_id": model,
                 "component": component,
                 "price": one.price,

@@ -59,8 +59,8 @@ class Subscription(NamedTuple):
 class Delivered(NamedTuple):
     """What one round did for one consumer.
 
-    `error` is why its last message did not arrive, `idle` why nothing was tried at all; `disabled`: it gets nothing
-    until a person resumes it.
+    `error` is why its last message did not arrive, `again`: as in the round before. `healed`: it is reached again.
+    `idle` is why nothing was tried at all; `disabled`: it gets nothing until a person resumes it.
     """
 
     name: str
@@ -69,6 +69,8 @@ class Delivered(NamedTuple):
     error: str | None = None
     idle: str | None = None
     disabled: bool = False
+    again: bool = False
+    healed: bool = False
 
 
 def deliver(
@@ -77,13 +79,13 @@ def deliver(
     *,
     clock: Clock,
     owner: str,
-    chance: Callable[[], float] = random.random,
+    jitter: Callable[[], float] = random.random,
     keep_going: Callable[[], bool] = lambda: True,
 ) -> Delivered:
     """Hand the consumer everything that it has not seen, until `keep_going`, asked between two messages, says no.
 
     A consumer that is paused, disabled, not due or in other hands gets nothing. A failed attempt is recorded, and
-    its next one left to a later round; `chance` in [0, 1) spreads it. Raises UsageError for a position beyond the feed
+    its next one left to a later round; `jitter` in [0, 1) spreads it. Raises UsageError for a position beyond the feed
     and for a name that is a cursor's, Fenced if somebody else took the consumer over.
     """
     with reading(engine, one_moment=True) as connection:  # most rounds end here, and make no writer wait
@@ -91,20 +93,20 @@ def deliver(
     if idle is not None:
         return idle
     with writing(engine) as connection:
-        held = _acquire(connection, subscription, clock(), owner)
-    if held is None:
+        consumer = _acquire(connection, subscription, clock(), owner)
+    if consumer is None:
         return Delivered(subscription.name, idle="another syncer is delivering to it")
     try:
-        return _hand_over(engine, subscription, held, clock, chance, keep_going)
+        return _hand_over(engine, subscription, consumer, clock, jitter, keep_going)
     finally:  # after a bug in a sink and a signal, too: nobody is to wait for the end of the lease
         with suppress(SyncerError), writing(engine) as connection:
-            consumers.release(connection, held)
+            consumers.release(connection, consumer)
 
 
-def next_attempt(attempts: int, chance: float) -> timedelta:
-    """How long to wait after that many failed attempts; `chance` in [0, 1) spreads it by up to a tenth."""
+def next_attempt(attempts: int, jitter: float) -> timedelta:
+    """How long to wait after that many failed attempts; `jitter` in [0, 1) spreads it by up to a tenth."""
     wait = RETRIES[min(attempts, len(RETRIES) - 1)]
-    return wait * (1 + chance / 10)
+    return wait * (1 + jitter / 10)
 
 
 def digest_due_at(last: datetime, every: timedelta) -> datetime:
@@ -148,43 +150,44 @@ def _collects(consumer: Consumer, every: timedelta | None, now: datetime) -> str
 
 
 def _acquire(connection: Connection, subscription: Subscription, now: datetime, owner: str) -> Consumer | None:
-    start = 0 if subscription.start == "beginning" else feed.end(connection)
-    consumers.register(connection, subscription.name, position=start, now=now)
+    consumers.enlist(connection, subscription.name, start=subscription.start, now=now)
     return consumers.acquire(connection, subscription.name, owner=owner, now=now)
 
 
 def _hand_over(
     engine: Engine,
     subscription: Subscription,
-    held: Consumer,
+    consumer: Consumer,
     clock: Clock,
-    chance: Callable[[], float],
+    jitter: Callable[[], float],
     keep_going: Callable[[], bool],
 ) -> Delivered:
     messages = events = 0
-    while held.state == consumers.ACTIVE and keep_going():
-        if held.batch is None:
-            step = _next_step(engine, subscription, held, clock())
+    failed_before = consumer.attempts > 0
+    while consumer.state == consumers.ACTIVE and keep_going():
+        if consumer.batch is None:
+            step = _next_step(engine, subscription, consumer, clock())
             if step is None:
                 break
-            held = _take(engine, held, step, clock())
+            consumer = _take(engine, consumer, step, clock())
             continue
-        message = _message(held.name, held.batch)
+        message = _message(consumer.name, consumer.batch)
         try:
             subscription.sink(message)
         except DeliveryError as refusal:
-            error, disabled = _record_failure(engine, held, held.batch, refusal, clock(), chance())
-            return Delivered(held.name, messages, events, error=error, disabled=disabled)
+            error, disabled = _record_failure(engine, consumer, consumer.batch, refusal, clock(), jitter())
+            again = consumer.attempts > 0 and not disabled
+            return Delivered(consumer.name, messages, events, error=error, disabled=disabled, again=again)
         with writing(engine) as connection:
-            held = consumers.delivered(connection, held, held.batch, clock())
+            consumer = consumers.delivered(connection, consumer, consumer.batch, clock())
         messages, events = messages + 1, events + len(message.events)
-    return Delivered(held.name, messages, events)
+    return Delivered(consumer.name, messages, events, healed=failed_before and messages > 0)
 
 
-def _take(engine: Engine, held: Consumer, step: Batch, now: datetime) -> Consumer:
+def _take(engine: Engine, consumer: Consumer, step: Batch, now: datetime) -> Consumer:
     """Commit to a message, or to have passed over what is not told."""
     with writing(engine) as connection:
-        return (consumers.freeze if step.id else consumers.move)(connection, held, step, now)
+        return (consumers.freeze if step.id else consumers.move)(connection, consumer, step, now)
 
 
 def _message(consumer: str, batch: Batch) -> Message:
@@ -193,7 +196,7 @@ def _message(consumer: str, batch: Batch) -> Message:
 
 
 def _record_failure(
-    engine: Engine, held: Consumer, batch: Batch, refusal: DeliveryError, now: datetime, chance: float
+    engine: Engine, consumer: Consumer, batch: Batch, refusal: DeliveryError, now: datetime, jitter: float
 ) -> tuple[str, bool]:
     """Leave the batch to a later attempt, or disable the consumer; what to say of it."""
     last_at = batch.since + GIVE_UP_AFTER
@@ -202,35 +205,35 @@ def _record_failure(
         disabled = f"the other side never wants to hear again: {refusal}"
     elif now >= last_at:
         disabled = f"nothing got through for {GIVE_UP_AFTER.days} days: {refusal}"
-    wait = refusal.retry_after or next_attempt(held.attempts, chance)
+    wait = refusal.retry_after or next_attempt(consumer.attempts, jitter)
     at = None if disabled else max(min(now + wait, last_at), now)
     with writing(engine) as connection:
-        consumers.failed(connection, held, error=str(refusal), next_attempt_at=at, disabled=disabled)
+        consumers.failed(connection, consumer, error=str(refusal), next_attempt_at=at, disabled=disabled)
     return disabled or str(refusal), disabled is not None
 
 
 # -- the next message --------------------------------------------------------------------------------------------------
 
 
-def _next_step(engine: Engine, subscription: Subscription, held: Consumer, now: datetime) -> Batch | None:
+def _next_step(engine: Engine, subscription: Subscription, consumer: Consumer, now: datetime) -> Batch | None:
     """How the consumer goes on: with a message, or silently past items that it is not told; None at the feed's end.
 
     No writer waits meanwhile: the lease keeps the consumer as it is, and the next writing transaction makes sure.
     """
     rule = subscription.rule
     with reading(engine, one_moment=True) as connection:
-        items = list(read_feed(connection, after=held.position, limit=_NET_WINDOW if rule.net else _WINDOW))
+        items = list(read_feed(connection, after=consumer.position, limit=_NET_WINDOW if rule.net else _WINDOW))
         models = {item.model_id for item in items if isinstance(item, ChangeRow)}
-        notified = consumers.memory(connection, held, models)
+        notified = consumers.memory(connection, consumer, models)
         imported = import_runs(connection) if rule.news_only else frozenset[int]()
         feed_id = feed.feed_id(connection)
     if not items:
         return None
     one_run = not rule.net and subscription.digest is None
-    end, selection, parts = _fill(rule, items, notified, imported, held.failing, feed_id, one_run=one_run)
+    end, selection, parts = _fill(rule, items, notified, imported, consumer.failing, feed_id, one_run=one_run)
     body = f"[{','.join(parts)}]"
     return Batch(
-        id=_message_id(feed_id, held.name, selection.chosen, body) if parts else "",
+        id=_message_id(feed_id, consumer.name, selection.chosen, body) if parts else "",
         end=end,
         body=body,
         notified=selection.notified,

@@ -6,7 +6,7 @@ restored or copied database is told apart; `time` is when the source was observe
 command line. syncer.alerts.schema says all this to programs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from syncer.db import feed
 from syncer.history import ChangeRow, NoticeRow
 
 Item = ChangeRow | NoticeRow
+_ABOUT_ALL_PRICES = frozenset({Kind.ADDED, Kind.REMOVED, Kind.RELISTED})
 
 
 def events(connection: Connection, **filters: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - those of history.changes
@@ -75,7 +76,7 @@ def event_data(row: ChangeRow) -> dict[str, Any]:
     """What an event says of its change: before, after, the moves, its window and its run.
 
     `percent` is to 12 digits, null from unknown, 0 or a negative price; a unit is [quantity, word] or null. The scalars
-    are those of the headline, `prices` has every component, moved or not.
+    are those of the headline, `prices` has each component that moved, or all of a model that came, went or returned.
     """
     state = {field: getattr(row, field) for field in TRACKED} | {"price": row.price, "prices": row.prices}
     return {
@@ -103,17 +104,25 @@ def event_data(row: ChangeRow) -> dict[str, Any]:
 
 def _before(row: ChangeRow, state: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field: pair[0] for field, pair in row.changed.items() if component_of(field) is None}
-    old = {component: price["old"] for component, price in _prices(row).items()}
-    return {**state, **fields, "price": row.old_price, "prices": old}
+    return {**state, **fields, "price": row.old_price, "prices": {name: _old(row, name) for name in row.prices}}
 
 
 def _prices(row: ChangeRow) -> dict[str, dict[str, Decimal | None]]:
-    """Each component's price before and after, and the move in percent."""
-    told = {}
+    """What the change says of each price, as its rows in the table `prices` do: of all of a model that comes or goes.
+
+    Otherwise it says something of those that moved.
+    """
+    said = {}
     for component, new in row.prices.items():
-        old = None if row.kind is Kind.ADDED else row.changed.get(price_field(component), (new,))[0]
-        told[component] = {"old": old, "new": new, "percent": _percent(row.kind, old, new)}
-    return told
+        if row.kind in _ABOUT_ALL_PRICES or price_field(component) in row.changed:
+            old = None if row.kind is Kind.ADDED else _old(row, component)
+            said[component] = {"old": old, "new": new, "percent": _percent(row.kind, old, new)}
+    return said
+
+
+def _old(row: ChangeRow, component: str) -> Decimal | None:
+    pair: Sequence[Decimal | None] = row.changed.get(price_field(component), (row.prices[component],))
+    return pair[0]
 
 
 def _percent(kind: Kind, old: Decimal | None, new: Decimal | None) -> Decimal | None:

@@ -123,7 +123,7 @@ def select(
             is_told = item.id not in silent and _tells_notice(rule, item, failed)
             _note_outage(item, failed, is_told=is_told)
         else:
-            is_told, entries = _hear(rule, item, memory, undone, is_silent=item.id in silent)
+            is_told, entries = _weigh(rule, item, memory, undone, is_silent=item.id in silent)
             memory |= entries
         if is_told:
             chosen.append(item)
@@ -147,7 +147,7 @@ _Move = tuple[Decimal | None, Decimal | None]
 _Entries = dict[Key, Notified]
 
 
-def _hear(
+def _weigh(
     rule: AlertRule, row: ChangeRow, memory: Mapping[Key, Notified], undone: "_Undone", *, is_silent: bool
 ) -> tuple[bool, _Entries]:
     """Whether the change is told, and what is to be remembered of its model's prices after it."""

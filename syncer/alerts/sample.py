@@ -13,10 +13,10 @@ _NAME = "syncer/this-is-a-test"
 _COMPONENT = "price"
 
 
-def sample(consumer: str, now: datetime, chance: int) -> Message:
-    """One made-up repricing of a model that does not exist; its id is no feed id, and new with each `chance`."""
+def sample(consumer: str, now: datetime, number: int) -> Message:
+    """One made-up repricing of a model that does not exist; its id is no feed id, and new with each `number`."""
     made_up = event(_repricing(now), "test")
-    name = f"test-{chance:016x}"
+    name = f"test-{number:016x}"
     body = f"[{as_json(made_up | {'id': name, 'data': made_up['data'] | {'test': True}})}]"
     events = tuple(json.loads(body, parse_float=Decimal))
     return Message(id=name, consumer=consumer, body=body.encode(), events=events, is_test=True)

@@ -143,7 +143,7 @@ def _change() -> _Schema:
         "old_price": _PRICE,
         "price": _PRICE,
         "percent": _PERCENT,
-        "prices": _by_key(price, "Each component that was ever known of the model, moved or not."),
+        "prices": _by_key(price, "Each component that moved; all of a model that came, went or returned."),
         "currency": _MAYBE_TEXT | {"description": "As configured; null is unknown."},
         "unit": _UNIT | {"description": "The headline's [quantity, word], as configured; null is unknown."},
         "units": _by_key(_UNIT, "What the price of each component is for."),

@@ -37,6 +37,9 @@ GROUPS = {
         "prices": "syncer.cli.questions",
         "diff": "syncer.cli.questions",
         "movers": "syncer.cli.questions",
+        "stats": "syncer.cli.questions",
+        "churn": "syncer.cli.questions",
+        "offers": "syncer.cli.questions",
         "cost": "syncer.cli.costing",
         "check": "syncer.cli.checking",
         "export": "syncer.cli.exporting",
@@ -118,7 +121,7 @@ def cli(ctx: click.Context, config: Path | None, database: str | None, log_forma
       syncer demo
     Then point it at a provider:
       export SYNCER_API_URL=https://provider.example/api/v1 SYNCER_API_KEY=ak_...
-      syncer sync          one look at each source; put this into cron
+      syncer sync          polls each source once; put this into cron
       syncer status        what runs, what is wrong
       syncer changes --since 7d
 
@@ -211,8 +214,12 @@ def _stopped_printing(error: OSError) -> int:
 
 
 def _terminate(_signal: int, _frame: object) -> NoReturn:
-    """SIGTERM unwinds like any error: an open run is closed as failed, its lease released."""
-    sys.exit(143)
+    """SIGTERM unwinds like any error: an open run is closed as abandoned, its lease released."""
+    from syncer.db.interrupt import interrupt
+
+    stop = SystemExit(143)
+    interrupt(stop)
+    raise stop
 
 
 def _one_line(error: SyncerError) -> str:

@@ -9,12 +9,10 @@ import click
 from syncer.cli.app import YES, App, Group, confirm, form, now, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT
-from syncer.core.words import count_of
 from syncer.errors import UsageError, worst
 
 if TYPE_CHECKING:
     from syncer.alerts.consumers import Consumer
-    from syncer.service import DeliveryOutcome
 
 
 @click.group("alerts", cls=Group)
@@ -35,7 +33,7 @@ def list_command(app: App) -> None:
     """Show each consumer: its position, what it has not been told yet, its last error and next attempt.
 
     `lag` is in feed ids, `lag_seconds` the age of the oldest of them. A consumer that left the configuration is an
-    `orphan`, and has no lag; a `new` one begins with the first `syncer alerts deliver`.
+    `orphan`, and has no lag; a `new` one begins with the next sync or delivery.
 
     \b
     Example:
@@ -92,7 +90,7 @@ def _trouble(consumer: "Consumer", end: int) -> str | None:
 @click.option("--quiet", "-q", is_flag=True, help="Print only new problems (for cron mail).")
 @click.pass_context
 def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
-    """Hand every consumer what it has not been told; put it behind `syncer sync` in cron.
+    """Hand every consumer what it has not been told, as `syncer sync` does when it is done.
 
     One that is down is tried again later, and delays no other.
 
@@ -102,30 +100,18 @@ def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
 
     \b
     Example:
-      syncer alerts deliver --quiet            in cron, behind `syncer sync`
+      syncer alerts deliver --quiet            in cron, where nothing syncs or runs as often as you want to be told
     """
+    from syncer.cli.syncing import print_delivery
     from syncer.service import raise_bugs
 
     app: App = ctx.obj
     app.start_logging()
     outcomes = app.service.deliver(check=False)
     for outcome in outcomes:
-        _print_outcome(outcome, quiet=quiet)
+        print_delivery(outcome, quiet=quiet, idle=True)
     raise_bugs(outcomes)
     ctx.exit(worst({outcome.exit_code for outcome in outcomes}))
-
-
-def _print_outcome(outcome: "DeliveryOutcome", *, quiet: bool) -> None:
-    if outcome.problem is not None:
-        print_line(f"{outcome.consumer}: {outcome.problem}", out=sys.stderr)
-    done = outcome.done
-    if done is None or quiet:
-        return
-    if done.messages:
-        told = f"{count_of(done.events, 'event')} in {count_of(done.messages, 'message')}"
-        print_line(f"{outcome.consumer}: {told}", out=sys.stdout)
-    elif done.error is None:
-        print_line(f"{outcome.consumer}: {done.idle or 'nothing new'}", out=sys.stdout)
 
 
 # -- test --------------------------------------------------------------------------------------------------------------

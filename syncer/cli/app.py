@@ -53,11 +53,11 @@ class App:
 
         return check(os.environ, config=self._config, cwd=Path.cwd(), database=self._database)
 
-    def start_logging(self, *, at_least: int = 0) -> None:
-        """Log to stderr as asked; a daemon says `at_least` what it does."""
+    def start_logging(self, *, at_least: int = 0, quiet: bool = False) -> None:
+        """Log to stderr as asked; a daemon says `at_least` what it does; `quiet`: not what a retry may still heal."""
         from syncer.cli import logs
 
-        logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr)
+        logs.configure(self._log_format, max(self._verbose, at_least), sys.stderr, quiet=quiet)
 
     @cached_property
     def service(self) -> "Syncer":
@@ -107,7 +107,9 @@ def refuse_password(url: str) -> str:
 
     As it may be misspelt, whatever stands between `://` and the last `@` counts as one if there is a colon in it.
     """
-    _, _, rest = url.partition("://")
+    _, found, rest = url.partition("://")
+    if not found and re.match(r"(?i)(postgres|sqlite)\w*(\+\w+)?:", url):
+        raise UsageError("--database is neither a URL, which has :// behind its first word, nor the path of a file")
     account, at, _ = rest.rpartition("@")
     if (at and ":" in account) or re.search(r"[?&][^=&]*password[^=&]*=", rest):
         raise UsageError(
@@ -165,19 +167,33 @@ def row_options(command: Command) -> Command:
         callback=_choose,
         help="CSV that is safe to open in a spreadsheet.",
     )
+    excel = click.option(
+        "--excel",
+        is_flag=True,
+        expose_value=False,
+        callback=_excel,
+        help="With --csv: for Excel, which then reads the text as UTF-8 and makes no dates of it.",
+    )
     wide = click.option(
         "--wide", is_flag=True, expose_value=False, callback=_widen, help="All columns, uncut, however wide."
     )
-    return as_json(as_csv(wide(command)))
+    return as_json(as_csv(excel(wide(command))))
 
 
 def form() -> "Format":
     """How rows are to be printed: what the person asked for, else a table."""
-    return cast("Format", click.get_current_context().meta.get("syncer.form", "table"))
+    meta = click.get_current_context().meta
+    if meta.get("syncer.excel") and meta.get("syncer.form") != "csv":
+        raise click.UsageError("--excel is a way of --csv: give both.")
+    return cast("Format", meta.get("syncer.form", "table"))
 
 
 def _widen(ctx: click.Context, _parameter: click.Parameter, wide: bool) -> None:
     ctx.meta["syncer.wide"] = wide
+
+
+def _excel(ctx: click.Context, _parameter: click.Parameter, excel: bool) -> None:
+    ctx.meta["syncer.excel"] = excel
 
 
 def _choose(ctx: click.Context, parameter: click.Parameter, chosen: bool) -> None:

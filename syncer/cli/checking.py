@@ -1,13 +1,14 @@
 """`syncer check`: a CI job's question, are the models I rely on still there, at my price, with my context?
 
-It must neither miss a model that is gone nor fail for one that a single look did not show: what is not believed yet is
-a warning on stderr, and so is data that is too old to say.
+It must neither miss a model that is gone nor fail for one that a single observation did not show: what is not believed
+yet is a warning on stderr, and so is data that is too old to say. A model that its source requires is another matter:
+it fails as soon as it is missing, or while its absence cannot be judged or its price not be read.
 """
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,18 +19,20 @@ from syncer.cli.app import App, form, now, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import DURATION
 from syncer.core import prices
-from syncer.errors import AmbiguousModel, UsageError
+from syncer.errors import AmbiguousModel, SettingsError, UsageError
+from syncer.settings import parse_duration
 
 if TYPE_CHECKING:
     from syncer.history import CatalogRow, Freshness
 
 
 class Wish(NamedTuple):
-    """One line of the file: a model, and what is asked of it."""
+    """One line of the file: a model, and what is asked of it. `max_prices` are by component, "" is the headline."""
 
     model: str
-    max_price: Decimal | None = None
+    max_prices: Mapping[str, Decimal]
     min_context: int | None = None
+    not_expiring: timedelta | None = None
 
 
 @click.command("check")
@@ -41,9 +44,10 @@ class Wish(NamedTuple):
 def check_command(app: App, file: Path, source: str | None, max_age: timedelta) -> None:
     """Check that the models in FILE are offered; exit 1 and a table if one is gone, too dear or too small.
 
-    A line is a model's name or alias, optionally with limits: `acme/large max_price=2.5 min_context=32000`. Lines that
-    begin with # are comments. A price that is unknown or negative is not below any limit. A model that the last looks
-    did not show, but that is not believed gone yet, is a warning only.
+    A line is a model's name or alias, optionally with limits: `acme/large max_input=2.5 max_output=10
+    min_context=32000 not_expiring=30d`. `max_price` is the headline's. Lines that begin with # are comments. A price
+    that is unknown or negative is not below any limit. A model that the last observations did not show, but that is not
+    believed gone yet, is a warning only, unless its source requires it.
 
     \b
     Example:
@@ -51,14 +55,21 @@ def check_command(app: App, file: Path, source: str | None, max_age: timedelta) 
     """
     from syncer import history
 
-    wishes = list(read_wishes(file))
+    wishes, present = list(read_wishes(file)), now()
     with app.reader() as connection:
         listed = list(history.catalog(connection, source=source))
-        sources = [one for one in history.freshness(connection, now=now()) if source in {None, one.source}]
+        fresh = {one.source: one for one in history.freshness(connection, now=present) if source in {None, one.source}}
     found = [(wish, find_listed(wish, listed)) for wish in wishes]
-    _warn(_stale(sources, max_age))
+    needed = {one.name: one.required for one in app.settings.sources}
+    _warn(_stale(fresh.values(), max_age, present))
     _warn(warning for _, row in found if row is not None for warning in _doubts(row))
-    rows = [(wish.model, problem) for wish, row in found if (problem := find_problem(wish, row))]
+    rows = [(wish.model, problem) for wish, row in found if (problem := find_problem(wish, row, present))]
+    rows += [
+        (row.model, problem)
+        for _, row in found
+        if row is not None and row.model in needed.get(row.source, ())
+        for problem in unsure(row, fresh.get(row.source))
+    ]
     if rows or form() != "table":
         print_rows(("model", "problem"), rows, format=form(), out=sys.stdout)
     else:
@@ -86,7 +97,7 @@ def read_wishes(file: Path) -> Iterator[Wish]:
     for number, text in wanted:
         try:
             yield _wish(text)
-        except ValueError as error:
+        except (ValueError, SettingsError) as error:
             raise UsageError(f"{file}, line {number}: {error}") from None
 
 
@@ -94,36 +105,47 @@ def _wish(text: str) -> Wish:
     """Limits stand last; whatever is before them is the name, blanks and all."""
     line = _LINE.fullmatch(text)
     assert line is not None  # noqa: S101 - the name takes what the limits do not
-    if re.match(r"(max_price|min_context)=", line["model"]):
+    if re.match(r"(max_\w+|min_context|not_expiring)=", line["model"]):
         raise ValueError("there is no model name before its limits")
     limits: dict[str, str] = {}
     for word in line["limits"].split():
         name, _, value = word.partition("=")
-        if name not in _LIMITS or name in limits:
-            raise ValueError(
-                f"{name} is {'given twice' if name in limits else 'no limit: try max_price or min_context'}"
-            )
+        if name in limits:
+            raise ValueError(f"{name} is given twice")
+        if name not in _LIMITS and not _is_price(name):
+            raise ValueError(f"{name} is not a limit: try max_input, max_output, max_price, {' or '.join(_LIMITS)}")
         limits[name] = value
     return Wish(
         model=line["model"],
-        max_price=_price(limits["max_price"]) if "max_price" in limits else None,
+        max_prices={_component(name): _price(name, value) for name, value in limits.items() if _is_price(name)},
         min_context=_context(limits["min_context"]) if "min_context" in limits else None,
+        not_expiring=parse_duration(limits["not_expiring"]) if "not_expiring" in limits else None,
     )
 
 
-_LIMITS = ("max_price", "min_context")
+_LIMITS = ("min_context", "not_expiring")
 
 
-def _price(text: str) -> Decimal:
+def _is_price(name: str) -> bool:
+    return name.startswith("max_") and prices.is_component(name.removeprefix("max_"))
+
+
+def _component(name: str) -> str:
+    """The component that a limit is about; `max_price` is about the headline, whatever that is."""
+    component = name.removeprefix("max_")
+    return "" if component == "price" else component
+
+
+def _price(name: str, text: str) -> Decimal:
     try:
         return prices.canonical(prices.json_number(text))
     except ValueError as error:
-        raise ValueError(f"max_price={text} {error}") from None
+        raise ValueError(f"{name}={text} {error}") from None
 
 
 def _context(text: str) -> int:
     if not re.fullmatch("[0-9]{1,19}", text):
-        raise ValueError(f"min_context={text} is no whole number")
+        raise ValueError(f"min_context={text} is not a whole number")
     return int(text)
 
 
@@ -140,38 +162,60 @@ def find_listed(wish: Wish, listed: "Sequence[CatalogRow]") -> "CatalogRow | Non
     return named[0] if named else None
 
 
-def find_problem(wish: Wish, row: "CatalogRow | None") -> str | None:
+def find_problem(wish: Wish, row: "CatalogRow | None", present: datetime) -> str | None:
     """What is wrong with one wish, given what is listed under its name; None if nothing is."""
-    return "is not offered" if row is None else "; ".join(_problems(wish, row)) or None
+    return "is not offered" if row is None else "; ".join(_problems(wish, row, present)) or None
 
 
-def _problems(wish: Wish, row: "CatalogRow") -> Iterator[str]:
-    if wish.max_price is not None:
-        if row.price is None:
-            yield "price is unknown"
-        elif row.price < 0:
-            yield f"price is {row.price:f}, which is no amount"
-        elif row.price > wish.max_price:
-            yield f"price is {row.price:f}, more than {wish.max_price:f}"
+def _problems(wish: Wish, row: "CatalogRow", present: datetime) -> Iterator[str]:
+    for component, limit in wish.max_prices.items():
+        yield from _too_dear(row, component or row.component, limit)
     if wish.min_context is not None and row.context_length is None:
         yield "context length is unknown"
     if wish.min_context is not None and row.context_length is not None and row.context_length < wish.min_context:
         yield f"context length is {row.context_length}, less than {wish.min_context}"
+    if wish.not_expiring is not None and row.expires_at is not None and row.expires_at <= present + wish.not_expiring:
+        yield f"expires at {row.expires_at:%Y-%m-%d %H:%MZ}"
+
+
+def _too_dear(row: "CatalogRow", component: str, limit: Decimal) -> Iterator[str]:
+    name = "price" if component == row.component else f"{component} price"
+    price = row.prices.get(component)
+    if component not in row.prices:
+        yield f"has no {component} price; it has: {', '.join(sorted(row.prices))}"
+    elif price is None:
+        yield f"{name} is unknown"
+    elif price < 0:
+        yield f"{name} is {price:f}, which is not an amount"
+    elif price > limit:
+        yield f"{name} is {price:f}, more than {limit:f}"
+
+
+def unsure(row: "CatalogRow", fresh: "Freshness | None") -> Iterator[str]:
+    """Why nobody can say that a required model is there as it is believed."""
+    if row.missing_since is not None:
+        yield f"is required, and missing since {row.missing_since:%Y-%m-%d %H:%MZ}"
+    elif fresh is not None and {"partial", "nameless"} & set(fresh.doubts):
+        yield "is required, and its absence cannot be judged: the list is not whole, or has rows without a name"
+    if row.unread_since is not None:
+        yield f"is required, and its price cannot be read since {row.unread_since:%Y-%m-%d %H:%MZ}"
 
 
 def _doubts(row: "CatalogRow") -> Iterator[str]:
     if row.missing_since is not None:
         yield f"{row.model} was not shown since {row.missing_since:%Y-%m-%d %H:%MZ}, but is not believed gone yet"
+    if row.unread_since is not None:
+        yield f"{row.model}: its prices cannot be read since {row.unread_since:%Y-%m-%d %H:%MZ}, the known ones stay"
     if row.held:
         yield f"{row.model}: news of it is withheld (syncer held)"
 
 
-def _stale(sources: "Iterable[Freshness]", max_age: timedelta) -> Iterator[str]:
+def _stale(sources: "Iterable[Freshness]", max_age: timedelta, present: datetime) -> Iterator[str]:
     for source in sources:
         last = source.last_observed_at
-        if last is None or now() - last > max_age:
+        if last is None or present - last > max_age:
             since = f"{last:%Y-%m-%d %H:%MZ}" if last else "never"
-            yield f"the data is stale: the last good look at {source.source} was {since}"
+            yield f"the data is stale: the last observation of {source.source} was {since}"
 
 
 def _warn(warnings: Iterable[str]) -> None:

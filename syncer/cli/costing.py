@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -15,13 +16,14 @@ from syncer.cli.times import MOMENT
 from syncer.core import prices
 from syncer.core.words import count_of
 from syncer.errors import UsageError
-from syncer.history import Cost, Usage, cost, cost_totals
+from syncer.history import Cost, CostTotal, Usage, cost, cost_totals
 from syncer.settings.moments import parse_moment
 
 _NEEDED = ("model", "time", "quantity", "unit")
-_COLUMNS = ("time", "model", "quantity", "unit", "amount", "currency", "price", "per", "source", "reason")
+_COLUMNS = ("time", "model", "component", "quantity", "unit", "amount", "currency", "price", "per", "source", "reason")
+_DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _MORE_COLUMNS = ("priced_at", "extrapolated", "detail")
-_LESS_IMPORTANT = ("source", "per", "price", "currency", "unit", "time")
+_LESS_IMPORTANT = ("source", "per", "price", "currency", "unit", "component", "time")
 _DIGITS = 30  # of a quantity, before and after the point: exact sums of 1e999999999 would take all memory
 
 
@@ -32,11 +34,13 @@ _DIGITS = 30  # of a quantity, before and after the point: exact sums of 1e99999
 @row_options
 @click.pass_obj
 def cost_command(app: App, file: Path, as_of: datetime | None, source: str | None) -> None:
-    """Price the usage in FILE, a CSV with the columns model, time, quantity and unit (and source, if you like).
+    """Price the usage in FILE, a CSV with the columns model, time, quantity and unit (component, source, if you like).
 
-    Each row is priced with the price in force when the usage happened. What cannot be priced (unknown price, unit not
-    configured, not listed then) is shown with the reason, never as 0; then the exit code is 1. Times are UTC unless
-    they carry an offset. The table ends with the total of each source; --json and --csv stream and have more columns.
+    `component` says which of the model's prices a row takes (input, output); it may be empty where a model has only
+    one. A semicolon or a tab between the columns is seen in the first line. Each row is priced with the price in force
+    when the usage happened. What cannot be priced (unknown price, unit not configured, not listed then) is shown with
+    the reason, never as 0; then the exit code is 1. Times are UTC unless they carry an offset. The table ends with
+    totals by model and component, and by source; --json and --csv stream and have more columns.
 
     \b
     Example:
@@ -48,17 +52,21 @@ def cost_command(app: App, file: Path, as_of: datetime | None, source: str | Non
         costs = bill.watch(cost(connection, _read(file), as_of=as_of, source=source))
         rows = (_row(one)[: len(columns)] for one in costs)
         print_rows(columns, rows, format=form(), out=sys.stdout, title="Cost", drop=_LESS_IMPORTANT)
-    for total in cost_totals(bill.priced):
-        amount = f"{total.amount:f} {total.currency or '(currency unknown)'}"
-        line = f"{total.source}: {amount} for {count_of(total.priced, 'row')}"
-        print_line(line, out=sys.stdout)
+    for total in (*cost_totals(bill.priced, each=True), *cost_totals(bill.priced)):
+        print_line(_total_line(total), out=sys.stdout)
     if bill.extrapolated:
         print_line(
-            f"{count_of(bill.extrapolated, 'row')} priced beyond the last good look at the source", out=sys.stderr
+            f"{count_of(bill.extrapolated, 'row')} priced beyond the last observation of the source", out=sys.stderr
         )
     if bill.unpriced:
         print_line(f"{bill.unpriced} of {count_of(bill.rows, 'row')} could not be priced", out=sys.stderr)
         sys.exit(1)
+
+
+def _total_line(total: CostTotal) -> str:
+    amount = f"{total.amount:f} {total.currency or '(currency unknown)'}"
+    of = f" {total.model} {total.component}" if total.model else ""
+    return f"{total.source}{of}: {amount} for {count_of(total.priced, 'row')}"
 
 
 class Bill:
@@ -87,6 +95,7 @@ def _row(one: Cost) -> tuple[object, ...]:
     return (
         used.at,
         used.model,
+        one.component or used.component,
         used.quantity,
         used.unit,
         one.amount,
@@ -108,7 +117,7 @@ def _read(file: Path) -> Iterator[Usage]:
     """The usage as it stands in the file; raises UsageError that names the line which cannot be read."""
     present = now()
     with file.open(newline="", encoding="utf-8-sig") as text:
-        reader = csv.DictReader(text, strict=True)
+        reader = csv.DictReader(text, strict=True, delimiter=_delimiter(file))
         try:
             _require_columns(file, reader)
             for row in reader:
@@ -119,8 +128,24 @@ def _read(file: Path) -> Iterator[Usage]:
             raise UsageError(f"{file}, line {reader.reader.line_num}: {error}") from None
 
 
+def _delimiter(file: Path) -> str:
+    """What stands between the columns, by the first line: the one that occurs most, a comma if none does."""
+    try:
+        with file.open(encoding="utf-8-sig") as text:
+            first = text.readline()
+    except UnicodeDecodeError:
+        return ","
+    found = max(_DELIMITERS, key=first.count)
+    if found != ",":
+        print_line(f"{file}: its columns are read as separated by {_DELIMITERS[found]}", out=sys.stderr)
+    return found
+
+
 def _require_columns(file: Path, reader: "csv.DictReader[str]") -> None:
-    missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+    names = list(reader.fieldnames or ())
+    if doubled := [name for name, count in Counter(names).items() if count > 1]:
+        raise UsageError(f"{file} has the column {', '.join(doubled)} more than once: which one is meant?")
+    missing = [name for name in _NEEDED if name not in names]
     if missing:
         raise UsageError(f"{file} lacks the column {', '.join(missing)}: it needs {', '.join(_NEEDED)}")
 
@@ -134,6 +159,7 @@ def _usage(row: dict[str, str], present: datetime) -> Usage:
         quantity=_quantity(row["quantity"]),
         unit=row["unit"],
         source=row.get("source") or None,
+        component=row.get("component") or None,
     )
 
 
@@ -141,7 +167,7 @@ def _time(text: str, present: datetime) -> datetime:
     try:
         return parse_moment(text, present)
     except ValueError:
-        raise ValueError(f"time {text!r} is no time, such as 2026-11-22T17:00Z") from None
+        raise ValueError(f"time {text!r} is not a valid time, such as 2026-11-22T17:00Z") from None
 
 
 def _quantity(text: str) -> Decimal:

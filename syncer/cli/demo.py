@@ -95,9 +95,10 @@ def _new_file(path: Path | None) -> Path:
 def _live_through(engine: Engine, source: SourceSettings, day: datetime) -> None:
     """One poll on one simulated day, and what came of it."""
     from syncer.alerts.event import events
+    from syncer.attempt import Attempt
     from syncer.db.engine import reading
     from syncer.settings import format_of
-    from syncer.sync import Attempt, sync_source
+    from syncer.sync import sync_source
 
     attempt = Attempt(
         engine=engine, source=source, format=format_of(source), clock=lambda: day, owner=process_name(), key=_KEY

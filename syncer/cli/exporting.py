@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import click
 
@@ -16,8 +16,26 @@ from syncer.cli.times import MOMENT
 from syncer.core.words import count_of
 
 
+class _What(NamedTuple):
+    """Something to export: its table, where its rows come from, and whether they are of a time."""
+
+    table: exports.Flat
+    rows: Callable[..., exports.Rows]
+    is_timed: bool = True
+
+
+_KINDS: dict[str, _What] = {
+    "changes": _What(exports.CHANGES, exports.changes),
+    "prices": _What(exports.PRICES, exports.prices),
+    "price-periods": _What(exports.PRICE_PERIODS, exports.price_periods),
+    "daily-prices": _What(exports.DAILY_PRICES, exports.daily_prices),
+    "availability": _What(exports.AVAILABILITY, exports.availability),
+    "catalog": _What(exports.CATALOG, exports.catalog, is_timed=False),
+}
+
+
 @click.command("export")
-@click.argument("what", type=click.Choice(["changes", "daily-prices"]), default="changes")
+@click.argument("what", type=click.Choice(list(_KINDS)), default="changes")
 @click.option(
     "--format",
     "kind",
@@ -54,35 +72,40 @@ def export_command(
     until: datetime | None,
     source: str | None,
 ) -> None:
-    """Export WHAT: `changes` (the default) or `daily-prices`, as JSON lines, CSV or Parquet.
+    """Export WHAT as JSON lines, CSV or Parquet.
 
-    Parquet is a directory of files partitioned by month (month=2026-11/...), prices as exact decimals, times in UTC,
-    for DuckDB, Spark or a warehouse. The last line on stderr names the feed id with which the next export goes on.
+    `changes` (the default), `prices` (each move of each price), `price-periods`, `daily-prices`, `availability` (when
+    each model was listed) or `catalog` (what is listed now). All prices of a model are one object in JSON, a map in
+    Parquet, and a column for each component in CSV. Parquet is a directory of files partitioned by month
+    (month=2026-11/...), prices as exact decimals, times in UTC, for DuckDB, Spark or a warehouse. After an export of
+    changes the last line on stderr names the feed id with which the next one goes on.
 
     \b
     Examples:
       syncer export changes --after 1200 -o changes.jsonl
       syncer export daily-prices --format csv -o - | gzip > prices.csv.gz
     """
-    if what == "daily-prices" and after is not None:
-        raise click.UsageError("--after is a feed id: it belongs to changes; give --since for daily-prices.")
+    chosen = _KINDS[what]
+    if what != "changes" and after is not None:
+        raise click.UsageError(f"--after is a feed id: it belongs to changes; leave it out for {what}.")
+    if not chosen.is_timed and (since or until):
+        raise click.UsageError("the catalog is what is listed now: leave --since and --until out.")
     if output == Path("-"):  # by the conventions of POSIX, standard output
         output = None
     if kind == "parquet" and output is None:
         raise click.UsageError("Parquet is written into a directory: name it with --output.")
+    filters = {"after": after, "since": since, "until": until, "source": source}
     with app.reader() as connection:
-        if what == "changes":
-            rows = exports.changes(connection, after=after, since=since, until=until, source=source)
-        else:
-            rows = exports.daily_prices(connection, since=since, until=until, source=source)
+        given = {name: value for name, value in filters.items() if value is not None}
+        rows = chosen.rows(connection, **given)
+        table = chosen.table
+        if kind == "csv":
+            table, rows = exports.spread(table, rows, exports.components(connection, source=source))
         with closing(rows), _progress(output) as advance:  # closed before the connection, also when nothing is written
-            counted = _Counted(rows, after, advance)
-            _write(_TABLES[what], counted, kind, output)
+            counted = _Counted(rows, after, advance, has_ids=what == "changes")
+            _write(table, counted, kind, output)
     end = "" if counted.last_id is None else f": the next export goes on with --after {counted.last_id}"
     print_line(f"{count_of(counted.count, 'row')}{end}", out=sys.stderr)
-
-
-_TABLES = {"changes": exports.CHANGES, "daily-prices": exports.DAILY_PRICES}
 
 
 def _progress(output: Path | None) -> "AbstractContextManager[Callable[[], None]]":
@@ -108,8 +131,10 @@ def _write(table: exports.Flat, rows: "_Counted", kind: str, output: Path | None
 class _Counted:
     """Counts rows as they pass, and remembers the id of the last change: that of an earlier export if none is new."""
 
-    def __init__(self, rows: Iterator[tuple[Any, ...]], after: int | None, advance: Callable[[], None]) -> None:
-        self._rows, self._advance = rows, advance
+    def __init__(
+        self, rows: Iterator[tuple[Any, ...]], after: int | None, advance: Callable[[], None], *, has_ids: bool
+    ) -> None:
+        self._rows, self._advance, self._has_ids = rows, advance, has_ids
         self.count = 0
         self.last_id = after
 
@@ -117,5 +142,5 @@ class _Counted:
         for row in self._rows:
             self.count += 1
             self._advance()
-            self.last_id = row[0] if isinstance(row[0], int) else None
+            self.last_id = row[0] if self._has_ids else None
             yield row

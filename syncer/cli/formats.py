@@ -58,7 +58,9 @@ def show_command(name: str) -> None:
 @click.command("try")
 @click.argument("url", required=False)
 @click.option("--format", "fmt", metavar="NAME", help="How the catalog is written; `serverless` if not given.")
-@click.option("--models", "count", type=click.IntRange(1, 1000), default=_SHOWN, show_default=True, metavar="N")
+@click.option(
+    "--models", "count", type=click.IntRange(1, 1000), default=_SHOWN, show_default=True, metavar="N", help="So many."
+)
 @click.option("--json", "as_json", is_flag=True, help="All of it as one JSON object.")
 @click.pass_obj
 def try_command(app: App, url: str | None, fmt: str | None, *, count: int, as_json: bool) -> None:

@@ -104,8 +104,8 @@ class Tally:
             counts = {what.replace(" ", "_"): self.lines[what] for what in _OUTCOMES}
             print_line(json_line({"source": name, "changes": self.changes, **counts}), out=sys.stdout)
             return
-        looks = ", ".join(f"{self.lines[what]} {what}" for what in _OUTCOMES if self.lines[what]) or "nothing"
-        print_line(f"{name}: {looks}; {count_of(self.changes, 'change')}", out=sys.stdout)
+        lines = ", ".join(f"{self.lines[what]} {what}" for what in _OUTCOMES if self.lines[what]) or "nothing"
+        print_line(f"{name}: {lines}; {count_of(self.changes, 'change')}", out=sys.stdout)
 
 
 _OUTCOMES = ("changed", "unchanged", "held", "failed", "already there")

@@ -14,19 +14,25 @@ from typing import Any, Literal, TextIO
 from syncer.cli.output import json_line, safe
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_SECRET = re.compile(r"""(?i)(?<=bearer )[^\s"',}]+|(?<=://)[^\s"']+(?=@)""")
+_SECRET = re.compile(
+    r"""(?i)(?<=bearer )[^\s"',}]+"""
+    r"""|(?<=postgres://).+(?=@)|(?<=postgresql://).+(?=@)|(?<=\+psycopg://).+(?=@)"""  # a password may hold anything
+    r"""|(?<=://)[^\s"']+(?=@)"""
+    r"""|(?<=password=)[^\s"',;]+"""
+)
 
 
-def configure(format: Literal["text", "json"], verbose: int, stream: TextIO) -> None:  # noqa: A002 - the option's name
+def configure(format: Literal["text", "json"], verbose: int, stream: TextIO, *, quiet: bool = False) -> None:  # noqa: A002 - the option's name
     """Log to `stream`: syncer's warnings, with `verbose` 1 what it does, with 2 the details; of others the warnings.
 
-    Called again, it replaces what it set up before.
+    `quiet`, without `verbose`: not that a request is tried again. Called again, it replaces what it set up before.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # The root stays at WARNING: at INFO, SQLAlchemy would log each statement and httpx each URL.
     logging.getLogger("syncer").setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG))
+    logging.getLogger("syncer.fetch").setLevel(logging.ERROR if quiet and not verbose else logging.NOTSET)
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

@@ -34,6 +34,10 @@ Format = Literal["table", "json", "csv"]
 _EVERY = 10.0  # seconds between two signs of life in a pipe
 _LONGEST_CELL = 300  # in a table: names (255 at most) stay whole, a description of 10 MB does not
 
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_NOT_TEXT = re.compile(rf"[\d.,/:+-]+(e\d+)?$|\d{{1,4}}[-/ ]?({_MONTHS})|({_MONTHS})[a-z]*[-/ ]?\d", re.IGNORECASE)
+"""What Excel makes a number or a date of: 1-2, 3/4, 1E5, mar-25, sep2."""
+
 
 def safe(text: str) -> str:
     """`text` for a terminal or a log, on one line: each unsafe character, line breaks too, as a visible escape."""
@@ -114,8 +118,11 @@ def _print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextI
 
     line = io.StringIO()
     writer = csv.writer(line)
+    cell = _excel_cell if _is_asked("excel") else csv_cell
+    if cell is _excel_cell:
+        _emit("\ufeff", out)  # by which Excel knows that it is UTF-8
     for row in _headed(columns, rows):
-        writer.writerow([csv_cell(value) for value in row])
+        writer.writerow([cell(value) for value in row])
         _emit(line.getvalue(), out)
         line.seek(0)
         line.truncate()
@@ -124,6 +131,15 @@ def _print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextI
 def _headed(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
     yield columns
     yield from rows
+
+
+def _excel_cell(value: Any) -> str:  # noqa: ANN401
+    """As in any CSV; text that Excel would take for a date or a number is a formula that gives this very text."""
+    cell = csv_cell(value)
+    if isinstance(value, str) and _NOT_TEXT.match(cell):
+        quoted = cell.replace('"', '""')
+        return f'="{quoted}"'
+    return cell
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
@@ -161,8 +177,13 @@ def is_styled(out: TextIO) -> bool:
 
 
 def _is_wide() -> bool:
+    return _is_asked("wide")
+
+
+def _is_asked(option: str) -> bool:
+    """Whether an option of `row_options` was given."""
     context = click.get_current_context(silent=True)
-    return context is not None and bool(context.meta.get("syncer.wide"))
+    return context is not None and bool(context.meta.get(f"syncer.{option}"))
 
 
 class _Lines:

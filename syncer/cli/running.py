@@ -4,8 +4,10 @@ import logging
 import os
 import secrets
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,14 +18,13 @@ from syncer.cli.output import print_rows
 from syncer.cli.times import DURATION
 from syncer.core.words import count_of
 from syncer.errors import SyncerError
-from syncer.settings import read_api_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy.engine import Engine
 
+    from syncer.daemon import Liveness
     from syncer.service import DeliveryOutcome
     from syncer.web.server import Served
 
@@ -55,60 +56,72 @@ def run_command(
     from threading import Event
 
     from syncer import daemon
-    from syncer.admin import upkeep
+    from syncer.admin.prune import prune
     from syncer.service import process_name
 
     app.start_logging(at_least=1)
     app.settings.select()
-    engine, stopping = app.service.engine(), Event()
+    engine, stopping, liveness = app.service.engine(), Event(), daemon.Liveness()
     problems: dict[str, str | None] = {}
     with ExitStack() as watched:
-        served = watched.enter_context(_serve(engine, app, listen, hosts, public=public)) if listen else None
-        parts = daemon.Parts(
+        served = watched.enter_context(_serve(engine, app, listen, hosts, liveness, public=public)) if listen else None
+        dependencies = daemon.Dependencies(
             engine=engine,
             load=app.load_settings,
-            read_key=lambda source: read_api_key(source, os.environ),
+            with_credentials=app.service.with_credentials,
             clock=now,
             owner=f"{process_name()}:{secrets.token_hex(2)}",  # two containers may share a host name and a process id
             workers=workers,
             grace=grace,
             archive=app.service.archive(),
             deliver=lambda _, alert: _say(app.service.deliver_to(alert, stopping), problems),
-            on_round=_heartbeat(app),
-            on_beat=_watchdog(),
-            on_reload=served.reconfigure if served else None,
-            nightly=lambda: upkeep.prune(engine, before=now() - _KEPT_RUNS),
+            nightly=lambda: prune(engine, before=now() - _KEPT_RUNS),
+            on_turn=_watchdog(),
+            on_cycle=_heartbeat(app),
+            on_reload=served.reconfigure if served else lambda _: None,
+            on_state=partial(systemd.notify, os.environ),
+            liveness=liveness,
             stopping=stopping,
         )
-        # a database that is down is waited for, which is no reason to be killed
-        systemd.notify(os.environ, systemd.READY)
-        sys.exit(daemon.run(parts))
+        sys.exit(daemon.run(dependencies))
 
 
+@contextmanager
 def _serve(
-    engine: "Engine", app: App, listen: str, hosts: tuple[str, ...], *, public: bool
-) -> "AbstractContextManager[Served]":
+    engine: "Engine", app: App, listen: str, hosts: tuple[str, ...], liveness: "Liveness", *, public: bool
+) -> "Iterator[Served]":
     from syncer.settings import read_web_token
     from syncer.web.server import serve
 
     token = read_web_token(os.environ)
-    return serve(engine, app.settings, listen, clock=now, token=token, public=public, hosts=hosts)
+    with serve(
+        engine,
+        app.settings,
+        listen,
+        clock=now,
+        token=token,
+        public=public,
+        hosts=hosts,
+        trouble=liveness.trouble,
+    ) as served:
+        log.info("listening at %s: the pages, /healthz, /readyz and /metrics", served.url)
+        yield served
 
 
-def _watchdog() -> "Callable[[], object] | None":
-    """Tell systemd that the daemon is alive, as often as it wants to hear it; None if it does not."""
+def _watchdog() -> "Callable[[], object]":
+    """Tell systemd that the daemon is alive, as often as it wants to hear it."""
     every = systemd.watchdog_interval(os.environ, os.getpid())
     if every is None:
-        return None
-    last = now() - every
+        return lambda: None
+    next_at = time.monotonic()
 
-    def on_beat() -> None:
-        nonlocal last
-        if now() - last >= every:
-            last = now()
+    def on_turn() -> None:
+        nonlocal next_at
+        if time.monotonic() >= next_at:
+            next_at = time.monotonic() + every.total_seconds()
             systemd.notify(os.environ, systemd.WATCHDOG)
 
-    return on_beat
+    return on_turn
 
 
 def _heartbeat(app: App) -> "Callable[[bool], object] | None":
@@ -128,7 +141,7 @@ def _say(outcome: "DeliveryOutcome", problems: dict[str, str | None]) -> None:
         if outcome.problem != before:
             log.warning("%s: %s", outcome.consumer, outcome.problem, exc_info=bug)
     elif outcome.done is not None and outcome.done.messages:
-        log.info("%s: told %s", outcome.consumer, count_of(outcome.done.events, "event"))
+        log.info("%s: delivered %s", outcome.consumer, count_of(outcome.done.events, "event"))
 
 
 @click.command("schedule")

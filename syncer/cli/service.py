@@ -78,12 +78,11 @@ def crontab(settings: "Settings", *, python: Path, directory: Path) -> str:
         raise UsageError(f"no crontab can hold the path {words!r}: rename it")
     syncer = words.replace("%", "\\%")  # which cron reads as the end of the line
     variables = dict.fromkeys(source.api_key_env for source in settings.sources if source.api_key_env)
-    deliver = f" ; {syncer} alerts deliver --quiet" if settings.alerts else ""
     return "\n".join(
         [
             "# syncer: put these lines into `crontab -e`; cron mails what they print.",
             *(f"# Set {name} here, or in a file that only you may read: {name}=..." for name in variables),
-            f"7 * * * * {syncer} sync --quiet{deliver}",
+            f"7 * * * * {syncer} sync --quiet",
         ]
     )
 

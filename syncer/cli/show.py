@@ -3,7 +3,7 @@
 import errno
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,15 +11,16 @@ import click
 
 from syncer.cli.app import NAME, App, form, now, row_options
 from syncer.cli.output import json_line, print_line, print_rows
-from syncer.cli.times import FORMS, MOMENT
-from syncer.core.model import Kind
-from syncer.core.words import count_of
+from syncer.cli.times import DURATION, MOMENT
+from syncer.core.model import TRACKED, Kind, component_of, price_field
+from syncer.core.words import count_of, not_observed_then
+from syncer.settings.moments import FORMS
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from syncer.alerts.rules import Item
-    from syncer.history import Freshness, ListedModel
+    from syncer.history import CatalogRow, Freshness, ListedModel
     from syncer.history.watch import LastRun
 
 _SOURCE = click.option("--source", metavar="NAME", help="Only this source.")
@@ -34,11 +35,11 @@ _SOURCE = click.option("--source", metavar="NAME", help="Only this source.")
 @row_options
 @click.pass_obj
 def status_command(app: App, *, check: bool) -> None:
-    """Show each source: its last good look and run, and what is wrong.
+    """Show each source: its last observation and run, and what is wrong.
 
-    `missing` counts models that the last looks did not show and that are not believed removed yet. `late` is a source
-    without a good look for three of its intervals. `flapping` counts models that went back and forth more than twice
-    in the last week.
+    `missing` counts models that the last observations did not show and that are not believed removed yet. `late` is a
+    source without an observation for three of its intervals. `flapping` counts models that went back and forth more
+    than twice in the last week. `doubts` says what makes its catalog less sure than it looks.
 
     \b
     Examples:
@@ -56,8 +57,9 @@ def status_command(app: App, *, check: bool) -> None:
 
     present = now()
     intervals = {source.name: source.interval for source in app.settings.sources}
+    required = {source.name: source.required for source in app.settings.sources}
     with app.reader() as connection:
-        sources = history.freshness(connection, now=present, intervals=intervals)
+        sources = history.freshness(connection, now=present, intervals=intervals, required=required)
         flapping = _flapping(connection, present)
         last_runs = {} if form() != "table" else watch.last_runs(connection)
     if form() != "table":
@@ -72,7 +74,7 @@ def status_command(app: App, *, check: bool) -> None:
         format="table",
         out=sys.stdout,
         title="Sources",
-        drop=("flapping", "last_run_at", "missing", "listed", "held"),
+        drop=("certain", "unreadable", "flapping", "last_run_at", "missing", "doubts", "listed", "held"),
         empty="no source has been synced yet: syncer sync",
     )
     for source in sources:
@@ -89,7 +91,7 @@ def _problems(source: "Freshness", last: "LastRun | None", present: datetime) ->
     if source.open_findings:
         held = count_of(source.open_findings, "finding")
         reason = f" ({source.last_error})" if source.last_outcome == "held" and source.last_error else ""
-        yield f"{source.source} has {held} for you to decide{reason}: syncer held --source {source.source}"
+        yield f"{source.source} has {held} open{reason}: syncer held --source {source.source}"
 
 
 _STATUS_COLUMNS = (
@@ -102,6 +104,9 @@ _STATUS_COLUMNS = (
     "held",
     "flapping",
     "late",
+    "unreadable",
+    "doubts",
+    "certain",
     "error",
 )
 
@@ -117,6 +122,9 @@ def _status_row(source: "Freshness", flapping: int) -> tuple[Any, ...]:
         source.open_findings,
         flapping,
         source.late,
+        source.unreadable,
+        list(source.doubts),
+        source.certain,
         source.last_error,
     )
 
@@ -133,49 +141,100 @@ def _flapping(connection: Any, present: datetime) -> dict[str, int]:  # noqa: AN
 @click.command("models")
 @_SOURCE
 @click.option("--at", type=MOMENT, metavar="T", help="The catalog as it was at T instead, in UTC.")
+@click.option(
+    "--component", "components", metavar="NAMES", help="These prices, a column each: input,output; else the headline."
+)
+@click.option("--expiring", type=DURATION, metavar="D", help="Only models that upstream takes away within D: 30d.")
 @row_options
 @click.pass_obj
-def models_command(app: App, source: str | None, at: datetime | None) -> None:
+def models_command(
+    app: App, source: str | None, at: datetime | None, components: str | None, expiring: timedelta | None
+) -> None:
     """Show the current catalog: every model that is listed.
 
-    `missing_since`: the last looks did not show it, and its removal is not confirmed yet. `held`: something about it
-    is withheld (syncer held). An unknown price is `-`, a price of 0 is free. --json and --csv have more columns.
+    `missing_since`: the last observations did not show it, and its removal is not confirmed yet. `unread_since`: its
+    prices cannot be read since then, and are the last known ones. `held`: something about it is withheld (syncer held).
+    An unknown price is `-`, a price of 0 is free. --json and --csv have more columns.
 
     \b
     Examples:
-      syncer models --source acme
+      syncer models --source acme --component input,output
+      syncer models --expiring 30d
       syncer models --at 2026-11-01 --csv
     """
     from syncer import history
 
-    if at is not None:
-        with app.reader() as connection:
-            listed = history.catalog_at(connection, at=at, source=source)
-            _print_catalog_at(listed, at, empty=None if listed else _no_catalog(connection, source, at))
-        return
-    columns: tuple[str, ...] = (
-        "source",
-        "model",
-        "type",
-        "price",
-        "currency",
-        "context_length",
-        "missing_since",
-        "held",
-    )
-    if form() != "table":
-        columns = history.CatalogRow.__struct_fields__
+    chosen = tuple(filter(None, (components or "").split(",")))
+    present = now()
     with app.reader() as connection:
-        rows = (tuple(getattr(row, column) for column in columns) for row in history.catalog(connection, source=source))
-        print_rows(
-            columns,
-            rows,
-            format=form(),
-            out=sys.stdout,
-            title="Current catalog",
-            drop=("held", "currency", "source", "missing_since", "type", "context_length"),
-            empty=_no_catalog(connection, source),
-        )
+        rows: Iterator[CatalogRow | ListedModel]
+        if at is None:
+            rows, empty = history.catalog(connection, source=source), _no_catalog(connection, source)
+        else:
+            rows, empty = (
+                iter(history.catalog_at(connection, at=at, source=source)),
+                _no_catalog(connection, source, at),
+            )
+        if expiring is not None:
+            rows = iter(sorted(_expiring(rows, at or present, expiring), key=_expires_at))
+            empty = "no listed model is known to expire in that time"
+        _print_models(rows, chosen, at, empty=empty, expiring=expiring is not None)
+        if at is not None:
+            _say_not_observed(connection, at, source)
+
+
+def _expiring(
+    rows: "Iterable[CatalogRow | ListedModel]", moment: datetime, within: timedelta
+) -> "Iterator[CatalogRow | ListedModel]":
+    return (row for row in rows if row.expires_at is not None and moment <= row.expires_at <= moment + within)
+
+
+def _expires_at(row: "CatalogRow | ListedModel") -> tuple[Any, str]:
+    return row.expires_at, row.model
+
+
+def _print_models(
+    rows: "Iterable[CatalogRow | ListedModel]",
+    components: tuple[str, ...],
+    at: datetime | None,
+    *,
+    empty: str,
+    expiring: bool,
+) -> None:
+    from syncer.history import CatalogRow, ListedModel
+
+    whole = CatalogRow if at is None else ListedModel
+    if form() != "table":
+        own = [name for name in whole.__struct_fields__ if name not in TRACKED]
+        columns = (*own[:2], *TRACKED, *own[2:])
+    else:
+        marks = ("missing_since", "unread_since", "held") if at is None else ()
+        ends = ("expires_at",) if expiring else ()
+        columns = ("source", "model", "type", *(() if components else ("price",)), "currency", *ends)
+        columns += ("context_length", *marks)
+    print_rows(
+        (*columns, *components),
+        (_model_row(row, columns, components) for row in rows),
+        format=form(),
+        out=sys.stdout,
+        title="Current catalog" if at is None else f"Catalog at {at:%Y-%m-%d %H:%M:%SZ}",
+        drop=("held", "currency", "source", "unread_since", "missing_since", "type", "context_length"),
+        empty=empty,
+    )
+
+
+def _model_row(
+    row: "CatalogRow | ListedModel", columns: tuple[str, ...], components: tuple[str, ...]
+) -> tuple[Any, ...]:
+    return (*(getattr(row, column) for column in columns), *(row.prices.get(component) for component in components))
+
+
+def _say_not_observed(connection: "Connection", at: datetime, source: str | None) -> None:
+    """Which sources an answer about that time has nothing of (law 6)."""
+    from syncer import history
+
+    for one in history.not_observed(connection, at=at, source=source):
+        print_line(not_observed_then(one.source, one.first_observed_at), out=sys.stderr)
 
 
 def _no_catalog(connection: "Connection", source: str | None, at: datetime | None = None) -> str:
@@ -191,24 +250,6 @@ def _no_catalog(connection: "Connection", source: str | None, at: datetime | Non
     return f"no model{of} is listed" if at is None else f"no model{of} was listed then"
 
 
-def _print_catalog_at(listed: "list[ListedModel]", at: datetime, *, empty: str | None) -> None:
-    from syncer.history import ListedModel
-
-    columns: tuple[str, ...] = ("source", "model", "type", "price", "currency", "context_length")
-    if form() != "table":
-        columns = ListedModel.__struct_fields__
-    rows = [tuple(getattr(row, column) for column in columns) for row in listed]
-    print_rows(
-        columns,
-        rows,
-        format=form(),
-        out=sys.stdout,
-        title=f"Catalog at {at:%Y-%m-%d %H:%M:%SZ}",
-        drop=("currency", "source", "type", "context_length"),
-        empty=empty,
-    )
-
-
 @click.command("changes")
 @click.option("--since", type=MOMENT, metavar="T", help=f"Seen at or after T: {FORMS}.")
 @click.option("--until", type=MOMENT, metavar="T", help="Seen before T.")
@@ -219,15 +260,20 @@ def _print_catalog_at(listed: "list[ListedModel]", at: datetime, *, empty: str |
     type=click.Choice([kind.value for kind in Kind]),
     help="Only this kind; repeatable.",
 )
-@click.option("--model", type=NAME, metavar="NAME", help="Only this model, by its name or its last alias.")
+@click.option(
+    "--model", type=NAME, metavar="NAME", help="Only this model, by its name or its last alias, or 'acme/*' by a glob."
+)
+@click.option("--type", "model_type", metavar="TYPE", help="Only models of this type.")
 @_SOURCE
 @click.option("--after", type=click.IntRange(min=0), metavar="ID", help="Only changes with a feed id beyond ID.")
+@click.option("--before", type=click.IntRange(min=1), metavar="ID", help="Only changes with a feed id below ID.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N changes.")
+@click.option("-n", "--last", type=click.IntRange(min=1), metavar="N", help="The last N changes, the newest first.")
 @click.option(
     "--follow", is_flag=True, help="Go on with each new change as it is committed, as JSON lines, until stopped."
 )
 @click.option("--notices", is_flag=True, help="What is told of the sources' health too: failed, held and so on.")
-@click.option("--cursor", metavar="NAME", help="What is new since NAME last looked; moves on once it was printed.")
+@click.option("--cursor", metavar="NAME", help="What is new since NAME last asked; moves on once it was printed.")
 @click.option("--peek", is_flag=True, help="With --cursor: do not move on.")
 @row_options
 @click.pass_obj
@@ -242,6 +288,9 @@ def changes_command(
     limit: int | None,
     cursor: str | None,
     *,
+    model_type: str | None,
+    before: int | None,
+    last: int | None,
     follow: bool,
     notices: bool,
     peek: bool,
@@ -255,6 +304,7 @@ def changes_command(
     \b
     Examples:
       syncer changes --since 7d --kind repriced
+      syncer changes -n 20 --model 'acme/*'
       syncer changes --follow --notices
       syncer changes --cursor my-job --json
     """
@@ -265,8 +315,14 @@ def changes_command(
         "model": model,
         "source": source,
         "after": after,
+        "before": before,
+        "model_type": model_type,
         "limit": limit,
     }
+    if last is not None:
+        if limit is not None or follow or notices:
+            raise click.UsageError("-n is a limit of its own, from the end: leave --limit, --follow and --notices out.")
+        filters |= {"newest_first": True, "limit": last}
     if cursor is not None:
         if follow or notices or any(filters.values()):
             raise click.UsageError("--cursor shows all that is new: it goes with --peek, --json and --csv only.")
@@ -292,7 +348,7 @@ def changes_command(
                 format=form(),
                 out=sys.stdout,
                 title="Changes",
-                drop=("changed", "source", "old_price", "id", "percent"),
+                drop=("changed", "source", "old_price", "id", "component", "percent"),
                 empty=_no_changes(connection, filters),
             )
 
@@ -302,8 +358,8 @@ def _refuse_contradictions(filters: dict[str, Any], *, follow: bool, notices: bo
         raise click.UsageError("--follow goes on until it is stopped: leave --limit and --until out.")
     if follow and form() == "csv":
         raise click.UsageError("--follow prints JSON lines: leave --csv out.")
-    if notices and (filters["model"] is not None or filters["kinds"]):
-        raise click.UsageError("--notices is about sources: leave --model and --kind out.")
+    if notices and (filters["model"] or filters["kinds"] or filters["model_type"] or filters["before"]):
+        raise click.UsageError("--notices is about sources: leave --model, --type, --kind and --before out.")
 
 
 def _no_changes(connection: "Connection", filters: dict[str, Any]) -> str:
@@ -346,7 +402,7 @@ def _events(connection: "Connection", filters: dict[str, Any], *, notices: bool)
 
 
 def _follow(app: App, filters: dict[str, Any], *, notices: bool) -> NoReturn:
-    """Print events as they are committed; each look is a short transaction of its own."""
+    """Print events as they are committed; each poll is a short transaction of its own."""
     from syncer import history
 
     position: int | None = filters["after"]
@@ -373,14 +429,29 @@ def _wait_for_next_look() -> None:
 
 
 _FOLLOW_EVERY = 1.0  # seconds
-_CHANGE_COLUMNS = ("id", "observed_at", "source", "kind", "model", "old_price", "price", "percent", "changed")
+_CHANGE_COLUMNS = (
+    "id",
+    "observed_at",
+    "source",
+    "kind",
+    "model",
+    "component",
+    "old_price",
+    "price",
+    "percent",
+    "changed",
+)
 
 
 def _change_rows(connection: Any, filters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - a connection
+    """A row for each change: its headline where that moved, else the first price that did; the others are named."""
     from syncer import history
     from syncer.core import prices
 
     for row in history.changes(connection, **filters):
-        percent = prices.percent(row.old_price, row.price) if "price" in row.changed else None
-        moved = ", ".join(field for field in row.changed if field != "price")
-        yield row.id, row.observed_at, row.source, row.kind.value, row.name, row.old_price, row.price, percent, moved
+        moved = [name for field in row.changed if (name := component_of(field)) is not None]
+        shown = row.component if row.component in moved or not moved else moved[0]
+        old, new = row.changed.get(price_field(shown), (row.old_price, row.price))
+        percent = prices.percent(old, new) if shown in moved else None
+        others = ", ".join(component_of(field) or field for field in row.changed if field != price_field(shown))
+        yield row.id, row.observed_at, row.source, row.kind.value, row.name, shown, old, new, percent, others

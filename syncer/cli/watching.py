@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
 
 
 def check(app: App) -> NoReturn:
-    """Print the line and exit with the code; what keeps us from looking is a line too."""
+    """Print the line and exit with the code; what keeps us from asking is a line too."""
     try:
         verdict = _look(app, now())
     except SyncerError as error:
@@ -43,8 +43,9 @@ def _look(app: App, present: datetime) -> Verdict:
     from syncer.history import watch
 
     intervals = {source.name: source.interval for source in app.settings.select()}
+    required = {source.name: source.required for source in app.settings.select()}
     with app.reader() as connection:
-        known = history.freshness(connection, now=present, intervals=intervals)
+        known = history.freshness(connection, now=present, intervals=intervals, required=required)
         lags = watch.lags(connection, now=present)
         runs = watch.last_runs(connection)
     sources = {source.source: source for source in known}
@@ -61,36 +62,49 @@ def judge(
     *,
     now: datetime,
 ) -> Verdict:
-    """What there is to say of these sources (None: never looked at) and consumers at `now`."""
+    """What there is to say of these sources (None: never observed) and consumers at `now`."""
     wrong = [f"{name} {what}" for name, known in sources.items() for what in wrong_with(known, runs.get(name), now)]
     wrong += [
         f"consumer {one.consumer} is disabled (syncer alerts list)" for one in consumers if one.state == "disabled"
     ]
-    held = [f"{name}: {known.open_findings}" for name, known in sources.items() if known and known.open_findings]
-    waiting = f"HELD, to be settled by a person (syncer held): {', '.join(held)}"
+    held = [f"{name}: {', '.join(its.held_by)}" for name, its in sources.items() if its and its.held_by]
+    waiting = f"HELD (syncer held): {'; '.join(held)}"
     if wrong:
         return Verdict(1, "; ".join([f"PROBLEM: {'; '.join(wrong)}", *([waiting] if held else [])]))
     if held:
         return Verdict(3, waiting)
     if not sources:
         return Verdict(0, "OK: no source to watch, each is retired")
-    looks = [known.last_observed_at for known in sources.values() if known and known.last_observed_at]
-    return Verdict(0, f"OK: {count_of(len(sources), 'source')}, the oldest good look {_age(now - min(looks))} ago")
+    observed = [known.last_observed_at for known in sources.values() if known and known.last_observed_at]
+    return Verdict(0, f"OK: {count_of(len(sources), 'source')}, the oldest observation {_age(now - min(observed))} ago")
 
 
 def wrong_with(known: "Freshness | None", last: "LastRun | None", now: datetime) -> Iterator[str]:
     """What is wrong with a source at `now`, as the ends of sentences that begin with its name."""
     if known is None:
-        yield "was never looked at (syncer sync)"
+        yield "was never observed (syncer sync)"
         return
     if known.last_observed_at is None:
-        yield "had no good look yet"
+        yield "was not observed yet"
     elif known.late:
-        yield f"is late: its last good look was {_age(now - known.last_observed_at)} ago"
+        yield f"is late: it was last observed {_age(now - known.last_observed_at)} ago"
+    yield from _doubts(known)
     if last is not None and last.outcome == "failed":
         yield f"failed: {(last.error or 'no reason was recorded')[:_LONGEST_REASON]}"
     if last is not None and last.outcome == "abandoned":
-        yield "was abandoned: the syncer that looked at it died"
+        yield "was abandoned: the syncer that observed it died"
+
+
+def _doubts(known: "Freshness") -> Iterator[str]:
+    """What makes its catalog less sure than it looks, besides what is held."""
+    if "cached" in known.doubts:
+        yield "is served from a cache: what upstream says now is not known"
+    if "clock" in known.doubts:
+        yield "is observed by a clock that its responses contradict"
+    if known.unreadable:
+        yield f"has {count_of(known.unreadable, 'model')} whose prices cannot be read: the known ones stay"
+    if known.required_missing:
+        yield f"lacks what is required: {', '.join(known.required_missing)}"
 
 
 def _age(age: timedelta) -> str:

@@ -101,7 +101,7 @@ def _may_judge_unknown(evaluation: Evaluation) -> bool:
 
 def _is_never_seen(evaluation: Evaluation, name: str) -> bool:
     known = name in evaluation.seen.known or name in evaluation.seen.listed
-    present = name in evaluation.snapshot.listings or name in evaluation.snapshot.present_unreadable
+    present = name in evaluation.snapshot.listings or name in evaluation.unreadable
     return not known and not present and _may_judge_unknown(evaluation)
 
 

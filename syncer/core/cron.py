@@ -4,17 +4,20 @@
   a thousand sources do not fire together and every daemon computes the same tick.
 - A cron expression has cron's own meaning: weekdays 0 and 7 are Sunday, and where both day fields are restricted, a
   day that matches either is meant (POSIX crontab).
+- Where the clocks change no tick is lost: one in the hour that is skipped comes as much later as they are put forward,
+  one in the hour that comes twice comes twice. The zone is an argument.
 """
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
 _PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?", re.ASCII)
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -74,16 +77,20 @@ def read_cron(expression: str) -> Cron:
     return cron
 
 
-def cron_alternatives(cron: Cron) -> list[tuple[str, str, str, str, str]]:
-    """The same as (minute, hour, day, month, weekdays by name) in lists: one, or two where either day field may match.
+def cron_tick(cron: Cron, after: datetime, zone: tzinfo) -> datetime:
+    """The first instant strictly after another at which the clocks of a zone show a time that the fields match; in UTC.
 
-    Names, because a scheduler may count weekdays differently.
+    A time that the clocks skip comes as much later as they are put forward; one that they show twice comes twice.
     """
-    minute, hour, day, month = (",".join(map(str, sorted(values))) for values in cron[:4])
-    weekday = ",".join(WEEKDAYS[number] for number in sorted(cron.weekdays))
-    if cron.either_day:
-        return [(minute, hour, day, month, "*"), (minute, hour, "*", month, weekday)]
-    return [(minute, hour, day, month, weekday)]
+    found: tuple[datetime, datetime] | None = None
+    for wall in _walls(cron, after.astimezone(zone).replace(tzinfo=None) - _shift(after, zone)):
+        if found is not None and wall > found[1]:
+            break
+        for at in _instants(wall, zone):
+            if at > after and (found is None or at < found[0]):
+                found = at, wall + _shift(at, zone)  # where clocks change, a later time of day can come earlier
+    assert found is not None  # noqa: S101 - some day matches, or `read_cron` had refused the expression
+    return found[0]
 
 
 def longest_gap(cron: Cron) -> timedelta:
@@ -103,6 +110,31 @@ def _four_years() -> Iterator[date]:
 def _matches(cron: Cron, day: date) -> bool:
     by_date, by_weekday = day.day in cron.days, day.isoweekday() % 7 in cron.weekdays
     return day.month in cron.months and (by_date or by_weekday if cron.either_day else by_date and by_weekday)
+
+
+def _walls(cron: Cron, start: datetime) -> Iterator[datetime]:
+    """The times of day that the fields match, without a zone, in order from `start` on."""
+    day, hours, minutes = start.date(), sorted(cron.hours), sorted(cron.minutes)
+    while True:
+        if _matches(cron, day):
+            earliest = start.hour if day == start.date() else 0
+            for hour, minute in product([hour for hour in hours if hour >= earliest], minutes):
+                wall = datetime.combine(day, time(hour, minute))
+                if wall >= start:
+                    yield wall
+        day += _DAY
+
+
+def _instants(wall: datetime, zone: tzinfo) -> list[datetime]:
+    """When the clocks show this time: twice, where they are put back over it; that much later, where they skip it."""
+    first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return [first, second] if second > first else [first]
+
+
+def _shift(at: datetime, zone: tzinfo) -> timedelta:
+    """By how much the clocks are changed within a day of this instant."""
+    offsets = [(at + days * _DAY).astimezone(zone).utcoffset() or timedelta() for days in (-1, 0, 1)]
+    return max(offsets) - min(offsets)
 
 
 def _values(field: _Field, text: str) -> frozenset[int]:

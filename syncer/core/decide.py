@@ -163,7 +163,7 @@ class _Sum:
 
     def _unread_now(self, name: str) -> frozenset[str]:
         """The fields of a present model that cannot be read."""
-        if name in self.snapshot.present_unreadable:
+        if name in self.evaluation.unreadable:
             return _EVERYTHING
         return self.snapshot.listings[name].unread if name in self.snapshot.listings else frozenset()
 
@@ -208,7 +208,7 @@ class _Sum:
 
     def _unreadable(self) -> Iterator[tuple[str, frozenset[str]]]:
         """The models of which something cannot be read that could be when their episode began."""
-        for name in {*self.snapshot.listings, *self.snapshot.present_unreadable}:
+        for name in {*self.snapshot.listings, *self.evaluation.unreadable}:
             before = self.seen.known.get(name)
             unread = _EVERYTHING if name not in self.snapshot.listings else self.snapshot.listings[name].unread
             known = before.unread if before is not None and before.listed else frozenset[str]()
@@ -222,7 +222,7 @@ class _Sum:
             for row in (*self.snapshot.rejected, *self.snapshot.duplicates)
             if row.name is not None and row.name not in self.seen.recorded
         }
-        known = self.snapshot.present_unreadable & self.seen.known.keys()
+        known = self.evaluation.unreadable & self.seen.known.keys()
         return sorted((name, reason) for name, reason in rows.items() if name not in known)
 
     def _missing(self) -> Iterator[Notice]:

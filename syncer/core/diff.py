@@ -37,6 +37,8 @@ def whole(listing: Listing, before: StoredModel | None, headline: str, lost: Col
 
     `lost` are fields that no element of the response has any more: a model that stayed listed keeps these too.
     """
+    if before is None and not listing.unread and len(listing.prices) == 1 and headline in listing.prices:
+        return listing  # most of a first load
     old = None if before is None else before.listing
     prices = _prices(listing, old, headline)
     kept = {field: getattr(old, field) for field in listing.unread if field != PRICES} if old is not None else {}

@@ -24,6 +24,7 @@ class Evaluation:
         self.seen, self.policy, self.snapshot, self.at = seen, policy, seen.snapshot, seen.snapshot.observed_at
         self.findings = Findings(seen.findings, approval, self.at)
         self.nameless: bool = bool(self.snapshot.nameless)  # until a person has said that these rows are no models
+        self.unreadable = self.snapshot.present_unreadable
         gone = diff.not_present(seen.listed, self.snapshot)
         self.absent = gone if self.snapshot.partial is None else frozenset[str]()
         self.unsure = gone - self.absent  # this observation proves nothing of them

@@ -182,8 +182,13 @@ def lost_fields(snapshot: Snapshot, known: Iterable[StoredModel]) -> frozenset[s
     had: Counter[str] = Counter()
     for model in known:
         listing = snapshot.listings.get(model.listing.name)
-        if listing is not None and model.listed and not diff.is_another_reading(model, listing, snapshot):
-            had.update(field for field in _had(model.listing) if field not in snapshot.stated)
+        if listing is None or not model.listed:
+            continue
+        anew = diff.is_another_reading(model, listing, snapshot)  # may drop a field on purpose, but hardly all prices
+        had.update(
+            field for field in _had(model.listing)
+            if field not in snapshot.stated and not (anew and component_of(field) is None)
+        )  # fmt: skip
     return frozenset(field for field, count in had.items() if count > _MANY or _most(count, snapshot.listed))
 
 

@@ -1,7 +1,7 @@
 """What is said in more than one place, said once: a change or a notice in a line, a number, the nearest name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any
 
@@ -10,7 +10,7 @@ from syncer.core.notices import LATE, NoticeKind
 from syncer.core.text import rfc3339
 
 _LONGEST_VALUE = 40
-_ALL_DIGITS = Context(prec=40)
+_ALL_DIGITS = Context(prec=60)  # of a percent between the largest price and the smallest one
 
 
 def count_of(number: int, thing: str, things: str | None = None) -> str:
@@ -26,9 +26,28 @@ def did_you_mean(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str
     return f": did you mean {near[0]!r}?" if near else ""
 
 
+def not_observed_then(source: str, first_observed_at: datetime | None) -> str:
+    """That nothing is known of a time before a source's first observation (law 6)."""
+    if first_observed_at is None:
+        return f"not observed then: {source} has never been observed"
+    return f"not observed then: {source} was first observed at {rfc3339(first_observed_at)}"
+
+
 def how_to_install(extra: str) -> str:
     """How to get one of syncer's extras: what is called `syncer` in a package index is not this program."""
     return f"pip install '.[{extra}]' in a checkout of syncer"
+
+
+def describe_duration(duration: timedelta) -> str:
+    """A duration as a person says it, in its two largest units: `23 h`, `3 d 2 h`, `40 min`, `5 s`."""
+    seconds = int(duration.total_seconds())
+    sizes = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    first = next((rank for rank, (_, size) in enumerate(sizes) if seconds >= size), len(sizes) - 1)
+    parts = [(seconds // sizes[first][1], sizes[first][0])]
+    if first + 1 < len(sizes):
+        name, size = sizes[first + 1]
+        parts.append((seconds % sizes[first][1] // size, name))
+    return " ".join(f"{count} {name}" for rank, (count, name) in enumerate(parts) if count or rank == 0)
 
 
 # -- prices and changes ------------------------------------------------------------------------------------------------
@@ -53,8 +72,8 @@ def describe_unit(unit: Sequence[Any]) -> str:
 def describe_percent(value: Decimal | int) -> str:
     """A percent with its sign and one decimal, if it has any: `-20 %`, `+33.3 %`; a huge one without."""
     exact = Decimal(value)
-    rounded = exact.quantize(Decimal("0.1")) if abs(exact) < 10_000 else exact.quantize(Decimal(1))
-    return f"{rounded.normalize():+f} %"
+    places = Decimal("0.1") if abs(exact) < 10_000 else Decimal(1)
+    return f"{exact.quantize(places, context=_ALL_DIGITS).normalize(_ALL_DIGITS):+f} %"
 
 
 def describe_change(data: Mapping[str, Any], *, clean: Clean = str) -> str:

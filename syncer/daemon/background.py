@@ -8,12 +8,17 @@ from syncer.errors import DatabaseError, SourceBusy, SyncerError
 
 log = logging.getLogger("syncer.daemon")
 
+_UNBOUNDED = 2**20  # a thread is made only where none is idle, so there are never more than names
+
 
 class BackgroundTasks:
-    """So many threads. What goes wrong in one is logged, a bug with its traceback, and ends nothing else."""
+    """A thread for each piece of work that is under way: however many of them hang, they delay no other.
 
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="beside")
+    What goes wrong in one is logged, a bug with its traceback, and ends nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_UNBOUNDED, thread_name_prefix="background")
         self._latest: dict[str, Future[None]] = {}
 
     def do(self, name: str, work: Callable[[], object]) -> None:
@@ -36,7 +41,7 @@ def _try(name: str, work: Callable[[], object]) -> None:
     try:
         work()
     except (DatabaseError, SourceBusy) as error:
-        log.info("%s: %s", name, error)  # the beat has it in its log when the database is down
+        log.info("%s: %s", name, error)  # a database that is down has its own line in the log
     except SyncerError as error:
         log.warning("%s: %s", name, error)
     except Exception:

@@ -1,110 +1,56 @@
-"""One daemon: its beat, the runs that it starts, and its end."""
+"""One daemon: its loop, what each turn and each minute do, and its end."""
 
 import logging
-import os
-import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Self
 
-import msgspec
-from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy.engine import Connection, Engine
-
+from syncer import systemd
+from syncer.attempt import record_of
+from syncer.core.words import count_of
 from syncer.daemon.background import BackgroundTasks
 from syncer.daemon.backoff import DatabaseBackoff
+from syncer.daemon.database_file import DatabaseFile
+from syncer.daemon.dependencies import Dependencies
+from syncer.daemon.liveness import TURN
+from syncer.daemon.runs import Runs
 from syncer.daemon.schedule import next_tick
-from syncer.db import notices, store, ticks
-from syncer.db.engine import ensure_schema, reading, writing
-from syncer.db.store import Lease
-from syncer.errors import DatabaseError, SettingsError, SourceBusy, SyncerError
-from syncer.settings import AlertSettings, Secret, Settings, SourceSettings
-from syncer.sync import Archive, origin, record_failure_of, sync_leased
+from syncer.daemon.scheduler import SteadyScheduler
+from syncer.db import feed, leases, ticks
+from syncer.db.engine import reading, writing
+from syncer.db.migrate import ensure_schema, require_schema
+from syncer.errors import DatabaseError, DatabaseNotReady, SettingsError, SourceBusy, SyncerError
+from syncer.settings import Settings, SourceSettings, format_duration
 
 log = logging.getLogger("syncer.daemon")
 
-Clock = Callable[[], datetime]
-_BEAT = 1.0  # seconds
-_LAST_WORD = 5.0  # seconds for closing what is given up
-_STEP = 0.1
-_BACKGROUND_THREADS = 16  # threads for deliveries and other work beside the runs
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a daemon is made of: everything that touches the world is handed in.
-
-    `load` reads the configuration, `read_key` a source's key, `deliver` hands one consumer of the settings in force its
-    news. `on_round` is told, after each minute in which runs ended, whether the latest of every source was a good look;
-    `on_beat` that the daemon is alive, about once a second; `on_reload` the settings that are in force from then on;
-    `nightly` is done once a UTC day. `stopping` is set by the first signal.
-    """
-
-    engine: Engine
-    load: Callable[[], Settings]
-    read_key: Callable[[SourceSettings], Secret | None]
-    clock: Clock
-    owner: str
-    workers: int = 8
-    grace: timedelta = timedelta(seconds=30)
-    archive: Archive | None = None
-    deliver: Callable[[Settings, AlertSettings], object] | None = None
-    on_round: Callable[[bool], object] | None = None
-    on_beat: Callable[[], object] | None = None
-    on_reload: Callable[[Settings], object] | None = None
-    nightly: Callable[[], object] | None = None
-    stopping: threading.Event = msgspec.field(default_factory=threading.Event)
-
-
-def run(parts: Parts) -> int:
-    """Run until a signal says stop; the exit code. To be called in the main thread of a process of its own."""
-    inbox, outbox = os.pipe()  # a handler may interrupt anything, so it takes no lock: it writes one byte
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _: os.write(outbox, bytes([number])))
-    with Daemon(parts) as daemon:
-        while os.read(inbox, 1)[0] == signal.SIGHUP:
-            daemon.ask_reload()
-        parts.stopping.set()
-        threading.Thread(target=_wait_for_second, args=(inbox, daemon), daemon=True).start()
-        if not daemon.finish():
-            logging.shutdown()
-            os._exit(0)  # the interpreter would wait for the threads that were given up
-    return 0
-
-
-def _wait_for_second(inbox: int, daemon: "Daemon") -> None:
-    while os.read(inbox, 1)[0] == signal.SIGHUP:
-        pass
-    daemon.hurry.set()
+_SHUTDOWN_TIMEOUT = 5.0  # seconds for closing what is given up
+_POLL_INTERVAL = 0.1
 
 
 class Daemon:
-    """The beat and its workers; entered, it runs.
+    """The loop and its workers; entered, it runs.
 
     Raises SettingsError and DatabaseNotReady where it cannot start; a database that is down is no reason.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self.parts = parts
-        self.settings = parts.load()
+    def __init__(self, dependencies: Dependencies) -> None:
+        self.dependencies = dependencies
+        self.settings = dependencies.load()
         self.hurry = threading.Event()
         """Set by the second signal: what runs is given up at once."""
-        self._beating = threading.Lock()
+        self._working = threading.Lock()
         self._backoff = DatabaseBackoff()
-        self._is_open = False
-        self._more_is_due = False
-        self._pool = ThreadPoolExecutor(parts.workers, thread_name_prefix="sync")
-        self._runs: dict[Future[bool], str] = {}
-        self._background = BackgroundTasks(_BACKGROUND_THREADS)
-        self._went_well: dict[str, bool] = {}  # of the runs that ended since the last minute
-        self._latest: dict[str, bool] = {}  # of each source that ever ran here
-        self._last_night = parts.clock().date()
-        self._scheduler = BackgroundScheduler(timezone=UTC)
-        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a beat that takes longer is no news
+        self._file = DatabaseFile(dependencies.engine)
+        self._is_open = self._was_open = False
+        self._runs = Runs(dependencies, on_free=self.run_due)
+        self._background = BackgroundTasks()
+        self._last_night = dependencies.clock().date()
+        self._scheduler = SteadyScheduler(turn=TURN, on_step=self._note_clock_step)
+        logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a job that takes longer is no news
         always = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-        self._scheduler.add_job(self.run_due, "interval", seconds=_BEAT, **always)
+        self._scheduler.add_job(self._turn, "interval", seconds=TURN, **always)
         self._scheduler.add_job(self.each_minute, "interval", minutes=1, **always)
 
     def __enter__(self) -> Self:
@@ -116,184 +62,142 @@ class Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.parts.stopping.set()
+        self.dependencies.stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._runs.close()
         self._background.close()
 
     @property
     def busy(self) -> int:
         """How many runs are under way."""
-        return sum(not future.done() for future in list(self._runs))
+        return self._runs.busy
 
-    # -- the beat ------------------------------------------------------------------------------------------------------
+    # -- each turn -----------------------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Say that the loop turns; its work has a thread of its own, for a database may take its time."""
+        liveness = self.dependencies.liveness
+        liveness.note_turn()
+        if liveness.trouble() is None:
+            self.dependencies.on_turn()
+        self._background.do("what is due", self.run_due)
 
     def run_due(self) -> None:
-        """Take what is due, as far as there are workers for it, and let each consumer have its news."""
-        if not self._beating.acquire(blocking=False):
+        """Begin what is due, as far as there are workers for it, and deliver to each consumer."""
+        if not self._working.acquire(blocking=False):
             return
         try:
-            if self.parts.on_beat is not None:
-                self.parts.on_beat()
-            if not self._backoff.skips_beat() and not self.parts.stopping.is_set():
-                self._open()
-                self._take_due()
+            if not self._backoff.skips_turn() and not self.dependencies.stopping.is_set():
+                with self.dependencies.liveness.working():
+                    self._open()
+                    self._runs.begin_due(_by_name(self.settings))
                 self._backoff.note_up()
                 self._deliver()
-        except (DatabaseError, SourceBusy) as error:
+        except (DatabaseError, DatabaseNotReady, SourceBusy) as error:
             self._backoff.note_down(error)
         finally:
-            self._beating.release()
+            self._working.release()
 
     def _open(self) -> None:
-        """Once, as soon as the database answers: its schema, and a row for each source."""
-        if not self._is_open:
-            ensure_schema(self.parts.engine)
-            self._register(self.settings)
-            self._is_open = True
+        """As soon as the database answers, and again for another file in its place: its schema, a row for each source.
 
-    def _take_due(self) -> None:
-        self._note_ended()
-        free = self.parts.workers - len(self._runs)
-        configured = {source.name: source for source in self.settings.sources}
-        with reading(self.parts.engine) as connection:
-            now = ticks.database_now(connection) or self.parts.clock()
-            due = ticks.due(connection, list(configured), now, free + 1)
-        self._more_is_due = len(due) > free
-        for one in due[:free]:
-            if not self.parts.stopping.is_set():
-                self._try_start(configured[one.name], one, now)
+        Only the first is created where it is empty.
+        """
+        if self._file.was_replaced():
+            self._is_open = False
+        if self._is_open:
+            return
+        (require_schema if self._was_open else ensure_schema)(self.dependencies.engine)
+        self._file.remember()
+        self._register(self.settings)
+        self._is_open = self._was_open = True
+        log.info("running %s; %s", count_of(len(self.settings.sources), "source"), self._next_poll())
 
-    def _try_start(self, source: SourceSettings, one: ticks.Due, now: datetime) -> None:
-        try:
-            self._start(source, one, now)
-        except SyncerError:
-            raise
-        except Exception:
-            log.exception("%s: a bug in syncer kept it from its tick", source.name)
+    def _next_poll(self) -> str:
+        with reading(self.dependencies.engine) as connection:
+            first = ticks.first_due(connection, list(_by_name(self.settings)))
+            now = ticks.database_now(connection) or self.dependencies.clock()
+        if first is None:
+            return "no poll is due"
+        at = "now" if first.tick is None or first.tick <= now else f"at {first.tick:%Y-%m-%dT%H:%M:%SZ}"
+        return f"the next poll is of {first.name}, {at}"
 
-    def _start(self, source: SourceSettings, one: ticks.Due, now: datetime) -> None:
-        """Take the tick, and the source with it, in one transaction; the run goes on in a worker."""
-        key: Secret | None = None
-        problem: SettingsError | None = None
-        try:
-            key = self.parts.read_key(source)
-        except SettingsError as error:  # without a key nothing can be asked, which the run will say
-            problem = error
-        secret = key.reveal() if key else None
-        with writing(self.parts.engine) as connection:
-            if not ticks.take(connection, one, next_tick(source, now)):
-                return
-            if one.tick is not None and next_tick(source, one.tick) <= now:
-                why = f"the ticks from {one.tick:%Y-%m-%dT%H:%M:%SZ} on were passed over: no daemon was there, or free"
-                ticks.skip(connection, one.source_id, now=now, why=why)
-            lease = self._acquire(connection, source, one, secret, now)
-        if lease is not None:
-            future = self._pool.submit(self._sync, source, lease, secret, problem)
-            self._runs[future] = source.name
-            future.add_done_callback(self._go_on)
+    def _deliver(self) -> None:
+        settings, deliver = self.settings, self.dependencies.deliver  # another thread may put others in force
+        if deliver is not None:
+            for alert in settings.alerts:
+                self._background.do(f"delivery to {alert.name}", partial(deliver, settings, alert))
 
-    def _acquire(
-        self, connection: Connection, source: SourceSettings, one: ticks.Due, secret: str | None, now: datetime
-    ) -> Lease | None:
-        """The source, together with its tick; a tick whose source is still in other hands is recorded as skipped."""
-        try:
-            return store.acquire(
-                connection,
-                origin(source),
-                kind="sync",
-                owner=self.parts.owner,
-                now=now,
-                lease_for=source.lease,
-                key=secret,
-            )
-        except SourceBusy as busy:
-            ticks.skip(connection, one.source_id, now=now, why=f"the tick was passed over: {busy}")
-            log.warning("%s: skipped: %s", source.name, busy)
-            return None
+    def _note_clock_step(self, step: timedelta) -> None:
+        """The wall clock was set: what is due is counted by it, so the schedule is read anew."""
+        size = format_duration(abs(step))
+        how = f"set back by {size}" if step < timedelta() else f"set forward by {size}, or this machine slept"
+        log.warning("the wall clock was %s: the schedule goes on from the time it shows now", how)
+        self._background.do("schedule", self._catch_up_schedule)
 
-    def _sync(self, source: SourceSettings, lease: Lease, secret: str | None, problem: SettingsError | None) -> bool:
-        """One run in a worker; was it a good look?"""
-        engine, clock = self.parts.engine, self.parts.clock
-        try:
-            if problem is not None:
-                record_failure_of(engine, lease, problem, None, clock)
-            report = sync_leased(engine, source, lease, key=secret, clock=clock, archive=self.parts.archive)
-        except SyncerError as error:
-            log.warning("%s: failed: %s", source.name, error)
-            return False
-        except Exception:
-            log.exception("%s: a bug in syncer ended run %s", source.name, lease.run_id)
-            return False
-        log.info("%s: %s", source.name, report.outcome, extra={"run_id": report.run_id, "listed": report.listed})
-        return True
-
-    def _go_on(self, _ended: Future[bool]) -> None:
-        """A worker is free: where more was due than there were workers, do not wait for the next beat."""
-        if self._more_is_due:
-            self.run_due()
-
-    def _note_ended(self) -> None:
-        for future in [future for future in self._runs if future.done()]:
-            self._went_well[self._runs.pop(future)] = future.result()
-
-    # -- beside the runs -----------------------------------------------------------------------------------------------
+    # -- each minute ---------------------------------------------------------------------------------------------------
 
     def each_minute(self) -> None:
         """Say which sources are late, in case their own runs do not come, and how the last runs went."""
-        self._background.do("staleness", self.note_stale)
-        today = self.parts.clock().date()
-        if self.parts.nightly is not None and today != self._last_night:
+        if self._is_open:
+            self._background.do("schedule", self._catch_up_schedule)
+            self._background.do("lateness", self._note_late)
+        today = self.dependencies.clock().date()
+        if self.dependencies.nightly is not None and today != self._last_night:
             self._last_night = today
-            self._background.do("nightly upkeep", self.parts.nightly)
-        ended, self._went_well = self._went_well, {}
-        if ended and self.parts.on_round is not None:
-            configured = {source.name for source in self.settings.sources}
-            self._latest = {name: well for name, well in (self._latest | ended).items() if name in configured}
-            self._background.do("round", partial(self.parts.on_round, all(self._latest.values())))
+            self._background.do("nightly upkeep", self.dependencies.nightly)
+        went_well = self._runs.latest.cycle(_by_name(self.settings))
+        if went_well is not None and self.dependencies.on_cycle is not None:
+            self._background.do("heartbeat", partial(self.dependencies.on_cycle, went_well))
 
-    def note_stale(self) -> None:
-        """Say of each source that is late that it is, once."""
+    def _note_late(self) -> None:
         for source in self.settings.sources:
-            notices.note_stale(self.parts.engine, source.name, now=self.parts.clock(), interval=source.interval)
+            now = self.dependencies.clock()
+            feed.note_late(self.dependencies.engine, source.name, now=now, interval=source.interval)
 
-    def _deliver(self) -> None:
-        settings = self.settings  # another thread may put others in force
-        if self.parts.deliver is not None:
-            for alert in settings.alerts:
-                self._background.do(f"delivery to {alert.name}", partial(self.parts.deliver, settings, alert))
+    def _catch_up_schedule(self) -> None:
+        """Bring back each due time that lies beyond a tick of its own schedule, such as one set by a wrong clock."""
+        for source in self.settings.sources:
+            now = self.dependencies.clock()
+            with writing(self.dependencies.engine) as connection:
+                passed_over = ticks.bring_back(connection, source.name, partial(next_tick, source), now)
+            if passed_over is not None:
+                log.warning(
+                    "%s: its next poll was set for %s, which passes over ticks of its schedule: it is brought back",
+                    source.name,
+                    f"{passed_over:%Y-%m-%dT%H:%M:%SZ}",
+                )
 
     # -- from outside --------------------------------------------------------------------------------------------------
 
     def finish(self) -> bool:
-        """Wait for what is under way, as long as the grace lasts and nobody hurries; then close the runs as failed.
+        """Wait for what is under way, as long as the grace lasts and nobody hurries; then close the runs as abandoned.
 
         True if everything had ended by itself.
         """
         self._scheduler.shutdown(wait=False)
-        log.info("stopping: no new work; %s runs may finish", self.busy)
-        left = self.parts.grace.total_seconds()
-        while not self._is_idle() and left > 0 and not self.hurry.wait(_STEP):
-            left -= _STEP
+        log.info("stopping: no new work; %s may finish", count_of(self.busy, "run"))
+        left = self.dependencies.grace.total_seconds()
+        while not self._is_idle() and left > 0 and not self.hurry.wait(_POLL_INTERVAL):
+            self.dependencies.liveness.note_turn()
+            left -= _POLL_INTERVAL
         if self._is_idle():
             return True
-        log.warning("giving up %s runs", self.busy)
-        last_word = threading.Thread(target=self._give_up, daemon=True)  # the database may hang as well
-        last_word.start()
-        last_word.join(_LAST_WORD)
+        log.warning("giving up %s", count_of(self.busy, "run"))
+        closing = threading.Thread(target=self._give_up, daemon=True)  # the database may hang as well
+        closing.start()
+        closing.join(_SHUTDOWN_TIMEOUT)
         return False
 
     def _is_idle(self) -> bool:
-        if self._beating.locked():  # asked first: the beat under way may still start something, a later one may not
+        if self._working.locked():  # asked first: the work of this turn may still begin something, a later one may not
             return False
         return self.busy == 0 and self._background.is_idle
 
     def _give_up(self) -> None:
         try:
-            with writing(self.parts.engine) as connection:
-                failure = store.Failure(error="the daemon was stopped")
-                store.release_all(connection, self.parts.owner, failure, now=self.parts.clock())
+            self._runs.give_up("the daemon was stopped")
         except SyncerError as error:
             log.warning("the runs could not be closed, later ones will find them: %s", error)
 
@@ -303,24 +207,31 @@ class Daemon:
 
     def reload(self) -> None:
         """Read the configuration again; a bad one is refused."""
+        self.dependencies.on_state(*systemd.reloading())
         try:
-            fresh = self.parts.load()
+            fresh = self.dependencies.load()
             fresh.select()
             if fresh.database_url != self.settings.database_url:
                 raise SettingsError("database_url is another one: restart the daemon for that")
             self._register(fresh)
         except SyncerError as error:
             log.error("the new configuration is refused, the old one stays: %s", error)  # noqa: TRY400 - a person's
-            return
-        self.settings = fresh
-        if self.parts.on_reload is not None:
-            self.parts.on_reload(fresh)
-        log.info("the configuration was read again: %s sources", len(fresh.sources))
+        else:
+            self.settings = fresh
+            self.dependencies.on_reload(fresh)
+            log.info("the configuration was read again: %s", count_of(len(fresh.sources), "source"))
+        finally:
+            self.dependencies.on_state(systemd.READY)
 
     def _register(self, settings: Settings) -> None:
         """Give each configured source its row, so that it can be due; a new schedule counts from now on."""
-        now = self.parts.clock()
+        now = self.dependencies.clock()
         for source in settings.sources:
-            with writing(self.parts.engine) as connection:
-                store.register(connection, origin(source), now)
+            record = record_of(source, self.dependencies.attempt(source).format)
+            with writing(self.dependencies.engine) as connection:
+                leases.register(connection, record, now)
                 ticks.reschedule(connection, source.name, partial(next_tick, source), now)
+
+
+def _by_name(settings: Settings) -> dict[str, SourceSettings]:
+    return {source.name: source for source in settings.sources}

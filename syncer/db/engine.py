@@ -4,39 +4,36 @@
 - SQLite: WAL, foreign keys on; a *writing* transaction begins IMMEDIATE (a plain BEGIN that reads first fails the
   moment somebody else commits), a reading one never does (it would lock all writers out).
 - PostgreSQL: READ COMMITTED is pinned (law 8 counts on it); a syncer that stops inside a transaction is ended by the
-  server instead of blocking everybody. What a transaction needs is set for it alone, in one round trip: behind a pooler
-  such as PgBouncer the session is shared, so it gets no setting and no prepared statement of ours.
+  server instead of blocking everybody. What a transaction needs is set for it alone, in one round trip, and nothing of
+  a session is relied on: it may be shared. Statements are prepared in the server, which makes many small updates twice
+  as fast, but for a pooler in transaction mode: there `?pooler=transaction` turns it off.
 """
 
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
-from syncer.core.words import how_to_install
+from syncer.db import faults, interrupt, unwritable
+from syncer.db.faults import translated
 from syncer.db.types import read_json, write_json
-from syncer.errors import DatabaseError, SettingsError, SourceBusy, SyncerError
+from syncer.db.url import POOLER, is_sqlite, parse, sqlite_path
+from syncer.db.url import location as shown
+from syncer.errors import SettingsError
 
-_WRITES = "syncer_writes"
-_DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+_WRITES, _PATIENT = "syncer_writes", "syncer_patient"
 _BUSY_MS = 10_000
-_POSTGRESQL_TRANSACTION = (
-    f"SET LOCAL TIME ZONE 'UTC'; SET LOCAL datestyle = 'ISO'; SET LOCAL lock_timeout = {_BUSY_MS}; "
-    "SET LOCAL idle_in_transaction_session_timeout = 30000; "
-    "SET LOCAL jit = off; "  # compiling a question costs more than most of them
-    "SET LOCAL cursor_tuple_fraction = 1; "  # what streams is read to its end: plan for that, not for a quick first row
-    "SET LOCAL random_page_cost = 1.1"  # the default is for spinning disks: there, a scan beats a thousand seeks
-)
-_POSTGRESQL_OPTIONS = {
-    "isolation_level": "READ COMMITTED",
-    "pool_pre_ping": True,
-    "connect_args": {"prepare_threshold": None},
+_POSTGRESQL_TRANSACTION = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "lock_timeout": f"{_BUSY_MS}",
+    "idle_in_transaction_session_timeout": "30000",
+    "jit": "off",  # compiling a question costs more than most of them
+    "cursor_tuple_fraction": "1",  # what streams is read to its end: plan for that, not for a quick first row
+    "random_page_cost": "1.1",  # the default is for spinning disks: there, a scan beats a thousand seeks
 }
 _MIGRATION_LOCK = 7_303_014  # any constant: the key of PostgreSQL's advisory lock around schema changes
 
@@ -46,30 +43,48 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
 
     `read_only` never creates a SQLite file. Raises SettingsError for a URL that is none or names another database.
     """
-    parsed = _parse(url)
-    sqlite = parsed.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {} if sqlite else _POSTGRESQL_OPTIONS
-    if sqlite and read_only and _is_file(parsed):
-        path = quote(str(Path(str(parsed.database)).absolute()))
-        parsed = parsed.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
-    try:
-        engine = sa.create_engine(parsed, json_serializer=write_json, json_deserializer=read_json, **options)
-    except ModuleNotFoundError as missing:
-        raise SettingsError(
-            f"{parsed.drivername} needs the driver {missing.name}: {how_to_install('postgres')}"
-        ) from None
-    except sa.exc.NoSuchModuleError:
-        raise SettingsError(f"database_url names a driver that there is not: {parsed.drivername}") from None
-    if sqlite:
-        event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin_sqlite if sqlite else _begin_postgresql)
+    parsed = parse(url)
+    return _open_sqlite(parsed, read_only=read_only) if is_sqlite(parsed) else _open_postgresql(parsed)
+
+
+def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
+    path = sqlite_path(url)
+    if read_only:
+        url = url.set(database=unwritable.read_only_url_path(path), query={"mode": "ro", "uri": "true"})
+    engine = _create(url, {})
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "invalidate", _roll_back_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    if read_only:
+        unwritable.allow(engine, path)
     return engine
+
+
+def _open_postgresql(url: URL) -> Engine:
+    arguments: dict[str, Any] = {"client_encoding": "utf8"}
+    if POOLER in url.query:
+        arguments["prepare_threshold"] = None
+    options = {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "connect_args": arguments}
+    engine = _create(url.difference_update_query([POOLER]), options)
+    event.listen(engine, "connect", lambda raw, _: _require_utf8(engine, raw))
+    event.listen(engine, "begin", _begin_postgresql)
+    event.listen(engine, "handle_error", faults.give_up_stale_sessions)
+    return engine
+
+
+def _create(url: URL, options: Mapping[str, Any]) -> Engine:
+    try:
+        return sa.create_engine(url, json_serializer=write_json, json_deserializer=read_json, **options)
+    except (sa.exc.ArgumentError, TypeError, ValueError):
+        raise SettingsError(
+            "database_url has an option whose value cannot be used: look at what stands behind its ?"
+        ) from None
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One writing transaction: committed at the end of the block, rolled back on any error."""
-    with _translated(engine), engine.execution_options(**{_WRITES: True}).begin() as connection:
+    with translated(engine), engine.execution_options(**{_WRITES: True}).begin() as connection:
         yield connection
 
 
@@ -80,29 +95,24 @@ def reading(engine: Engine, *, one_moment: bool = False) -> Iterator[Connection]
     With `one_moment` all its statements see the database as it was at the first, on PostgreSQL too, which then refuses
     to write.
     """
-    snapshot = one_moment and engine.dialect.name == "postgresql"
-    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if snapshot else {}
-    source = engine.execution_options(**options)
-    with _translated(engine), source.connect() as connection:
-        if snapshot:  # the server ends writers that stop; whoever reads on through a pager makes nobody wait
-            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    source = at_one_moment(engine) if one_moment else engine
+    with translated(engine), source.connect() as connection:
         yield connection
 
 
-def translate_errors(engine: Engine) -> None:
-    """Make our errors of those of its connections that are used outside of a `reading` block."""
-
-    def translate(context: sa.engine.ExceptionContext) -> BaseException | None:
-        error = context.sqlalchemy_exception
-        return _our_error(engine, error) if isinstance(error, sa.exc.DBAPIError) and _is_outside(error) else None
-
-    event.listen(engine, "handle_error", translate, retval=True)
+def at_one_moment(engine: Engine) -> Engine:
+    """The engine for transactions of which all statements see the database as it was at the first."""
+    if engine.dialect.name != "postgresql":
+        return engine  # SQLite's are so
+    # The server ends writers that stop; whoever reads on through a pager makes nobody wait.
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True, _PATIENT: True}
+    return engine.execution_options(**options)
 
 
 @contextmanager
 def schema_change(engine: Engine) -> Iterator[Connection]:
     """A transaction in which tables may be altered: alone, and on SQLite with foreign keys checked at its end."""
-    with _translated(engine), engine.execution_options(**{_WRITES: True}).connect() as connection:
+    with translated(engine), engine.execution_options(**{_WRITES: True}).connect() as connection:
         sqlite = engine.dialect.name == "sqlite"
         if sqlite:  # inside a transaction this PRAGMA would silently do nothing
             connection.connection.driver_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
@@ -120,44 +130,27 @@ def schema_change(engine: Engine) -> Iterator[Connection]:
 
 def is_to_be_made(engine: Engine) -> bool:
     """Whether this is a SQLite file that does not exist yet: connecting would create it."""
-    return engine.dialect.name == "sqlite" and _is_file(engine.url) and not _sqlite_path(engine.url).exists()
+    return is_sqlite(engine.url) and not sqlite_path(engine.url).exists()
 
 
 def location(engine: Engine) -> str:
     """The database's URL as it may be shown: without a password (law 11)."""
-    if engine.dialect.name == "sqlite" and _is_file(engine.url):
-        return f"sqlite:///{_sqlite_path(engine.url)}"
-    shown = {name: "***" if "password" in name else value for name, value in engine.url.query.items()}
-    return engine.url.set(query=shown).render_as_string(hide_password=True)
+    return shown(engine.url)
 
 
 # -- drivers -----------------------------------------------------------------------------------------------------------
 
 
-def _parse(url: str) -> URL:
-    try:
-        parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):
-        raise SettingsError("database_url is not a database URL: try sqlite:///syncer.db") from None
-    backend, _, driver = parsed.drivername.partition("+")
-    if backend not in _DRIVERS:
-        raise SettingsError(f"database_url names {backend!r}: syncer keeps its history in sqlite or postgresql")
-    return parsed if driver else parsed.set(drivername=_DRIVERS[backend])
-
-
-def _is_file(url: URL) -> bool:
-    return url.database not in {None, "", ":memory:"}
-
-
-def _sqlite_path(url: URL) -> Path:
-    name = str(url.database)
-    return Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
-
-
 def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's or a stand-in's
+    interrupt.watch(connection)
     connection.isolation_level = None  # we say BEGIN ourselves; DDL is transactional only so
     connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _roll_back_sqlite(connection: Any, *_: object) -> None:  # noqa: ANN401 - sqlite3's or a stand-in's
+    """Before a connection is thrown away: a statement that a signal cut off would keep it, and its lock, open."""
+    connection.rollback()
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -172,36 +165,18 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    connection.exec_driver_sql(_POSTGRESQL_TRANSACTION, execution_options={"no_parameters": True})
+    patient = {"idle_in_transaction_session_timeout": "0"} if connection.get_execution_options().get(_PATIENT) else {}
+    settings = _POSTGRESQL_TRANSACTION | patient
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    connection.exec_driver_sql(f"SELECT {calls}", execution_options={"no_parameters": True}).close()
 
 
-@contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
-    """What the database's outside world does wrong becomes our error; a wrong statement stays a traceback."""
-    try:
-        yield
-    except sa.exc.DBAPIError as error:
-        if not _is_outside(error):
-            raise
-        raise _our_error(engine, error) from error
-    except sa.exc.TimeoutError as error:  # of the pool: each of its connections waits for a database that hangs
-        raise DatabaseError(f"the database at {location(engine)} does not answer: {error}") from error
-
-
-def _is_outside(error: sa.exc.DBAPIError) -> bool:
-    """Whether the database failed us. PostgreSQL ends an idle transaction with an "internal" error; SQLite says only
-    "database error" of a file that is damaged or none of its own.
-    """
-    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-        return False  # what SQLite has to say about a wrong statement
-    plain = type(error) is sa.exc.DatabaseError or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))
-    return plain or error.connection_invalidated
-
-
-def _our_error(engine: Engine, error: sa.exc.DBAPIError) -> SyncerError:
-    reason = " ".join(str(error.orig).split())
-    if "database is locked" in reason or getattr(error.orig, "sqlstate", None) == "55P03":
-        return SourceBusy(f"the database at {location(engine)} is locked by another program ({reason}): try again")
-    if "unable to open database file" in reason:
-        reason += " (does its directory exist, and may it be written?)"
-    return DatabaseError(f"the database at {location(engine)} cannot be used: {reason}")
+def _require_utf8(engine: Engine, connection: Any) -> None:  # noqa: ANN401 - psycopg's
+    """Raise SettingsError for a database that cannot hold every name that a model may have."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in {None, "UTF8"}:
+        connection.close()
+        raise SettingsError(
+            f"the database at {location(engine)} has the encoding {encoding}, and syncer needs UTF8: "
+            "make another one with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )

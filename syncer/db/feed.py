@@ -7,7 +7,7 @@ be; the caller has locked the source (lock order: source, then feed). Nothing he
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -17,6 +17,9 @@ from syncer.core.rules import FindingKind
 from syncer.db import leases
 from syncer.db.engine import reading, writing
 from syncer.db.tables import feed, models, notices, sources
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 def next_ids(connection: Connection, count: int) -> int:
@@ -93,7 +96,7 @@ def note_late(engine: Engine, name: str, *, now: datetime, interval: timedelta) 
         return bool(said)
 
 
-def trouble(connection: Connection, source_id: int) -> str | None:
+def trouble(connection: "Connection | Session", source_id: int) -> str | None:
     """What the last notice of the source's health said, if that was bad: failed, late, cached or clock."""
     query = (
         sa.select(notices.c.kind, notices.c.data)
@@ -106,6 +109,23 @@ def trouble(connection: Connection, source_id: int) -> str | None:
         return None
     bad: str = found.data["reason"] if found.kind == NoticeKind.STALE else found.kind
     return bad
+
+
+def last_outage(connection: Connection, name: str) -> timedelta | None:
+    """How long the trouble lasted that the source recovered from last; None if it never did."""
+    health = (
+        sa.select(notices.c.id, notices.c.observed_at)
+        .join(sources, sources.c.id == notices.c.source_id)
+        .where(sources.c.name == name)
+        .order_by(notices.c.id.desc())
+        .limit(1)
+    )
+    over = connection.execute(health.where(notices.c.kind == NoticeKind.RECOVERED)).first()
+    if over is None:
+        return None
+    began = connection.execute(health.where(notices.c.kind.in_(TROUBLE), notices.c.id < over.id)).first()
+    lasted: timedelta | None = None if began is None else over.observed_at - began.observed_at
+    return lasted
 
 
 def _lateness(connection: Connection, source: Any, now: datetime, interval: timedelta) -> list[Notice]:  # noqa: ANN401 - a row

@@ -283,7 +283,8 @@ def _ever_listed(connection: Connection, source_id: int) -> bool:
 
 def _last_time(connection: Connection, source_id: int) -> datetime | None:
     latest = sa.func.max(runs.c.observed_at, type_=runs.c.observed_at.type)
-    return connection.execute(sa.select(latest).where(runs.c.source_id == source_id)).scalar()
+    observed = sa.select(latest).where(runs.c.source_id == source_id, runs.c.outcome != "failed")
+    return connection.execute(observed).scalar()
 
 
 def _last_credential(connection: Connection, source_id: int, observed: datetime | None) -> str | None:

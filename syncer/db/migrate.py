@@ -12,6 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from syncer.db import faults
 from syncer.db.engine import is_to_be_made, location, reading, schema_change
 from syncer.db.tables import metadata
 from syncer.db.views import VIEWS
@@ -21,7 +22,6 @@ HEAD = "0001"
 """The revision this code works with; a test holds it to migrations/."""
 
 VERSION_TABLE = "syncer_version"
-_NOT_ALLOWED = "42501"  # insufficient_privilege
 
 
 def ensure_schema(engine: Engine) -> None:
@@ -91,9 +91,14 @@ def run_migrations(connection: Connection, direction: str, revision: str, *, fol
     except CommandError as refused:
         raise UsageError(f"{where}: {refused}") from None
     except sa.exc.ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) != _NOT_ALLOWED:
+        if faults.sqlstate(error.orig) != faults.NOT_ALLOWED:
             raise
-        raise UsageError(f"{where}: this role may not change the schema ({error.orig}); nothing was changed") from None
+        url = connection.engine.url
+        reason = faults.said(url, error).partition(" LINE ")[0]
+        raise UsageError(
+            f"{where}: this role may not change the schema ({reason}); nothing was changed: as its owner, "
+            f"{faults.create_advice(url, reason)}"
+        ) from None
 
 
 def migrations_dir() -> Path:

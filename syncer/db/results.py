@@ -128,17 +128,17 @@ def carried_counts(connection: Connection, source_id: int) -> tuple[int, int | N
 def already_imported(connection: Connection, name: str, at: datetime, body_digest: str) -> bool:
     """Whether a run has observed this very response at this very time.
 
-    A failed run has no such time: an import that failed on this body counts if the source was observed since.
+    One that failed on this body counts if the source was observed since; else the body is tried again.
     """
     later = runs.alias()
-    observed_since = sa.exists().where(later.c.source_id == runs.c.source_id, later.c.observed_at >= at)
-    failed_on_it = sa.and_(runs.c.kind == "import", runs.c.outcome == "failed", observed_since)
+    observed_since = sa.exists().where(
+        later.c.source_id == runs.c.source_id, later.c.observed_at > at, later.c.outcome != "failed"
+    )
+    is_past = sa.or_(runs.c.outcome != "failed", observed_since)
     query = (
         sa.select(runs.c.id)
         .join(sources, sources.c.id == runs.c.source_id)
-        .where(
-            sources.c.name == name, runs.c.body_digest == body_digest, sa.or_(runs.c.observed_at == at, failed_on_it)
-        )
+        .where(sources.c.name == name, runs.c.body_digest == body_digest, runs.c.observed_at == at, is_past)
     )
     return connection.execute(query.limit(1)).first() is not None
 

@@ -35,6 +35,13 @@ sa.Index(
 )
 sa.Index("ix_models_name", models.c.name)  # a view is asked for a model without naming its source
 sa.Index(
+    "ix_models_unread",  # those that may be readable again, and are plainly seen
+    models.c.source_id,
+    models.c.name,
+    sqlite_where=models.c.unread.is_not(None),
+    postgresql_where=models.c.unread.is_not(None),
+)
+sa.Index(
     "ix_models_expires_at",
     models.c.source_id,
     models.c.expires_at,

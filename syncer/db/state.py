@@ -44,6 +44,11 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     is_latest: bool
 
 
+_UNREAD = sa.select(models.c.name).where(  # hardly any: one that was read once since is in no other way pending
+    models.c.source_id == sa.bindparam("source_id"), models.c.unread.is_not(sa.null()), models.c.removed_at.is_(None)
+)
+
+
 def catalog(connection: Connection, source_id: int, parser: str) -> CatalogState:
     """The current catalog of a source, one narrow row for each listed model."""
     query = sa.select(
@@ -64,6 +69,7 @@ def catalog(connection: Connection, source_id: int, parser: str) -> CatalogState
             priced += bool(is_priced)
             if is_pending:
                 pending.add(name)
+    pending.update(connection.execute(_UNREAD, {"source_id": source_id}).scalars())
     return CatalogState(by_digest=by_digest, listed=unread.union(by_digest.values()), priced=priced, pending=pending)
 
 

@@ -63,6 +63,34 @@ def reschedule(connection: Connection, name: str, next_tick: Callable[[datetime]
         connection.execute(sa.update(sources).where(sources.c.name == name).values(next_due_at=next_tick(now)))
 
 
+def bring_back(
+    connection: Connection, name: str, next_tick: Callable[[datetime], datetime], now: datetime
+) -> datetime | None:
+    """Bring a due time that lies beyond the schedule's next tick back to that tick; what it was, None if it was right.
+
+    Such a one was set by a clock that was wrong, or by another reading of the schedule: it would swallow ticks.
+    """
+    query = sa.select(sources.c.id, sources.c.next_due_at).where(sources.c.name == name)
+    found = connection.execute(query.with_for_update(skip_locked=True)).first()
+    now = database_now(connection) or now
+    if found is None or found.next_due_at is None or found.next_due_at <= next_tick(now):
+        return None
+    connection.execute(sa.update(sources).where(sources.c.id == found.id).values(next_due_at=next_tick(now)))
+    due: datetime = found.next_due_at
+    return due
+
+
+def first_due(connection: Connection, names: Collection[str]) -> Due | None:
+    """The named source that is due next, whether or not its time has come."""
+    query = (
+        sa.select(sources.c.id, sources.c.name, sources.c.next_due_at)
+        .where(sources.c.name.in_(names))
+        .order_by(sources.c.next_due_at.nulls_first(), sources.c.name)
+    )
+    found = connection.execute(query.limit(1)).first()
+    return None if found is None else Due(*found)
+
+
 def skip(connection: Connection, source_id: int, *, now: datetime, why: str) -> None:
     """Record that a tick was not run, and why (law 9)."""
     row = {

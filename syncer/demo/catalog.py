@@ -22,7 +22,7 @@ PRICE_UNITS = {
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at the provider: what a person is told about it, and what the server answers."""
+    """One poll of the provider: what a person is told about it, and what the server answers."""
 
     title: str
     body: bytes

@@ -15,6 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from syncer.core.model import Kind
+from syncer.core.words import not_observed_then
 from syncer.db.tables import changes, models
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 from syncer.history import exact
@@ -27,7 +28,6 @@ from syncer.history.resolve import (
     all_sources,
     find_named,
     nearest_names,
-    not_observed_then,
     only,
     require_aware,
     source_id,

@@ -1,4 +1,4 @@
-"""What happened, row by row: the changes in feed order, and the runs that looked."""
+"""What happened, row by row: the changes in feed order, and the runs."""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime

@@ -1,8 +1,8 @@
-"""Is it being looked at, and how restless is it: freshness of the sources, churn and flapping of their models."""
+"""Is it being observed, and how restless is it: freshness of the sources, churn and flapping of their models."""
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,9 @@ import sqlalchemy as sa
 
 from syncer.core.model import Kind
 from syncer.core.notices import is_late
+from syncer.core.observation import Doubtful
+from syncer.core.rules import FindingKind
+from syncer.db import feed
 from syncer.db.tables import changes, findings, models, runs, sources
 from syncer.history.resolve import all_sources, require_aware, source_id, stream
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 
 HOURLY = timedelta(hours=1)
 """How often a source is taken to be synced where `freshness` is not told."""
-"""A source is late when it had no good look for so many of its intervals."""
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +30,14 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
 
     `last_attempt_at` is the start of its latest run, whatever came of it; `last_outcome` and `last_error` are that
     run's (a run still open is `running`). `listed` counts the models of the current catalog, `missing` those of them
-    that the last looks did not show. `late`: no good look for three intervals, counted from the first claim if there
-    never was one; a retired source is never late. `retired_at` is None while it is meant to be synced.
+    that the last observations did not show, `unreadable` those whose prices cannot be read. `open_findings` counts
+    what is withheld, and `held_by` are the rules that withhold it. `late`: no observation for three intervals, counted
+    from the first lease if there never was one; a retired source is never late. `required_missing` are the required
+    models that are not listed, or missing.
+    `retired_at` is None while it is meant to be synced.
+
+    `doubts` are the words for what makes an answer about now less sure than it looks: late, cached, clock, partial,
+    nameless, held, unreadable, required. `certain`: there is none.
     """
 
     source: str
@@ -39,8 +47,13 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     listed: int
     missing: int
+    unreadable: int
     open_findings: int
+    held_by: tuple[str, ...]
     late: bool
+    required_missing: tuple[str, ...]
+    doubts: tuple[str, ...]
+    certain: bool
     retired_at: datetime | None = None
 
 
@@ -60,6 +73,7 @@ _LATEST_RUN = (
 )
 _FRESHNESS = (
     sa.select(
+        sources.c.id,
         sources.c.name,
         sources.c.created_at,
         sources.c.last_observed_at,
@@ -69,7 +83,7 @@ _FRESHNESS = (
         runs.c.error,
         _count(models, models.c.removed_at.is_(None)).label("listed"),
         _count(models, models.c.removed_at.is_(None), models.c.missing_since.is_not(None)).label("missing"),
-        _count(findings, findings.c.state == "open").label("open_findings"),
+        _count(models, models.c.removed_at.is_(None), models.c.unread_since.is_not(None)).label("unreadable"),
     )
     .select_from(sources)
     .outerjoin(runs, runs.c.id == _LATEST_RUN)
@@ -77,20 +91,76 @@ _FRESHNESS = (
 )
 
 
+_OPEN = (
+    sa.select(findings.c.source_id, findings.c.kind)
+    .where(findings.c.state == "open")
+    .group_by(findings.c.source_id, findings.c.kind)
+    .order_by(sa.func.min(findings.c.id))
+)
+_THERE = sa.select(models.c.name).where(
+    models.c.source_id == sa.bindparam("source_id"),
+    models.c.name.in_(sa.bindparam("names", expanding=True)),
+    models.c.removed_at.is_(None),
+    models.c.missing_since.is_(None),
+)
+
+
 def freshness(
-    connection: "Asked", *, now: datetime, intervals: Mapping[str, timedelta] | None = None
+    connection: "Asked",
+    *,
+    now: datetime,
+    intervals: Mapping[str, timedelta] | None = None,
+    required: Mapping[str, Collection[str]] | None = None,
 ) -> list[Freshness]:
     """How fresh each source is at `now`, by name. `intervals`: how often a source is synced, hourly if not said.
 
-    Raises ValueError if `now` is naive.
+    `required` are the models that each source must list. Raises ValueError if `now` is naive.
     """
     require_aware(now=now)
-    every = intervals or {}
-    return [_freshness(row, now, every.get(row.name, HOURLY)) for row in connection.execute(_FRESHNESS)]
+    every, needed = intervals or {}, required or {}
+    open_kinds: dict[int, list[str]] = {}
+    for found in connection.execute(_OPEN):
+        open_kinds.setdefault(found.source_id, []).append(found.kind)
+    return [
+        _freshness(
+            row,
+            late=row.retired_at is None
+            and is_late(now, row.last_observed_at or row.created_at, every.get(row.name, HOURLY)),
+            kinds=tuple(open_kinds.get(row.id, ())),
+            gone=_gone(connection, row.id, needed.get(row.name, ())),
+            trouble=feed.trouble(connection, row.id),
+        )
+        for row in connection.execute(_FRESHNESS).all()
+    ]
 
 
-def _freshness(row: Any, now: datetime, interval: timedelta) -> Freshness:  # noqa: ANN401 - a row
-    known_since = row.last_observed_at or row.created_at
+def _gone(connection: "Asked", source: int, names: Collection[str]) -> tuple[str, ...]:
+    """The required models that are not there."""
+    if not names:
+        return ()
+    there = set(connection.execute(_THERE, {"source_id": source, "names": list(names)}).scalars())
+    return tuple(name for name in names if name not in there)
+
+
+def _freshness(
+    row: Any,  # noqa: ANN401 - a row of _FRESHNESS
+    *,
+    late: bool,
+    kinds: tuple[str, ...],
+    gone: tuple[str, ...],
+    trouble: str | None,
+) -> Freshness:
+    of_response = {FindingKind.PARTIAL.value, FindingKind.NAMELESS.value}
+    doubts = {
+        "late": late,
+        "cached": trouble == Doubtful.CACHED,
+        "clock": trouble == Doubtful.CLOCK,
+        "partial": FindingKind.PARTIAL in kinds,
+        "nameless": FindingKind.NAMELESS in kinds,
+        "held": bool(set(kinds) - of_response),
+        "unreadable": bool(row.unreadable),
+        "required": bool(gone),
+    }
     return Freshness(
         source=row.name,
         last_observed_at=row.last_observed_at,
@@ -99,8 +169,13 @@ def _freshness(row: Any, now: datetime, interval: timedelta) -> Freshness:  # no
         last_error=row.error,
         listed=row.listed,
         missing=row.missing,
-        open_findings=row.open_findings,
-        late=row.retired_at is None and is_late(now, known_since, interval),
+        unreadable=row.unreadable,
+        open_findings=len(kinds),
+        held_by=kinds,
+        late=late,
+        required_missing=gone,
+        doubts=tuple(word for word, holds in doubts.items() if holds),
+        certain=not any(doubts.values()),
         retired_at=row.retired_at,
     )
 
@@ -113,7 +188,7 @@ Every = Literal["day", "week", "month"]
 class Churn(msgspec.Struct, frozen=True, kw_only=True):
     """How many models came and went at one source in `[start, end)`, by `effective_at`.
 
-    `baseline` counts what the source's first good look found: those models are not news, and not in `added`.
+    `baseline` counts what the source's first observation found: those models are not news, and not in `added`.
     """
 
     source: str

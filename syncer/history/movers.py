@@ -136,56 +136,83 @@ def _moved_at(component: sa.ColumnElement[str], at: str) -> "sa.ScalarSelect[Any
 def _components(dialect: str) -> Any:  # noqa: ANN401 - a table-valued function
     """The components of each model, one a row."""
     if dialect == "postgresql":
-        return sa.func.jsonb_object_keys(models.c.prices).table_valued("key", name="k").lateral("k")
+        return sa.func.jsonb_each(models.c.prices).table_valued("key", "value", name="k").lateral("k")
     return sa.func.json_each(models.c.prices).table_valued("key", name="k")
-
-
-def _type_at(candidates: sa.Subquery, at: str) -> "sa.ScalarSelect[Any]":
-    then = changes.alias()
-    query = sa.select(then.c.type).where(then.c.model_id == candidates.c.id, then.c.effective_at <= sa.bindparam(at))
-    return query.order_by(then.c.effective_at.desc()).limit(1).correlate(candidates).scalar_subquery()
 
 
 @cache
 def _query(dialect: str, given: frozenset[str], *, headline_only: bool, ranked: bool) -> sa.Select[Any]:
-    """Two seeks for each price of a model that changed since: built once for each set of arguments."""
-    candidates = _candidates(dialect, given, headline_only=headline_only)
-    old, new = moves.alias("old"), moves.alias("new")
-    at_then = (old.c.model_id == candidates.c.id, old.c.component == candidates.c.component)
-    at_later = (new.c.model_id == candidates.c.id, new.c.component == candidates.c.component)
-    query = (
+    """Some seeks for each price of a model that changed since: built once for each set of arguments.
+
+    Each step is materialized, so that no planner turns the seeks of the step before into a walk through the history.
+    """
+    moved = _moved(_candidates(dialect, given, headline_only=headline_only))
+    query = sa.select(moved).where(moved.c.old.is_distinct_from(moved.c.new))
+    percent = sa.and_(moved.c.old > 0, moved.c.new.is_not(None))
+    if not ranked:
+        return query.where(sa.not_(sa.func.coalesce(percent, sa.false())))
+    share = sa.cast(moved.c.new, sa.Double) / sa.cast(moved.c.old, sa.Double) - 1
+    rank = sa.func.round(sa.func.abs(share) * _NINE_DIGITS)  # equal percents must not differ by the last bit
+    query = query.where(percent).order_by(rank.desc(), moved.c.name, moved.c.component)
+    return query.limit(sa.bindparam("limit")) if "limit" in given else query
+
+
+_NINE_DIGITS = sa.literal(1e9, sa.Double)
+
+
+def _moved(candidates: sa.CTE) -> sa.CTE:
+    """Those that moved in between and were listed at both moments, with both prices."""
+    return (
         sa.select(
             candidates.c.id,
             candidates.c.source_id,
             candidates.c.name,
             candidates.c.component,
             candidates.c.type,
-            old.c.price.label("old"),
-            new.c.price.label("new"),
+            _at_move(candidates, moves.c.price, candidates.c.then_at).label("old"),
+            _at_move(candidates, moves.c.price, candidates.c.later_at).label("new"),
         )
-        .select_from(candidates)
-        .join(old, sa.and_(*at_then, old.c.effective_at == candidates.c.then_at))
-        .join(new, sa.and_(*at_later, new.c.effective_at == candidates.c.later_at))
         .where(
             candidates.c.later_at > candidates.c.then_at,
-            old.c.kind != Kind.REMOVED.value,
-            new.c.kind != Kind.REMOVED.value,
-            old.c.price.is_distinct_from(new.c.price),
-            ~_read_anew(candidates),
+            _at_move(candidates, moves.c.kind, candidates.c.then_at) != Kind.REMOVED.value,
+            _at_move(candidates, moves.c.kind, candidates.c.later_at) != Kind.REMOVED.value,
+            _read_anew(candidates).is_(None),
             _in_one_unit(candidates),
         )
+        .cte("moved")
+        .prefix_with("MATERIALIZED")
     )
-    percent = sa.and_(old.c.price > 0, new.c.price.is_not(None))
-    if not ranked:
-        return query.where(sa.not_(sa.func.coalesce(percent, sa.false())))
-    size = sa.func.abs(sa.cast(new.c.price, sa.Double) / sa.cast(old.c.price, sa.Double) - 1)
-    query = query.where(percent).order_by(
-        sa.func.round(sa.cast(size * 1e9, sa.Double)).desc(), candidates.c.name, candidates.c.component
-    )
-    return query.limit(sa.bindparam("limit")) if "limit" in given else query
 
 
-def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> sa.Subquery:
+def _at_move(
+    candidates: sa.CTE, column: sa.ColumnElement[Any], at: sa.ColumnElement[datetime]
+) -> "sa.ScalarSelect[Any]":
+    """A column of the price's move at this very time."""
+    query = sa.select(column).where(
+        moves.c.model_id == candidates.c.id, moves.c.component == candidates.c.component, moves.c.effective_at == at
+    )
+    return query.correlate(candidates).scalar_subquery()
+
+
+def _read_anew(candidates: sa.CTE) -> "sa.ScalarSelect[Any]":
+    """When the price was read another way in between. (EXISTS would become a join with the whole table.)"""
+    query = sa.select(moves.c.effective_at).where(
+        moves.c.model_id == candidates.c.id,
+        moves.c.component == candidates.c.component,
+        moves.c.effective_at > candidates.c.then_at,
+        moves.c.effective_at <= candidates.c.later_at,
+        moves.c.kind == Kind.REREAD.value,
+    )
+    return query.limit(1).correlate(candidates).scalar_subquery()
+
+
+def _type_at(candidates: sa.CTE, at: str) -> "sa.ScalarSelect[Any]":
+    then = changes.alias()
+    query = sa.select(then.c.type).where(then.c.model_id == candidates.c.id, then.c.effective_at <= sa.bindparam(at))
+    return query.order_by(then.c.effective_at.desc()).limit(1).correlate(candidates).scalar_subquery()
+
+
+def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> sa.CTE:
     """The prices of models that changed since, each with the moves it had last at either moment."""
     key: Any
     if headline_only:
@@ -210,22 +237,10 @@ def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> 
         query = query.where(models.c.source_id == sa.bindparam("source_id"))
     if "components" in given:
         query = query.where(key.in_(sa.bindparam("components", expanding=True)))
-    return query.subquery("candidates")
+    return query.cte("candidates").prefix_with("MATERIALIZED")
 
 
-def _read_anew(candidates: sa.Subquery) -> sa.ColumnElement[bool]:
-    """Whether the price was read another way in between."""
-    move = moves.alias()
-    return sa.exists().where(
-        move.c.model_id == candidates.c.id,
-        move.c.component == candidates.c.component,
-        move.c.effective_at > candidates.c.then_at,
-        move.c.effective_at <= candidates.c.later_at,
-        move.c.kind == Kind.REREAD.value,
-    )
-
-
-def _in_one_unit(candidates: sa.Subquery) -> sa.ColumnElement[bool]:
+def _in_one_unit(candidates: sa.CTE) -> sa.ColumnElement[bool]:
     by_type = sa.or_(candidates.c.component == BY_TYPE, candidates.c.component.startswith(f"{BY_TYPE}@"))
     same = _type_at(candidates, "since").is_not_distinct_from(_type_at(candidates, "until"))
     return sa.or_(sa.not_(by_type), same)

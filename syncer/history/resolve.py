@@ -14,7 +14,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.core.text import rfc3339
 from syncer.db.tables import changes, models, runs, sources
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 
@@ -42,7 +41,8 @@ def connect(url: str) -> Connection:
     another one. It blocks no sync however long it lasts. Raises DatabaseNotReady where there is no syncer database,
     SettingsError for a URL that is none, DatabaseError where it cannot be reached, then or later.
     """
-    from syncer.db.engine import open_engine, translate_errors
+    from syncer.db.engine import at_one_moment, open_engine
+    from syncer.db.faults import translate_errors
     from syncer.db.migrate import require_schema
 
     engine = open_engine(url, read_only=True)
@@ -51,13 +51,7 @@ def connect(url: str) -> Connection:
     finally:
         engine.dispose()  # what is opened from here on belongs to the caller alone
     translate_errors(engine)
-    if engine.dialect.name != "postgresql":
-        return _detached(engine)
-    connection = _detached(engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True))
-    # A writer that stops is ended by the server; a reader who thinks before the next row harms nobody.
-    connection.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
-    connection.commit()
-    return connection
+    return _detached(at_one_moment(engine))
 
 
 def _detached(engine: Engine) -> Connection:
@@ -180,13 +174,6 @@ def not_observed(connection: "Asked", *, at: datetime, source: str | None = None
         for known in all_sources(connection).values()
         if within in {None, known.id} and not was_observed(known.first_observed_at, at)
     ]
-
-
-def not_observed_then(source: str, first_observed_at: datetime | None) -> str:
-    """That nothing is known of a time before a source's first observation, as a sentence."""
-    if first_observed_at is None:
-        return f"not observed then: {source} has never been observed"
-    return f"not observed then: {source} was first observed at {rfc3339(first_observed_at)}"
 
 
 def was_observed(first_observed_at: datetime | None, at: datetime) -> bool:

@@ -62,7 +62,7 @@ def _latest_id(*conditions: sa.ColumnElement[bool], by: sa.ColumnElement[object]
 
 
 _ended = runs.alias("ended")
-_looked = runs.alias("looked")
+_observed = runs.alias("observed")
 _LAST_RUNS = (
     sa.select(
         sources.c.name,
@@ -70,11 +70,11 @@ _LAST_RUNS = (
         _ended.c.error,
         _ended.c.started_at,
         _ended.c.finished_at,
-        sa.func.coalesce(_looked.c.rejected, 0).label("rejected"),
+        sa.func.coalesce(_observed.c.rejected, 0).label("rejected"),
     )
     .select_from(sources)
     .join(_ended, _ended.c.id == _latest_id(_other.c.outcome != "running", by=_other.c.id))
-    .outerjoin(_looked, _looked.c.id == _latest_id(_other.c.observed_at.is_not(None), by=_other.c.observed_at))
+    .outerjoin(_observed, _observed.c.id == _latest_id(_other.c.observed_at.is_not(None), by=_other.c.observed_at))
 )
 
 

@@ -28,13 +28,13 @@
 - A number with a fraction stays the decimal that was written (law 4).
 """
 
+from syncer.core.masking import mask_url
 from syncer.settings.durations import format_duration, parse_duration
 from syncer.settings.formats import format_of
 from syncer.settings.loading import load, unconfigured_trust
 from syncer.settings.model import FILE, AlertSettings, Settings, SourceSettings
 from syncer.settings.rules import Secret
 from syncer.settings.secrets import read_api_key, read_headers, read_heartbeat_url, read_web_token
-from syncer.settings.wording import mask_url
 
 __all__ = [
     "FILE",

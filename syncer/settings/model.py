@@ -11,13 +11,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from syncer.core.masking import mask_url
 from syncer.core.model import Kind
 from syncer.core.notices import NoticeKind
 from syncer.errors import SettingsError, UsageError
 from syncer.settings import rules
 from syncer.settings.rules import Secret, duration, duration_or_never, number, text, variable, whole, words
 from syncer.settings.sinks import SinkSettings
-from syncer.settings.wording import mask_url, nearest
+from syncer.settings.wording import nearest
 
 FILE = "syncer.toml"
 DEFAULT_DATABASE = "sqlite:///syncer.db"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from syncer.core.masking import MASK, mask_url
 from syncer.errors import SettingsError
 from syncer.settings.durations import EXPECTED, format_duration, parse_duration
-from syncer.settings.wording import MASK, mask_url
 
 
 class UnfitError(Exception):

@@ -1,9 +1,6 @@
 """How a setting is shown in a message: bounded, with the nearest right name, and never a secret (law 11)."""
 
-import re
 from collections.abc import Iterable
-
-MASK = "***"
 
 
 def quoted(value: object) -> str:
@@ -18,18 +15,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     near = get_close_matches(word, tuple(known), n=1, cutoff=0.5)
     return f". Did you mean {near[0]!r}?" if near else "."
-
-
-def mask_url(url: str) -> str:
-    """A URL without its password and its query. In doubt it masks too much, for a password may hold any sign."""
-    scheme, found, rest = url.partition("://")
-    if not found:
-        return MASK
-    user, at, place = rest.rpartition("@")
-    if "?" in user:  # a password with a ? in it, or a query with an @: who knows where a secret begins
-        return f"{scheme}://{MASK}"
-    # A URL that goes on with "/" (sqlite:///C:/a@b.db) has neither user nor host.
-    if ":" in user and not rest.startswith("/"):
-        user = f"{user.partition(':')[0]}:{MASK}"
-    place = re.sub(r"\?.+", f"?{MASK}", place)
-    return f"{scheme}://{user}{at}{place}"

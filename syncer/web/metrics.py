@@ -6,7 +6,7 @@
   process, by whichever machine. So they only rise, whatever is pruned, and a restart is the usual reset to 0.
 - A scrape costs a seek a source and a consumer and a count of its models; `changes` is never read through.
 - A database that does not answer costs one thread and five seconds: /readyz then says 503 with the reason, /metrics
-  says `syncer_database_up 0`, and /healthz, which asks nobody, is as before.
+  says `syncer_database_up 0`, and /healthz, which asks only the daemon's own loop, is as before.
 - A retired source is in no number: nobody is to be woken by it.
 - Nothing secret is shown (law 11): the database's URL is masked, and no error of an upstream or a sink is repeated.
 """
@@ -51,10 +51,10 @@ Answer = TypeVar("Answer")
 
 
 class Tally:
-    """Counts the runs that ended since its first look, and the changes they wrote; each of them once.
+    """Counts the runs that ended since it was first asked, and the changes they wrote; each of them once.
 
     A run is counted when it has ended, which may be long after one with a higher id; and PostgreSQL commits ids out of
-    order, so the last thousand are looked at each time.
+    order, so the last thousand are read each time.
     """
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ class Tally:
         self._counted: set[int] = set()
         self._open: set[int] = set()
 
-    def look(self, connection: "Connection") -> None:
-        """Count what is new; the first look only learns what is old."""
+    def count(self, connection: "Connection") -> None:
+        """Count what is new; the first time only learns what is old."""
         next_floor = watch.last_run_id(connection) - _OVERLAP
         first = self._floor is None
         ended, self._open = watch.runs_beyond(
@@ -113,7 +113,7 @@ class Monitor:
     def _look(self) -> list[Metric]:
         require_schema(self._site.engine)
         with db.reading(self._site.engine, one_moment=True) as connection:
-            self._tally.look(connection)
+            self._tally.count(connection)
             return list(_families(connection, self._site.settings, self._tally, self._site.clock()))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
@@ -162,8 +162,8 @@ def _families(connection: "Connection", settings: Settings, tally: Tally, now: d
     )
     yield _gauge(
         "source_failing",
-        "1 if the last run that ended failed, or its syncer died.",
-        {name: run.outcome in {"failed", "abandoned"} for name, run in ended.items()},
+        "1 if the last run that ended failed. A syncer that died or was stopped makes its sources late, not failing.",
+        {name: run.outcome == "failed" for name, run in ended.items()},
     )
     yield _gauge(
         "last_run_duration_seconds",

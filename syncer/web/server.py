@@ -47,12 +47,12 @@ def serve(
     token: Secret | None = None,
     public: bool = False,
     hosts: Sequence[str] = (),
-    daemon_state: Trouble = lambda: None,
+    trouble: Trouble = lambda: None,
 ) -> Iterator[Served]:
     """Serve all of it at `listen` (HOST:PORT, port 0 takes a free one) while the block runs, from a thread.
 
     `engine` names the database; it is read through an engine of our own that cannot write. `hosts` are further names
-    under which it may be asked. `daemon_state` says why this process should be restarted, None while all is well.
+    under which it may be asked. `trouble` says why this process should be restarted, None while all is well.
     Signals stay with the caller. Raises UsageError for an address that is none, cannot be bound, or is open to others
     without a token and without `public`.
     """
@@ -68,7 +68,7 @@ def serve(
     access = Access(token=token, hosts=_hosts(host, hosts, token, public=public))
     server = uvicorn.Server(
         uvicorn.Config(
-            Face(site, access, trouble=daemon_state).application(),
+            Face(site, access, trouble=trouble).application(),
             loop="asyncio",
             http="h11",
             ws="none",

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from syncer.admin.verify import Verdict, verify, verify_rows
+from syncer.db.views import triggers
 from tests.db import execute, opened, rows
 from tests.story import Story
 from tests.upstream import Upstream, model
@@ -27,7 +28,7 @@ def broken(engine: Engine) -> list[Verdict]:
 def test_intact_after_random_syncs(database_url: str, upstream: Upstream, seed: int, trust: bool) -> None:
     """After many looks at a random catalog, with faults, doubts, answers and reverts, every law holds."""
     with opened(database_url) as engine:
-        wander(engine, upstream, looks=40, seed=seed, trust=trust)
+        wander(engine, upstream, polls=40, seed=seed, trust=trust)
         assert broken(engine) == []
         kinds = {kind for (kind,) in rows(engine, "SELECT kind FROM changes")}
         assert {"added", "removed", "relisted", "repriced"} <= kinds, "the wandering went everywhere"
@@ -37,7 +38,7 @@ def test_two_sources_are_judged_apart(database_url: str, upstream: Upstream) -> 
     """Two sources with the same models at the same times are no violation of anything."""
     with opened(database_url) as engine:
         for name in ("one", "two"):
-            wander(engine, upstream, looks=10, seed=5, name=name)
+            wander(engine, upstream, polls=10, seed=5, name=name)
         assert broken(engine) == []
 
 
@@ -52,21 +53,18 @@ def test_an_empty_database_keeps_every_law(database_url: str) -> None:
 # The story below: run 1 adds A, B and C (1-3); 2 reprices A (4); 3 removes B (5); 4 relists it (6); 5 updates C (7);
 # 6 sees a row that cannot be read, 7 fails; then there is a finding.
 UNGUARD = {
-    "sqlite": [
-        "DROP TRIGGER changes_no_update",
-        "DROP TRIGGER changes_no_delete",
-        "DROP TRIGGER changes_in_order",
-    ],
+    "sqlite": [f"DROP TRIGGER {name}" for name in triggers("sqlite")] + ["PRAGMA ignore_check_constraints=ON"],
     "postgresql": ["SET LOCAL session_replication_role = replica"],
 }
 
 OTHER_SOURCE = (
-    "INSERT INTO sources (id, name, url, created_at, salt)"
-    " VALUES (9, 'x', 'https://u:p@x.example/?key=1', '2026-01-01 00:00:00.000000{z}', '{salt}')"
+    "INSERT INTO sources (id, name, url, format, headline, created_at, salt)"
+    " VALUES (9, 'x', 'https://u:p@x.example/?key=1', 'serverless', 'price', '2026-01-01 00:00:00.000000{z}', '{salt}')"
 )
 NEW_MODEL = (
-    "INSERT INTO models (id, source_id, name, extra, digest, first_seen_at, last_changed_at)"
-    " VALUES (9, 1, 'Z', '{{}}', '{salt}', '2026-01-01 00:00:00.000000{z}', '2026-01-01 00:00:00.000000{z}')"
+    "INSERT INTO models (id, source_id, name, prices, extra, digest, parser, first_seen_at, last_changed_at)"
+    " VALUES (9, 1, 'Z', '{{}}', '{{}}', '{salt}', 'p', '2026-01-01 00:00:00.000000{z}',"
+    " '2026-01-01 00:00:00.000000{z}')"
 )
 
 VIOLATIONS = {
@@ -106,29 +104,9 @@ VIOLATIONS = {
         ["DELETE FROM models WHERE name = 'A'"],
         ["changes 1: contract: model_id points to no row", "changes 4: contract: model_id points to no row"],
     ),
-    "an effect after its observation": (
-        ["UPDATE changes SET effective_at = '2026-01-03 00:00:00.000000{z}' WHERE id = 4"],
-        ["changes 4: law 6: after observed_at", "models 1: law 6: last_changed_at"],
-    ),
-    "a window that is empty": (
-        ["UPDATE changes SET changed_after = effective_at WHERE id = 4"],
-        ["changes 4: law 6: not before effective_at"],
-    ),
-    "a window that begins at no look": (
-        ["UPDATE changes SET changed_after = '2026-01-01 12:00:00.000000{z}' WHERE id = 4"],
-        ["changes 4: law 6: changed_after is the time of no look"],
-    ),
     "a repricing without a beginning": (
         ["UPDATE changes SET changed_after = NULL WHERE id = 4"],
         ["changes 4: law 6: no baseline"],
-    ),
-    "an effect before the last one": (
-        ["UPDATE changes SET effective_at = '2026-01-01 00:00:00.000000{z}', changed_after = NULL WHERE id = 5"],
-        ["changes 5: law 6: not after that of change 2"],
-    ),
-    "windows that overlap": (
-        ["UPDATE changes SET changed_after = '2026-01-02 00:00:00.000000{z}' WHERE id = 6"],
-        ["changes 6: law 6: before change 5 took effect"],
     ),
     "a kind that cannot follow": (
         ["UPDATE changes SET kind = 'relisted' WHERE id = 4"],
@@ -141,25 +119,24 @@ VIOLATIONS = {
     "a wrong price before": (["UPDATE changes SET old_price = 7 WHERE id = 4"], ["changes 4: law 2: old_price is 7"]),
     "a kind that hides a repricing": (
         ["UPDATE changes SET kind = 'updated' WHERE id = 4"],
-        ["changes 4: law 2: is updated, but its price moved"],
+        ["prices *: law 2: is repriced, but change 4 is updated"],
     ),
     "a difference that did not happen": (
         ["UPDATE changes SET changed = '{{}}' WHERE id = 7"],
-        ["changes 7: law 2: names nothing, but context_length moved"],
+        ["changes 7: law 2: is updated, but nothing moved"],
     ),
     "a difference by other values": (
-        ["UPDATE changes SET changed = '{{\"price\": [10, 13]}}' WHERE id = 4"],
-        ["changes 4: law 2: by other values"],
+        ["UPDATE changes SET changed = '{{\"prices.price\": [10, 13]}}' WHERE id = 4"],
+        ["changes 4: law 2: changed says another value of"],
     ),
     "a removal that moved something": (
         ["UPDATE changes SET alias = 'z' WHERE id = 5"],
-        ["changes 5: law 2: alias moved", "changes 6: law 2: alias moved"],
+        ["changes 5: law 2: alias moved"],
     ),
-    "a removal with an element": (["UPDATE changes SET raw = '{{}}' WHERE id = 5"], ["changes 5: contract: raw"]),
     "another model's name": (["UPDATE changes SET name = 'Z' WHERE id = 7"], ["changes 7: law 2: name is not that"]),
     "a withdrawal of another model's change": (
         ["UPDATE changes SET reverts_id = 1 WHERE id = 5"],
-        ["changes 5: law 2: earlier change of its model", "changes 5: law 2: a run of kind revert"],
+        ["changes 5: law 2: reverts_id is not that of a change of its model", "changes 5: law 2: a run of kind revert"],
     ),
     "a price that is not canonical": (
         ["UPDATE changes SET price = 0.1234567890123456 WHERE id = 4"],
@@ -185,17 +162,17 @@ VIOLATIONS = {
         ["UPDATE models SET first_seen_at = '2026-01-02 00:00:00.000000{z}' WHERE name = 'C'"],
         ["models 3: law 5: first_seen_at"],
     ),
-    "looks that missed nothing": (
-        ["UPDATE models SET missing_looks = 1 WHERE name = 'C'"],
+    "misses of what is not missing": (
+        ["UPDATE models SET missing_count = 1 WHERE name = 'C'"],
         ["models 3: law 3: missing_since"],
     ),
     "a shortcut while something is pending": (
         ["UPDATE sources SET etag = 'x' WHERE id = 1"],
         ["sources 1: law 3: pending"],
     ),
-    "a good look that was none": (
-        ["UPDATE sources SET last_good_look_at = NULL WHERE id = 1"],
-        ["sources 1: law 6: last_good_look_at"],
+    "an observation that was none": (
+        ["UPDATE sources SET last_observed_at = NULL WHERE id = 1"],
+        ["sources 1: law 6: last_observed_at"],
     ),
     "a finding of no kind": (["UPDATE findings SET kind = 'mood'"], ["findings 1: contract: kind or a state"]),
     "an open finding that is settled": (
@@ -240,9 +217,9 @@ def tell(url: str, upstream: Upstream) -> Iterator[Story]:
         story.on("01-01", A="10", B="20", C="30").on("01-02", A="12", B="20", C="30")
         story.on("01-03", A="12", C="30").on("01-04", A="12", B="20", C="30")
         story.on("01-05", model("C", 30, context_length=1), A="12", B="20")
-        story.on("01-06", model("C", "free"), A="12", B="20")
+        story.on("01-06", model("C", "free", context_length=1), A="12", B="20")
         story.failing("01-07", b"<html>")
-        story.set(trust=True, required=["D"]).on("01-08", model("C", 30, context_length=1), A="12", B="20")
+        story.set(trust=True, required=("D",)).on("01-08", model("C", 30, context_length=1), A="12", B="20")
         assert [row.kind for row in story.history()] == ["added"] * 3 + ["repriced", "removed", "relisted", "updated"]
         assert story.outcomes[-4:] == ["changed", "unchanged", "failed", "held"]
         assert broken(story.engine) == []

@@ -70,7 +70,7 @@ def subscription(sink: Sink, name: str = "team", **wanted: Any) -> Subscription:
 def round_at(story: Story, at: datetime | str, wanted: Subscription, owner: str = "test") -> Delivered:
     """One round of delivery, the clock standing at `at`."""
     moment = instant(at) if isinstance(at, str) else at
-    return deliver(story.engine, wanted, clock=lambda: moment, owner=owner, chance=lambda: 0.0)
+    return deliver(story.engine, wanted, clock=lambda: moment, owner=owner, jitter=lambda: 0.0)
 
 
 def consumer(story: Story, name: str = "team") -> Consumer:

@@ -4,6 +4,7 @@ import json
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from syncer.db.engine import writing
 from tests.alerts.receiver import Receiver
 from tests.cli.home import KEY, Home
 from tests.cli.test_import import prices, recording
+from tests.faults.child import wait_until
 from tests.upstream import Reply, model
 
 
@@ -31,7 +33,7 @@ def configure(home: Home, alerts: str = "") -> None:
 
 @pytest.fixture
 def shop(home: Home) -> Home:
-    """A shop with the consumer `team`, a file, which has seen the first look."""
+    """A shop with the consumer `team`, a file, which has seen the baseline."""
     configure(home, consumer())
     home.day(model("A", 1), trust=False)
     assert home.syncer("alerts", "deliver") == (0, "team: nothing new\n", "")
@@ -78,6 +80,72 @@ def test_one_that_is_down_is_said_once_and_delays_nobody(shop: Home, receiver: R
     row = listed(shop, "hook")
     assert (row["state"], row["lag"], "503" in row["error"]) == ("active", 1, True)
     assert row["next_attempt_at"] > datetime.now(UTC).isoformat()
+
+
+def test_twenty_that_hang_delay_no_healthy_one(shop: Home, receiver: Receiver) -> None:
+    """However many consumers wait for an answer, the one behind them all is handed its events meanwhile."""
+    hooks = [consumer(f"hook{number}", url=receiver.url) for number in range(20)]
+    configure(shop, "\n".join([*hooks, consumer()]))
+    shop.syncer("alerts", "deliver")
+    shop.day(model("A", 2), trust=False)
+    let_go = Event()
+    receiver.reply(Reply(status=204, on_request=lambda: let_go.wait(30)))
+    with shop.started("alerts", "deliver") as child:
+        try:
+            wait_until(lambda: told(shop) == ["repriced A"] and len(receiver.requests) == 20, "the healthy one")
+            assert child.poll() is None
+        finally:
+            let_go.set()
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out.count("1 event in 1 message"), err) == (0, 21, "")
+
+
+# -- as part of sync ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def selling(home: Home) -> Home:
+    """A shop that is synced by the command, with the consumer `team`, a file; its baseline is no news."""
+    home.configure(top=consumer())
+    home.serve(model("A", 1))
+    assert home.syncer("sync").code == 0
+    return home
+
+
+def test_a_sync_delivers_what_it_found(selling: Home) -> None:
+    """`syncer sync` hands each consumer what is new, and says so; with --quiet only what went wrong is said."""
+    selling.serve(model("A", 2))
+    said = selling.syncer("sync")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "team: 1 event in 1 message")
+    assert told(selling) == ["repriced A"]
+    selling.serve(model("A", 3))
+    assert "team" not in selling.syncer("sync", "--quiet").out
+    assert told(selling) == ["repriced A", "repriced A"]
+    assert "team" not in selling.syncer("sync").out, "there was nothing new"
+
+
+def test_what_the_first_sync_with_a_consumer_finds_is_news_to_it(selling: Home) -> None:
+    """A consumer that is configured between two syncs is told of what the second one finds."""
+    selling.configure(top=consumer() + "\n" + consumer("late"))
+    selling.serve(model("A", 2))
+    selling.syncer("sync", "--no-deliver")
+    assert told(selling) == []
+    selling.syncer("sync")
+    assert (told(selling), told(selling, "late")) == (["repriced A"], ["repriced A"])
+
+
+def test_a_sync_that_delivers_exits_with_the_worst(selling: Home, receiver: Receiver) -> None:
+    """A consumer that cannot be reached makes a sync exit with 1; --no-deliver and --dry-run try none."""
+    selling.configure(top=consumer("hook", url=receiver.url))
+    selling.syncer("sync")
+    receiver.reply(Reply(status=500))
+    selling.serve(model("A", 2))
+    assert selling.syncer("sync", "--dry-run").code == 0
+    assert selling.syncer("sync", "--no-deliver").code == 0
+    assert receiver.requests == []
+    said = selling.syncer("sync", "--json")
+    assert (said.code, [line["outcome"] for line in said.json]) == (1, ["unchanged"])
+    assert said.err.startswith("hook: the webhook of 'hook' answered with status 500")
 
 
 def test_a_disabled_one_stays_a_failure(shop: Home, receiver: Receiver) -> None:
@@ -202,14 +270,14 @@ def test_list_shows_where_each_is(shop: Home) -> None:
 def test_a_sample_is_sent_and_the_answer_said(shop: Home, receiver: Receiver) -> None:
     """The other side's answer is told, good or bad; the sample moves nothing and is marked."""
     configure(shop, consumer() + "\n" + consumer("hook", url=receiver.url))
-    assert shop.syncer("alerts", "test", "hook") == (0, "hook: it took the sample\n", "")
+    assert shop.syncer("alerts", "test", "hook") == (0, "hook: the webhook answered 2xx, so it took the sample\n", "")
     assert json.loads(receiver.request.body)["data"]["test"] is True
     receiver.reply(Reply(status=403, body=b"who are you"))
     refused = shop.syncer("alerts", "test", "hook")
     assert (refused.code, refused.out) == (1, "")
     assert "status 403" in refused.err
     assert "who are you" in refused.err
-    assert "it took the sample" in shop.syncer("alerts", "test", "team").out
+    assert "the sample stands at the end of the file" in shop.syncer("alerts", "test", "team").out
     assert told(shop) == ["repriced syncer/this-is-a-test"]
     assert listed(shop)["position"] == 1
 
@@ -220,7 +288,7 @@ def test_a_sample_to_a_command(shop: Home) -> None:
     script.write_text("#!/bin/sh\ncat > seen\nexit 0\n")
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     configure(shop, consumer("job", command=["./on-change"]))
-    assert "it took the sample" in shop.syncer("alerts", "test", "job").out
+    assert "the command read the sample and exited with 0" in shop.syncer("alerts", "test", "job").out
     assert "this-is-a-test" in (shop.path / "seen").read_text()
     script.write_text("#!/bin/sh\nexit 7\n")
     assert shop.syncer("alerts", "test", "job").code == 1
@@ -304,4 +372,4 @@ def test_an_unknown_name_is_answered_with_the_nearest(shop: Home, words: tuple[s
     """A slip of the pen costs a look at the answer; exit code 2."""
     said = shop.syncer("alerts", words[0], "taem", *words[1:])
     assert (said.code, said.out) == (2, "")
-    assert "did you mean team?" in said.err
+    assert "did you mean 'team'?" in said.err

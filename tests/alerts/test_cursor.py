@@ -123,7 +123,7 @@ def test_of_two_looks_at_once_one_moves_it(shop: Home) -> None:
 
         with ThreadPoolExecutor(2) as pool:
             said = sorted(pool.map(move, [2, 2]))
-    assert said == ["moved", "the cursor finance was moved by somebody else meanwhile: look again"]
+    assert said == ["moved", "the cursor finance was moved by somebody else meanwhile: ask again"]
     assert position(shop) == 2
 
 

@@ -14,11 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from syncer.alerts import consumers
-from syncer.alerts.delivery import GIVE_UP_AFTER, MOST_BYTES, RETRIES, digest_due_at, next_attempt
+from syncer.alerts.delivery import GIVE_UP_AFTER, MOST_BYTES, RETRIES, Delivered, digest_due_at, next_attempt
 from syncer.alerts.message import DeliveryError
 from syncer.alerts.sinks import webhook
 from syncer.db.engine import reading, writing
-from syncer.db.tables import changes, feed, told
+from syncer.db.tables import changes, feed, notified
 from syncer.errors import Fenced, UsageError
 from syncer.settings import Secret
 from tests.alerts.feeding import (
@@ -111,7 +111,7 @@ def test_small_steps_are_told_when_they_add_up(story: Story) -> None:
         round_at(story, f"01-{day:02}", wanted)
     assert target.told == ["repriced A 1.04 -> 1.05", "repriced A 1.1 -> 1.11"]
     with reading(story.engine) as connection:
-        prices = connection.execute(sa.select(told.c.price).order_by(told.c.model_id)).scalars().all()
+        prices = connection.execute(sa.select(notified.c.price).order_by(notified.c.model_id)).scalars().all()
     assert prices == [Decimal("1.11"), Decimal(1)][: len(prices)]
 
 
@@ -465,7 +465,7 @@ def test_a_round_without_news_writes_nothing(story: Story) -> None:
     """A round that finds nothing to do takes no lock and leaves no trace: a daemon may ask each second."""
     wanted = subscription(Target(REFUSED))
     before = story.everything()
-    assert round_at(story, "01-02", wanted) == ("team", 0, 0, None, None, False)
+    assert round_at(story, "01-02", wanted) == Delivered("team")
     assert story.everything() == before
     story.on("01-02", A="2", B="1")
     assert round_at(story, "01-02", wanted).error
@@ -549,8 +549,12 @@ def _reprice(story: Story, count: int) -> None:
         at = first["observed_at"]
         given = at if story.engine.dialect.name == "postgresql" else "2026-01-01 00:00:00.000000"
         connection.execute(run, [{"id": number, "at": given} for number in range(1000, 1000 + count)])
-        moved = {"kind": "repriced", "changed_after": at, "changed": {"price": [1, 2]}, "old_price": Decimal(1)}
-        rows = [first | moved | {"id": 3 + number, "run_id": 1000 + number} for number in range(count)]
+        moved = {"kind": "repriced", "changed": {"prices.price": [1, 2]}, "old_price": Decimal(1)}
+        rows = []
+        for number in range(count):
+            now = at + timedelta(seconds=number + 1)
+            times = {"observed_at": now, "effective_at": now, "changed_after": at}
+            rows.append(first | moved | times | {"id": 3 + number, "run_id": 1000 + number})
         connection.execute(changes.insert(), rows)
         connection.execute(sa.update(feed).values(last_id=2 + count))
 

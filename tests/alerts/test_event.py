@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.validators import validator_for
 
-from syncer.alerts.event import as_json, event_of, feed_id, schema
+from syncer.alerts.event import as_json, event_of
 from syncer.alerts.feed import read_feed
 from syncer.alerts.sample import sample
+from syncer.alerts.schema import schema
 from syncer.alerts.sinks import file
 from syncer.core.model import Kind
 from syncer.core.notices import NoticeKind
-from syncer.db import notices
+from syncer.core.words import describe_change
 from syncer.db.engine import reading
+from syncer.db.feed import feed_id, note_late
 from tests.alerts.feeding import Target, round_at, subscription
 from tests.cli.home import Home
 from tests.story import Story, instant
@@ -51,7 +54,7 @@ def live(story: Story, seed: int) -> None:
             story.failing(f"01-{day:02}", Reply(status=404))
         else:
             story.on(f"01-{day:02}", model("always", 1), *rows)
-    notices.note_stale(story.engine, "shop", now=instant("02-01"), interval=instant("01-02") - instant("01-01"))
+    note_late(story.engine, "shop", now=instant("02-01"), interval=instant("01-02") - instant("01-01"))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -60,7 +63,7 @@ def test_each_event_is_what_the_schema_says(
 ) -> None:
     """Every change and notice of random histories validates, and has no key that the schema does not name."""
     trust: dict[str, Any] = (
-        {"trust": False} if seed % 2 else {"currency": "USD", "price_units": {"Text": (1000, "token")}}
+        {"trust": False} if seed % 2 else {"currency": "USD", "price_units": {"price": {"Text": (1000, "token")}}}
     )
     with Story(sqlite_url, upstream, **trust) as story:
         live(story, seed)
@@ -70,8 +73,8 @@ def test_each_event_is_what_the_schema_says(
         event = json.loads(text)
         validator.validate(event)
         kind = event["data"]["kind"]
-        shape = SCHEMA["$defs"]["change" if "model" in event["data"] else kind]
-        assert set(event["data"]) == set(shape["properties"]) - {"test"}
+        shape = SCHEMA["$defs"]["change" if event["type"].startswith("syncer.model.") else kind]
+        assert set(shape["required"]) <= set(event["data"]) <= set(shape["properties"]) - {"test"}
         assert set(event) == set(SCHEMA["properties"])
 
 
@@ -99,7 +102,7 @@ def test_the_schema_refuses_what_is_none(
 
 def test_a_sample_has_the_shape_of_an_event(validator: Draft202012Validator) -> None:
     """What `syncer alerts test` sends validates, is marked as a test, and is new each time."""
-    one, other = (sample("team", instant("01-01"), chance) for chance in (1, 2))
+    one, other = (sample("team", instant("01-01"), jitter) for jitter in (1, 2))
     (event,) = json.loads(one.body)
     validator.validate(event)
     assert (event["data"]["test"], one.is_test, event["id"]) == (True, True, one.id)
@@ -122,3 +125,62 @@ def test_an_event_is_the_same_bytes_everywhere(home: Home, tmp_path: Path) -> No
     assert b"0.0000001" in printed
     assert NASTY.encode() not in printed
     assert home.syncer("schema", "event").out == schema()
+
+
+# -- several prices ----------------------------------------------------------------------------------------------------
+
+
+def priced(name: str, **dollars: str) -> dict[str, Any]:
+    """A model as an OpenAI-compatible endpoint lists it: prices of one token, as texts."""
+    keys = {"input": "prompt", "output": "completion", "cache": "input_cache_read"}
+    return {"id": name, "name": name, "pricing": {keys[name]: price for name, price in dollars.items()}}
+
+
+@pytest.fixture
+def several(database_url: str, upstream: Upstream) -> Iterator[Story]:
+    """A shop whose model A costs 2.5 in and 10 out, by the million."""
+    with Story(database_url, upstream, format="openai") as story:
+        yield offered(story, "01-01", priced("A", input="0.0000025", output="0.00001"))
+
+
+def offered(story: Story, when: str, *rows: dict[str, Any]) -> Story:
+    """Upstream lists these models beside one that never moves."""
+    still = [priced(f"still{number}", input="1", output="1") for number in range(3)]
+    return story.sends(when, json.dumps({"data": [*rows, *still]}).encode())
+
+
+def test_an_event_has_each_price(several: Story, validator: Draft202012Validator) -> None:
+    """`data.prices` has each component that moved, beside the scalars of the headline; of a new model all of them."""
+    offered(several, "01-02", priced("A", input="0.000002", output="0.000008"))
+    offered(several, "01-03", priced("A", input="0.000002", output="0.000008", cache="0.0000005"))
+    added, *_, both, cache = map(json.loads, events_of(several))
+    assert added["data"]["prices"]["output"] == {"old": None, "new": 10, "percent": None}
+    validator.validate(both)
+    validator.validate(cache)
+    data = both["data"]
+    assert data["prices"] == {
+        "input": {"old": 2.5, "new": 2, "percent": -20},
+        "output": {"old": 10, "new": 8, "percent": -20},
+    }
+    assert [data[key] for key in ("component", "old_price", "price", "percent")] == ["input", 2.5, 2, -20]
+    assert data["units"] == {"input": [1000000, "token"], "output": [1000000, "token"]}
+    assert data["before"]["prices"] == {"input": 2.5, "output": 10}
+    assert data["after"]["prices"] == {"input": 2, "output": 8}
+    assert describe_change(data) == "input 2.5 -> 2, output 10 -> 8 USD per 1M tokens (-20 %)"
+    data = cache["data"]
+    assert data["prices"]["cache_read"] == {"old": None, "new": 0.5, "percent": None}
+    assert (data["kind"], data["percent"], list(data["prices"])) == ("repriced", None, ["cache_read"])
+
+
+def test_what_was_told_is_remembered_by_component(several: Story) -> None:
+    """Small steps of one price add up although the other stands still, and survive from round to round."""
+    target = Target()
+    wanted = subscription(target, min_percent=Decimal(5), components=frozenset({"output"}))
+    round_at(several, "01-01", wanted)
+    for day, (given, taken) in enumerate([("20", "103"), ("21", "104"), ("22", "106"), ("40", "107")], 2):
+        offered(several, f"01-0{day}", priced("A", input=f"0.00000{given}", output=f"0.0000{taken}"))
+        round_at(several, f"01-0{day}", wanted)
+    outputs = [event["data"]["prices"]["output"] for message in target.messages for event in message.events]
+    assert [(price["old"], price["new"]) for price in outputs] == [(Decimal("10.4"), Decimal("10.6"))]
+    query = "SELECT component, price, notified_at FROM notified ORDER BY component"
+    assert [(row.component, row.price) for row in several.ask(query)] == [("input", "2.2"), ("output", "10.6")]

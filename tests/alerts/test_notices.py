@@ -12,8 +12,11 @@ import sqlalchemy as sa
 
 from syncer import history
 from syncer.alerts.feed import read_feed
-from syncer.db import notices
+from syncer.alerts.rules import ON_REQUEST
+from syncer.core.decide import Approval
 from syncer.db.engine import reading
+from syncer.db.feed import note_late
+from syncer.history import NoticeRow
 from tests.alerts.feeding import Target, round_at, subscription
 from tests.cli.home import KEY, Home
 from tests.story import Story, instant
@@ -30,19 +33,24 @@ def story(database_url: str, upstream: Upstream) -> Iterator[Story]:
         yield told_day_by_day.on("01-01", A="1", B="1")
 
 
-def said(story: Story) -> list[str]:
-    """The kinds of all notices, in feed order."""
+def notices(story: Story) -> list[NoticeRow]:
+    """The notices that are not told on request only, in feed order."""
     with reading(story.engine) as connection:
-        return [notice.kind for notice in history.notices(connection)]
+        return [notice for notice in history.notices(connection) if notice.kind not in ON_REQUEST]
+
+
+def said(story: Story) -> list[str]:
+    """Their kinds."""
+    return [notice.kind for notice in notices(story)]
 
 
 def late(story: Story, when: str) -> bool:
     """Whether a check at that time, with an interval of an hour, has to say that the source is late."""
-    return notices.note_stale(story.engine, "shop", now=instant(when), interval=HOUR)
+    return note_late(story.engine, "shop", now=instant(when), interval=HOUR)
 
 
 def test_an_outage_is_said_once_and_its_end_once(story: Story) -> None:
-    """However often a source fails, it is one `failed`; the first good look is one `recovered`, the next none."""
+    """However often a source fails, it is one `failed`; the first observation is one `recovered`, the next none."""
     for hour in range(1, 6):
         story.failing(f"01-01 0{hour}:00", DOWN)
     assert said(story) == ["failed"]
@@ -52,8 +60,8 @@ def test_an_outage_is_said_once_and_its_end_once(story: Story) -> None:
     assert said(story) == ["failed", "recovered", "failed"]
 
 
-def test_an_unchanged_look_recovers_too(story: Story) -> None:
-    """A 304 is a good look: it ends an outage."""
+def test_an_unchanged_catalog_recovers_too(story: Story) -> None:
+    """A 304 is an observation: it ends an outage."""
     story.on("01-01 01:00", A="1", B="1")
     body = story.upstream._replies[0]
     story.failing("01-01 02:00", DOWN)
@@ -72,22 +80,18 @@ def test_what_is_held_is_said_once_and_its_end_once(story: Story) -> None:
     assert said(story) == ["held"]
     story.on("01-02 04:00", *gone, A="1", B="1")
     assert said(story) == ["held", "settled"]
-    with reading(story.engine) as connection:
-        held, settled = history.notices(connection)
-    assert (held.data["finding"], held.data["count"], len(held.data["models"])) == ("removals", 40, 20)
+    held, settled = notices(story)
+    assert (held.data["finding"], held.data["count"], len(held.data["models"])) == ("removals", 40, 40)
     assert held.data["why"]
     assert (settled.data["state"], settled.finding_id) == ("withdrawn", held.finding_id)
 
 
 def test_an_approval_settles(story: Story) -> None:
     """A person's yes is one `settled` with the state `approved`."""
-    from syncer.core.rules import FindingKind
-
     gone = [model(f"m{number:02}") for number in range(40)]
     story.on("01-02", *gone, A="1", B="1").on("01-03", A="1", B="1")
-    story.again("01-04", approving=[FindingKind.REMOVALS])
-    with reading(story.engine) as connection:
-        assert [one.data.get("state") for one in history.notices(connection)] == [None, "approved"]
+    story.again("01-04", approving=Approval())
+    assert [one.data.get("state") for one in notices(story)] == [None, "approved"]
 
 
 def test_a_rejection_settles(tmp_path: Path, sqlite_url: str, upstream: Upstream, monkeypatch: Any) -> None:
@@ -99,12 +103,12 @@ def test_a_rejection_settles(tmp_path: Path, sqlite_url: str, upstream: Upstream
     home.day(model("m00"))
     assert home.syncer("reject", "shop").code == 0
     home.day(model("m00"))
-    kinds = home.sql("SELECT kind, json_extract(data, '$.state') FROM notices ORDER BY id")
+    kinds = home.sql("SELECT kind, json_extract(data, '$.state') FROM notices WHERE model_id IS NULL ORDER BY id")
     assert kinds == [("held", None), ("settled", "rejected")]
 
 
 def test_recovered_stands_before_held(story: Story) -> None:
-    """A look that ends an outage and withholds something says so in this order: held is no symptom then."""
+    """An observation that ends an outage and withholds something says so in this order: held is no symptom then."""
     target = Target()
     gone = [model(f"m{number:02}") for number in range(40)]
     story.on("01-02", *gone, A="1", B="1")
@@ -117,7 +121,7 @@ def test_recovered_stands_before_held(story: Story) -> None:
 
 
 def test_a_source_that_nobody_syncs_is_stale_once(story: Story) -> None:
-    """Three intervals without a good look are said once, and the next good look is one `recovered`."""
+    """Three intervals without an observation are said once, and the next observation is one `recovered`."""
     assert not late(story, "01-01 03:00")
     assert late(story, "01-01 03:01")
     assert not late(story, "01-01 04:00")
@@ -133,12 +137,12 @@ def test_a_failing_source_is_not_stale_as_well(story: Story) -> None:
     """Lateness is a symptom of what was said already; a source that nobody knows is not late."""
     story.failing("01-01 01:00", DOWN)
     assert not late(story, "01-05")
-    assert not notices.note_stale(story.engine, "nobody", now=instant("01-05"), interval=HOUR)
+    assert not note_late(story.engine, "nobody", now=instant("01-05"), interval=HOUR)
     assert said(story) == ["failed"]
 
 
 def test_two_who_find_it_stale_at_once_say_it_once(story: Story) -> None:
-    """Several syncers that look at the same moment write one notice."""
+    """Several syncers that ask at the same moment write one notice."""
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: late(story, "01-02"), range(6)))
     assert sum(found) == 1
@@ -151,7 +155,7 @@ def test_changes_and_notices_are_one_feed(story: Story) -> None:
     story.on("01-03", A="2", B="1").on("01-04", A="2000", B="1").on("01-05", A="2", B="1")
     rows = story.ask("SELECT id, kind, model FROM feed_events ORDER BY id")
     assert [row.id for row in rows] == list(range(1, len(rows) + 1))
-    assert [row.kind for row in rows] == ["added", "added", "failed", "repriced", "recovered", "held", "settled"]
+    assert [row.kind for row in rows] == ["added", "added", "failed", "recovered", "repriced", "held", "settled"]
     with reading(story.engine) as connection:
         items = list(read_feed(connection, after=0))
         assert [(item.id, item.kind) for item in items] == [(row.id, row.kind) for row in rows]
@@ -159,9 +163,9 @@ def test_changes_and_notices_are_one_feed(story: Story) -> None:
 
 
 def test_a_commit_between_its_two_questions_makes_no_hole(story: Story) -> None:
-    """What is committed after the changes were asked for and before the notices were is left for a later look (law 8).
+    """What is committed after the changes were asked for and before the notices were is left for the next call (law 8).
 
-    Otherwise the reader would see the notice, store its id, and never look for the change before it again.
+    Otherwise the reader would see the notice, store its id, and never ask for the change before it again.
     """
     story.failing("01-02", DOWN)
     committed = Event()
@@ -198,10 +202,10 @@ def test_a_reader_beside_writers_sees_no_hole(story: Story) -> None:
     def follow() -> list[int]:
         seen: list[int] = [0]
         while True:
-            last_look = done.is_set()
+            was_done = done.is_set()
             with reading(story.engine) as connection:
                 seen += [item.id for item in read_feed(connection, after=seen[-1])]
-            if last_look:
+            if was_done:
                 return seen[1:]
 
     with ThreadPoolExecutor(3) as pool:

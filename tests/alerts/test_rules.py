@@ -723,9 +723,11 @@ def feed_of(steps: Iterable[tuple[int, str, str | None]]) -> tuple[list[ChangeRo
         new = old if kind in {"removed", "updated"} else asked
         after = None if kind == "added" and number < 3 else at(number - 1)
         changed = {f"prices.{name}": [old[name], new[name]] for name in old if old[name] != new[name]}
-        row = change(kind, id=number, model_id=model, changed_after=after, prices=new, price=new["price"])
+        row = change(kind, id=number, model_id=model, changed_after=after, prices=new)
         before = None if kind == "added" else old["price"]
-        row = msgspec.structs.replace(row, old_price=before, changed={} if kind == "added" else changed)
+        row = msgspec.structs.replace(
+            row, price=new["price"], old_price=before, changed={} if kind == "added" else changed
+        )
         rows.append(row)
         now[model] = (kind != "removed", new)
         if what == "import":

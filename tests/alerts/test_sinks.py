@@ -45,8 +45,10 @@ def now() -> datetime:
 
 
 def event(number: int, kind: str = "repriced", name: str = "acme/large", **data: Any) -> dict[str, Any]:
-    """A CloudEvent as the feed gives it."""
+    """A CloudEvent as the feed gives it, of a model with one price."""
     old, new = data.pop("old", Decimal("0.50")), data.pop("new", Decimal("0.40"))
+    percent = data.pop("percent", Decimal(-20)) if kind == "repriced" else None
+    unit = data.get("unit")
     return {
         "specversion": "1.0",
         "id": str(number),
@@ -58,12 +60,15 @@ def event(number: int, kind: str = "repriced", name: str = "acme/large", **data:
             "source": "main",
             "model": name,
             "kind": kind,
+            "component": "price",
             "old_price": old,
             "price": new,
-            "changed": {"price": [old, new]} if kind == "repriced" else {},
-            "percent": Decimal(-20) if kind == "repriced" else None,
+            "percent": percent,
+            "prices": {"price": {"old": old, "new": new, "percent": percent}},
+            "changed": {"prices.price": [old, new]} if kind == "repriced" else {},
             "currency": None,
-            "unit": None,
+            "unit": unit,
+            "units": {"price": unit},
         }
         | data,
     }
@@ -71,7 +76,8 @@ def event(number: int, kind: str = "repriced", name: str = "acme/large", **data:
 
 def notice(number: int, kind: str, **data: Any) -> dict[str, Any]:
     """A notice about a source's health."""
-    return {"id": str(number), "type": f"syncer.source.{kind}", "subject": "main", "data": {"source": "main"} | data}
+    told = {"source": "main", "kind": kind} | data
+    return {"id": str(number), "type": f"syncer.source.{kind}", "subject": data.get("model", "main"), "data": told}
 
 
 def message(*events: dict[str, Any]) -> Message:
@@ -768,7 +774,7 @@ def test_a_chat_message_begins_with_counts_and_what_matters_most() -> None:
         "failed main status 500",
         "removed a/gone (was 0.5)",
         "repriced a/big price 0.5 -> 0.4 (-80 %)",
-        "repriced a/small price 0.5 -> 0.4 USD per 1000000 token (+1.3 %)",
+        "repriced a/small price 0.5 -> 0.4 USD per 1M tokens (+1.3 %)",
         "added a/new 1.5",
         "updated a/u description x -> y",
     ]
@@ -784,27 +790,31 @@ def test_each_kind_of_notice_says_what_matters() -> None:
     """A notice is told with why it failed or is held, since when it is stale, how it was settled."""
     told = chat.render(
         [
-            notice(1, "stale", last_good_look_at="2026-11-22T09:00:00Z", interval_seconds=3600),
-            notice(2, "stale", last_good_look_at=None, interval_seconds=3600),
-            notice(3, "held", finding="mass_removal", why="40 of 50 models are missing", count=40, models=["a"]),
-            notice(4, "settled", finding="mass_removal", state="withdrawn", count=40, models=["a"]),
-            notice(5, "recovered"),
+            notice(1, "stale", reason="late", last_observed_at="2026-11-22T09:00:00Z", interval_seconds=3600),
+            notice(2, "held", finding="removals", why="40 of 50 models are missing", count=40, models=["a"]),
+            notice(3, "unreadable", count=1, models=["a/b"], fields={"a/b": ["prices"]}),
+            notice(4, "expiring", count=1, models={"a/b": "2026-12-01T00:00:00Z"}),
+            notice(5, "missing", model="a/c", last_seen_at="2026-11-22T09:00:00Z"),
+            notice(6, "settled", finding="removals", state="withdrawn", count=1, models=["a"]),
+            notice(7, "recovered", **{"from": "late"}),
         ]
     )
     assert told.text.splitlines()[2:] == [
-        "stale main (last good look: 2026-11-22T09:00:00Z)",
-        "stale main (last good look: never)",
+        "stale main late: not observed since 2026-11-22T09:00:00Z",
         "held main 40 of 50 models are missing",
-        "settled main withdrawn",
-        "recovered main",
+        "unreadable main cannot be read (1 model: a/b)",
+        "expiring main ends soon (1 model: a/b on 2026-12-01)",
+        "missing a/c missing (last listed: 2026-11-22T09:00:00Z), not removed yet",
+        "settled main removals withdrawn (1 model: a)",
+        "recovered main well again (was late)",
     ]
 
 
 def test_what_does_not_fit_is_counted_with_the_command_that_shows_it() -> None:
     """Of many events ten are told, and the command shows all of this message's."""
     told = chat.render([event(number, name=f"a/{number}") for number in range(120, 167)])
-    assert told.text.endswith("\nand 37 more: syncer changes --after 119")
-    assert told.markdown.endswith("\n\nand 37 more: `syncer changes --after 119`")
+    assert told.text.endswith("\nand 37 more: syncer changes --notices --after 119")
+    assert told.markdown.endswith("\n\nand 37 more: `syncer changes --notices --after 119`")
     assert told.text.count("repriced a/") == 10
 
 
@@ -854,6 +864,87 @@ def test_a_chat_message_is_short_whatever_it_tells() -> None:
     told = chat.render([event(number, name="x" * 255, unit=[1000, "y" * 500]) for number in range(1, 101)])
     assert max(len(told.text), len(told.markdown)) < 2000
     assert "more: syncer changes" in told.text
+
+
+def templated(folder: Path, text: str) -> chat.Template:
+    """A template with this text."""
+    path = folder / "chat.jinja"
+    path.write_text(text)
+    return chat.compile_template(path)
+
+
+def test_slack_is_told_in_its_own_markup() -> None:
+    """`format = "slack"` is Slack's strong, its bullets, and names in code, handed over as it is."""
+    told = chat.render([event(1), notice(2, "failed", error=HOSTILE)], in_slack=True)
+    assert told.as_is
+    assert told.text == told.markdown
+    assert told.text.splitlines()[0] == "*1 failed, 1 repriced*"
+    assert told.text.splitlines()[3] == "• repriced `acme/large` `price 0.5 -> 0.4 (-20 %)`"
+    assert not set("<@\x1b\r\u202e") & set(told.text)
+
+
+def test_a_template_says_it_in_other_words(tmp_path: Path) -> None:
+    """A Jinja file sees the counts, the lines, and the events with their exact prices."""
+    template = templated(
+        tmp_path,
+        "{{ head }}\n{% for line in lines %}\n{{ line.kind }}: {{ line.name }} {{ line.rest }}\n{% endfor %}"
+        "{% for event in events %}\n{{ event.data.prices.price.new }}\n{% endfor %}{{ more }}",
+    )
+    told = chat.render([event(1), event(2, "removed")], template=template)
+    assert told.text == (
+        "1 removed, 1 repriced\nremoved: acme/large (was 0.5)\nrepriced: acme/large price 0.5 -> 0.4 (-20 %)\n"
+        "0.40\n0.40\n0"
+    )
+
+
+@pytest.mark.parametrize("where", ["{{ lines[0].name }}", "{{ events[0].subject }}", "{{ events[0].data.model }}"])
+def test_a_hostile_name_does_nothing_in_a_template(tmp_path: Path, where: str) -> None:
+    """Law 12: outside of code, too, a name has no mention, tag, markup or link of its own, and is never a template."""
+    name = HOSTILE + " {{ 7 * 7 }} {% raw %} _x_ ~~s~~ ||spoiler|| a_b"
+    told = chat.render([event(1, name=name)], template=templated(tmp_path, where)).text
+    assert not set("<>@`*[]~|\x1b\r\n\u202e") & set(told)
+    assert "49" not in told
+    assert " _x_ " not in told
+    unseen = chat.render([event(1, name="a_b")], template=templated(tmp_path, where)).text
+    assert unseen == "a_b"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{{ nothing.here }}", "'nothing' is undefined"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ lines.append(1) }}", "unsafe"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{% for n in range(10 ** 9) %}x{% endfor %}", "Range too big"),
+        ("  ", "gave no text"),
+    ],
+)
+def test_a_template_that_fails_is_a_refusal(receiver: Receiver, tmp_path: Path, text: str, why: str) -> None:
+    """What a template does wrong is said, nothing is sent, and it reaches nothing of the program."""
+    error = str(refusal(apprise(receiver, template=templated(tmp_path, text))))
+    assert "its template chat.jinja" in error
+    assert why in error
+    assert receiver.requests == []
+
+
+def test_a_file_that_is_no_template_is_a_sentence(tmp_path: Path) -> None:
+    """A file that is missing, no text or no template is a mistake of the settings, with the line."""
+    (tmp_path / "binary").write_bytes(b"\xff")
+    (tmp_path / "broken").write_text("a\n{% if %}")
+    for name, why in [("none", "No such file"), ("binary", "not UTF-8"), ("broken", "line 2")]:
+        with pytest.raises(SettingsError, match=why):
+            chat.compile_template(tmp_path / name)
+
+
+def test_what_is_written_for_a_chat_is_handed_over_as_it_is(receiver: Receiver, tmp_path: Path) -> None:
+    """A format of one's own is not converted on its way; a template for text is, where the service wants HTML."""
+    sent = message(event(1))
+    apprise(receiver, "?format=markdown", in_slack=True)(sent)
+    apprise(receiver, "?format=html", template=templated(tmp_path, "a & b {{ lines[0].name }}"))(sent)
+    slack, html = (json.loads(request.body)["message"] for request in receiver.requests)
+    assert slack == chat.render(sent.events, in_slack=True).text
+    assert "a &amp; b acme/large" in html
 
 
 def apprise(where: Receiver, query: str = "", **options: Any) -> Sink:
@@ -971,5 +1062,5 @@ def test_a_missing_extra_is_a_sentence() -> None:
     ]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, extra, None)
-            with pytest.raises(SettingsError, match=rf"pip install 'syncer\[{extra}\]'"):
+            with pytest.raises(SettingsError, match=rf"pip install '\.\[{extra}\]'"):
                 sink_for(alert, {}, clock=now)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer.db import engine as db
+from syncer.db.migrate import ensure_schema
 from tests.postgres import Postgres, find_binaries
 
 
@@ -103,7 +104,7 @@ def with_schema(database: Database) -> str:
     """A settled database with syncer's schema and nothing in it."""
     url = database.create()
     engine = db.open_engine(url)
-    db.ensure_schema(engine)
+    ensure_schema(engine)
     engine.dispose()
     database.settle(url)
     return url

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from syncer import history
 from syncer.db import engine as db
+from syncer.db.migrate import ensure_schema
 from tests.benchmarks.databases import available, copy_rows
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
@@ -53,7 +54,7 @@ def table(figures: list[Figure]) -> str:
 
 
 def _fill(engine: Engine, changes: int) -> None:
-    db.ensure_schema(engine)
+    ensure_schema(engine)
     last = START + STEP * (changes - 1)
     sqlite = engine.dialect.name == "sqlite"
     with db.writing(engine) as connection:

@@ -13,8 +13,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from syncer.admin import upkeep
-from syncer.daemon import Daemon, Parts
+from syncer.admin.prune import prune
+from syncer.daemon import Daemon, Dependencies
 from syncer.db import engine as db
 from syncer.settings import Settings, SourceSettings
 from tests.upstream import Upstream, model
@@ -56,15 +56,15 @@ def _daemon() -> Iterator[tuple[Callable[[int], None], Callable[[], Figure]]]:
         engine = db.open_engine(f"sqlite:///{file}")
         source = SourceSettings(name="soak", url=upstream.url, interval=HOUR)
         settings = Settings(database_url=f"sqlite:///{file}", sources=(source,))
-        parts = Parts(
+        dependencies = Dependencies(
             engine=engine,
             load=lambda: settings,
-            read_key=lambda _: None,
+            with_credentials=lambda attempt: attempt,
             clock=lambda: present[0],
             owner="soak",
-            nightly=lambda: upkeep.prune(engine, before=present[0] - timedelta(days=90)),
+            nightly=lambda: prune(engine, before=present[0] - timedelta(days=90)),
         )
-        daemon = Daemon(parts)
+        daemon = Daemon(dependencies)
 
         def live(hour: int) -> None:
             present[0] = START + HOUR * hour

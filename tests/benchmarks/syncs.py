@@ -7,17 +7,17 @@ from time import perf_counter
 
 from syncer.db.engine import open_engine
 from syncer.settings import SourceSettings
-from syncer.sync import sync_source
+from tests.syncing import sync
 
 
 def main() -> None:
-    """Sync again and again, each time as a whole: claim, fetch, compare, write."""
+    """Sync again and again, each time as a whole: lease, fetch, compare, write."""
     url, database, count = sys.argv[1:]
     engine, source = open_engine(database), SourceSettings(url=url)
     seconds = []
     for _ in range(int(count)):
         begin = perf_counter()
-        report = sync_source(engine, source, key="bench", clock=lambda: datetime.now(UTC), owner="bench")
+        report = sync(engine, source, key="bench", clock=lambda: datetime.now(UTC), owner="bench")
         seconds.append(perf_counter() - begin)
         assert report.outcome == "changed", report
     sys.stdout.write(json.dumps({"seconds": seconds}) + "\n")

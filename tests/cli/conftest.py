@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from syncer.db import engine as db
+from syncer.db.migrate import ensure_schema
 from tests.cli.home import KEY, Home, copy_database
 from tests.postgres import Postgres
 from tests.upstream import Upstream
@@ -18,7 +19,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite database to copy."""
     path = tmp_path_factory.mktemp("migrated") / "syncer.db"
     engine = db.open_engine(f"sqlite:///{path}")
-    db.ensure_schema(engine)
+    ensure_schema(engine)
     engine.dispose()
     return path
 
@@ -45,7 +46,7 @@ def migrated_postgres(postgres: Postgres) -> str:
     """The name of a migrated, empty PostgreSQL database to copy."""
     url = postgres.create_database()
     engine = db.open_engine(url)
-    db.ensure_schema(engine)
+    ensure_schema(engine)
     engine.dispose()
     return str(engine.url.database)
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from syncer import cli, settings
+from syncer.attempt import Attempt, record_of
 from syncer.db import engine as db
 from syncer.db import leases
 from syncer.db.migrate import ensure_schema
-from syncer.sync import Attempt, Report, record_of, sync_source
+from syncer.sync import Report, sync_source
 from tests.upstream import Reply, Upstream, etag_of
 
 KEY = "ak_live_0123456789abcdef"
@@ -50,7 +51,7 @@ class Home:
 
     def __init__(self, path: Path, url: str, upstream: Upstream) -> None:
         self.path, self.url, self.upstream = path, url, upstream
-        self.days = 0
+        self.days, self.first = 0, FIRST_DAY
         self.configure()
 
     # -- configuration -------------------------------------------------------------------------------------------------
@@ -99,15 +100,23 @@ class Home:
 
     # -- history -------------------------------------------------------------------------------------------------------
 
+    def begin_recently(self) -> None:
+        """Let the days begin the day before yesterday, so that what is held on one of them still is now."""
+        self.first = datetime.now(UTC) - timedelta(days=2)
+
     def serve(self, *models: dict[str, Any]) -> None:
         """What upstream lists from now on."""
         self.upstream.serve(list(models))
 
     def day(self, *models: dict[str, Any], **fields: Any) -> Report:
-        """One look, a day after the last one, at these models, with these settings of the source besides."""
+        """One observation, a day after the last one, of these models, with these settings of the source besides."""
         self.serve(*models)
-        at = FIRST_DAY + timedelta(days=self.days)
+        at = self.first + timedelta(days=self.days)
         self.days += 1
+        return self.observe(at, **fields)
+
+    def observe(self, at: datetime, **fields: Any) -> Report:
+        """One observation of what upstream lists, at this time."""
         with self.engine() as engine:
             return sync_source(self._attempt(engine, lambda: at, **fields))
 

@@ -21,10 +21,12 @@ import pytest
 import sqlalchemy as sa
 
 from syncer import exports, history
+from syncer.attempt import Attempt
 from syncer.db import engine as db
 from syncer.db.tables import changes, feed, models, runs, sources
 from syncer.errors import UsageError
 from syncer.importing import Recorded, import_observation
+from syncer.settings import SourceSettings, format_of
 from tests.cli.home import Home
 from tests.cli.test_process import wait_for
 from tests.upstream import Upstream, catalog_body, model
@@ -34,9 +36,13 @@ PRICES = ["0.1", "0.2", "123456789012.345", "0.000000000000000001", "99999999999
 
 def look(home: Home, at: datetime, *rows: dict[str, Any], name: str = "shop") -> None:
     """One look at these models, of that time."""
-    recorded = Recorded(line=1, observed_at=at, body=catalog_body(list(rows)))
+    recorded = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(list(rows)))
     with home.engine() as engine:
-        import_observation(engine, None, name, recorded, trust=False, clock=lambda: at, owner="test")
+        source = SourceSettings(name=name, url="https://example.com", trust=False)
+        attempt = Attempt(
+            engine=engine, source=source, format=format_of(source), clock=lambda: at, owner="test", kind="import"
+        )
+        import_observation(attempt, recorded)
 
 
 def live(home: Home, first: datetime, count: int, name: str = "shop") -> None:
@@ -233,8 +239,10 @@ def fill(home: Home) -> None:
     """Write a long history in bulk: many models, each repriced every two days."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     known = {"source_id": 1, "extra": {}, "digest": b"", "first_seen_at": start, "last_changed_at": start}
+    known |= {"parser": "p", "prices": {"price": None}}
     with home.engine() as engine, db.writing(engine) as connection:
-        source = {"id": 1, "name": "shop", "url": "x", "created_at": start, "salt": b"", "last_good_look_at": start}
+        source = {"id": 1, "name": "shop", "url": "x", "created_at": start, "salt": b"", "last_observed_at": start}
+        source |= {"format": "serverless", "headline": "price"}
         connection.execute(sources.insert().values(source))
         connection.execute(models.insert(), [{**known, "id": n + 1, "name": f"acme/{n}"} for n in range(MODELS)])
         for number in range(LONG // MODELS):
@@ -243,6 +251,7 @@ def fill(home: Home) -> None:
             connection.execute(runs.insert().values(run | {"outcome": "changed"}))
             row = {"source_id": 1, "run_id": number + 1, "observed_at": at, "effective_at": at, "changed": {}}
             row |= {"kind": "repriced" if number else "added", "description": "what it is good for " * 20}
+            row |= {"prices": {"price": Decimal(number)}}
             rows = [
                 {**row, "id": number * MODELS + n + 1, "model_id": n + 1, "name": f"acme/{n}", "price": Decimal(number)}
                 for n in range(MODELS)
@@ -337,7 +346,7 @@ def test_an_export_that_is_interrupted(home: Home, long: Path, kind: str, number
     assert left == [] or number == signal.SIGKILL
     again = home.process(*command)
     assert again.code == 0, again.err
-    assert again.err.startswith(f"{LONG} rows")
+    assert again.err.splitlines()[-1].startswith(f"{LONG} rows")
     assert not [name for name in left_behind(home.path / "out") if name.endswith(".partial")]
     if kind == "parquet":
         assert ask(f"SELECT count(*), count(DISTINCT id) FROM '{home.path}/out/*/*.parquet'") == [(LONG, LONG)]

@@ -17,7 +17,7 @@ def catalog(factor: int = 1, names: list[str] = NAMES) -> list[dict[str, Any]]:
 
 
 def history(home: Home) -> list[tuple[Any, ...]]:
-    """The changes after the first look: kind, name, old price and price."""
+    """The changes after the first observation: kind, name, old price and price."""
     rows = home.sql("SELECT kind, name, old_price, price FROM changes WHERE changed_after IS NOT NULL ORDER BY id")
     return [(kind, name, None if old is None else float(old), float(price)) for kind, name, old, price in rows]
 
@@ -46,28 +46,36 @@ def test_held_lists_what_why_and_since_when(any_home: Home) -> None:
     assert row["kind"] == "unit_change"
     assert row["since"] == "2026-01-02T00:00:00Z"
     assert row["models"] == 6
-    assert row["why"] == "the prices of 6 models look multiplied by 1000"
+    assert row["why"].startswith("the prices of 6 models look multiplied by 1000: acme/m0 1 -> 1000, ")
+    assert row["settles_at"] == "2026-01-05T00:00:00Z"  # patience: 3d
     each = home.syncer("held", "--models", "--json", "--source", "shop").json
-    assert [(one["model"], one["believed_price"], one["withheld"]) for one in each] == [
-        (name, 1 + position, {"price": 1000 * (1 + position)}) for position, name in enumerate(NAMES[:6])
+    assert [(one["model"], one["field"], one["believed"], one["withheld"], one["factor"]) for one in each] == [
+        (name, "price", 1 + position, 1000 * (1 + position), 1000) for position, name in enumerate(NAMES[:6])
     ]
-    assert "unit_change" in home.syncer("held").out
-    assert home.syncer("held", "--csv").out.splitlines()[0] == "finding,source,kind,since,models,why"
+    said = home.syncer("held").out
+    assert "unit_change" in said
+    assert f"syncer approve shop --finding {row['finding']}, or syncer reject" in said
+    columns = "finding,source,kind,state,since,models,why,settles_at,settles,comment"
+    assert home.syncer("held", "--csv").out.splitlines()[0] == columns
 
 
-def test_a_withheld_absence_is_null_to_a_program(home: Home) -> None:
-    """A withheld removal reads `its absence` for a person and null in JSON."""
+def test_a_withheld_absence(home: Home) -> None:
+    """A withheld removal is a model that is believed listed, and that upstream does not list."""
     home.day(*catalog())
     home.day(*catalog()[:2])
-    assert {one["withheld"] for one in home.syncer("held", "--models", "--json").json} == {None}
-    assert home.syncer("held", "--models").out.count("its absence") == 6
+    each = home.syncer("held", "--models", "--json").json
+    assert [(one["model"], one["field"], one["believed"], one["withheld"]) for one in each] == [
+        (name, "listed", True, False) for name in NAMES[2:]
+    ]
 
 
 def test_held_of_a_response_names_no_model(home: Home) -> None:
-    """A doubt about a whole response is a finding without models."""
-    home.day(*catalog())
-    home.day(*({key: value for key, value in row.items() if key != "description"} for row in catalog()))
-    assert home.syncer("held", "--json").json[0]["kind"] == "shape"
+    """What is doubtful about a whole response is a finding without models."""
+    many = catalog(names=[f"acme/m{number}" for number in range(20)])
+    home.day(*many)
+    home.day(*many, {"model_type": "Text"})
+    (row,) = home.syncer("held", "--json").json
+    assert (row["kind"], row["models"], row["settles_at"]) == ("nameless", 0, None)
     assert home.syncer("held", "--models", "--json").json == []
 
 
@@ -77,6 +85,7 @@ def test_held_of_a_response_names_no_model(home: Home) -> None:
 def test_approve_is_a_ceiling(any_home: Home) -> None:
     """Approval applies at most what was shown: a value that moved on since is held again."""
     home = any_home
+    home.begin_recently()
     home.day(*catalog())
     home.day(*catalog(1000))
     home.serve(*catalog(1000)[:7], model(NAMES[7], 9_999_999))
@@ -89,33 +98,63 @@ def test_approve_is_a_ceiling(any_home: Home) -> None:
     check_feed(home)
 
 
+OLD = [f"old/{number}" for number in range(12)]
+
+
+def held_twice(home: Home) -> dict[str, int]:
+    """Twelve models gone and eight a thousand times dearer: the finding of each kind."""
+    home.begin_recently()
+    home.day(*catalog(names=[*NAMES, *OLD]))
+    home.day(*catalog(1000))
+    found = {row["kind"]: row["finding"] for row in home.syncer("held", "--json").json}
+    assert set(found) == {"removals", "unit_change"}
+    return found
+
+
 @pytest.mark.parametrize(
-    ("option", "approved"),
-    [("--removals", {"removed"}), ("--repricings", {"repriced"}), (None, {"removed", "repriced"})],
+    ("kind", "approved"),
+    [("removals", {"removed"}), ("unit_change", {"repriced"}), (None, {"removed", "repriced"})],
 )
-def test_approve_of_one_kind(home: Home, option: str | None, approved: set[str]) -> None:
-    """--removals and --repricings say yes to findings of that kind only; neither says yes to all."""
-    home.day(*catalog(names=[*NAMES, *(f"old/{n}" for n in range(12))]))
-    gone_and_dearer = catalog(1000)
-    home.day(*gone_and_dearer)
-    assert {row["kind"] for row in home.syncer("held", "--json").json} == {"removals", "unit_change"}
-    said = home.syncer("approve", "shop", *([option] if option else []))
-    assert {kind for kind, *_ in history(home)} == approved
-    assert said.code == (3 if option else 0)
+def test_approve_of_one_finding(home: Home, kind: str | None, approved: set[str]) -> None:
+    """--finding says yes to that finding only; without it the yes is to all."""
+    found = held_twice(home)
+    said = home.syncer("approve", "shop", *([f"--finding={found[kind]}"] if kind else []))
+    assert {row[0] for row in history(home)} == approved
+    assert said.code == (3 if kind else 0)
+
+
+def test_approve_of_one_model_splits_a_finding(any_home: Home) -> None:
+    """--model says yes to the models that match; the others stay held, and the comment is kept when all are settled."""
+    home = any_home
+    home.begin_recently()
+    home.day(*catalog())
+    home.day(*catalog(1000))
+    said = home.syncer("approve", "shop", "--model", "acme/m[01]")
+    assert (said.code, "2 repriced" in said.out) == (3, True)
+    assert prices(home)["acme/m1"] == 2000.0
+    assert prices(home)["acme/m2"] == 3.0
+    assert home.syncer("held", "--json").json[0]["models"] == 6
+    assert home.sql("SELECT state FROM findings") == [("open",)]
+    assert home.syncer("approve", "shop", "--comment", "on their blog").code == 0
+    assert home.sql("SELECT state, comment FROM findings") == [("approved", "on their blog")]
+    assert prices(home)["acme/m2"] == 3000.0
+    assert home.syncer("db", "verify").code == 0
+    check_feed(home)
 
 
 def test_approve_of_nothing(home: Home) -> None:
-    """Where nothing (of that kind) is held, approve and reject say so, exit 2, and do not look."""
+    """Where nothing (of that finding, of those models) is held, approve and reject say so, exit 2, and ask nobody."""
     home.day(*catalog())
     for command in ("approve", "reject"):
         said = home.syncer(command, "shop")
         assert said.code == 2
-        assert "nothing of that kind is held for shop" in said.err
+        assert "nothing like that is held for shop" in said.err
     home.day(*catalog(1000))
-    looks = len(home.upstream.requests)
-    assert home.syncer("approve", "shop", "--removals").code == 2
-    assert home.syncer("reject", "shop", "--removals").code == 2
-    assert len(home.upstream.requests) == looks
+    asked = len(home.upstream.requests)
+    for chosen in ("--finding=99", "--model=other/*"):
+        assert home.syncer("approve", "shop", chosen).code == 2
+        assert home.syncer("reject", "shop", chosen).code == 2
+    assert len(home.upstream.requests) == asked
 
 
 @pytest.mark.parametrize("command", [("approve", "shop"), ("reject", "shop"), ("revert", "--yes", "1")])
@@ -144,17 +183,56 @@ def test_a_decision_on_an_unknown_source(home: Home, command: str) -> None:
 def test_reject_then_quiet_until_upstream_says_otherwise(any_home: Home) -> None:
     """A no keeps the known state without asking again, and lapses when upstream says something else."""
     home = any_home
+    home.begin_recently()
     home.day(*catalog())
     home.day(*catalog(1000))
-    assert home.syncer("reject", "shop").out.startswith("shop: 1 rejected")
+    assert home.syncer("reject", "shop").out.startswith("shop: 1 finding rejected")
     for _ in range(2):
         assert home.syncer("sync", "--quiet") == (0, "", "")
     assert prices(home) == {name: float(1 + n) for n, name in enumerate(NAMES)}
     assert home.syncer("held", "--json").out == ""
-    home.serve(*catalog(2))
-    assert "8 repriced" in home.syncer("sync").out
-    home.serve(*catalog(2000))
-    assert home.syncer("sync").code == 3  # the same claim later is a new one
+    home.serve(*catalog(2)[:3], *catalog()[3:])
+    assert "3 repriced" in home.syncer("sync").out
+    home.serve(*catalog(1000))
+    assert home.syncer("sync").code == 3  # the same said again later is held anew
+    check_feed(home)
+
+
+def test_a_rejection_is_listed_and_can_be_taken_back(any_home: Home) -> None:
+    """`held --rejected` lists it with its comment; taken back, it is held again, and can be approved."""
+    home = any_home
+    home.begin_recently()
+    home.day(*catalog())
+    home.day(*catalog(1000))
+    assert home.syncer("reject", "shop", "--comment", "cents").code == 0
+    (row,) = home.syncer("held", "--rejected", "--json").json
+    assert (row["kind"], row["models"], row["comment"]) == ("unit_change", 8, "cents")
+    number = f"--finding={row['finding']}"
+    assert home.syncer("reject", "shop", "--take-back").code == 2
+    said = home.syncer("reject", "shop", "--take-back", number)
+    assert (said.code, said.out) == (0, "shop: 1 rejection taken back\n")
+    assert home.syncer("reject", "shop", "--take-back", number).code == 2
+    assert home.syncer("held", "--rejected", "--json").out == ""
+    assert home.syncer("sync").code == 3
+    assert home.syncer("approve", "shop", number).code == 0
+    assert prices(home)["acme/m0"] == 1000.0
+    assert home.syncer("db", "verify").code == 0
+    check_feed(home)
+
+
+def test_reject_of_one_model(any_home: Home) -> None:
+    """--model rejects the models that match; the others stay held, and a rejection can be approved by its id."""
+    home = any_home
+    home.begin_recently()
+    home.day(*catalog())
+    home.day(*catalog(1000))
+    assert home.syncer("reject", "shop", "--model", "acme/m0").code == 0
+    assert home.syncer("held", "--json").json[0]["models"] == 7
+    assert home.syncer("sync").code == 3
+    (row,) = home.syncer("held", "--rejected", "--json").json
+    assert home.syncer("approve", "shop", f"--finding={row['finding']}").code == 3  # the others still wait
+    assert (prices(home)["acme/m0"], prices(home)["acme/m1"]) == (1000.0, 2.0)
+    assert home.syncer("db", "verify").code == 0
     check_feed(home)
 
 

@@ -22,7 +22,8 @@ from syncer.cli.questions import sparkline
 from tests.cli.home import Home, Said
 from tests.upstream import Reply, Upstream, model
 
-UNITS: dict[str, Any] = {"currency": "USD", "price_units": {"Text": [1_000_000, "token"]}, "trust": False}
+TEXT = {"price": {"Text": [1_000_000, "token"]}}
+UNITS: dict[str, Any] = {"currency": "USD", "price_units": TEXT, "trust": False}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,8 @@ def test_price_periods(past: Home) -> None:
     assert [row["price"] for row in sheet] == ["0.1", "0.3", "", "0.2"]
     assert sheet[0]["unit"] == "1000000 token"
     table = past.syncer("prices", "large")
-    assert [row[2] for row in table.rows] == ["0.1", "0.3", "-", "0.2"]
+    cells = [line.split("  ") for line in table.out.splitlines()]
+    assert [[cell.strip() for cell in row if cell.strip()][2] for row in cells] == ["price", "0.1", "0.3", "-", "0.2"]
     assert "2026-01-02 00:00:00Z" in table.out
 
 
@@ -139,7 +141,7 @@ def test_a_quote_of_what_is_not_there(past: Home) -> None:
     assert [(row["listed"], row["price"]) for row in (gone, dark)] == [(False, None), (True, None)]
     later = past.syncer("prices", "acme/large", "--at", "2026-01-09")
     assert later.code == 0
-    assert later.err == "beyond what was seen: the last good look at shop was 2026-01-04 00:00:00Z\n"
+    assert later.err == "beyond what was seen: the last observation of shop was 2026-01-04 00:00:00Z\n"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_a_quote_of_what_is_not_there(past: Home) -> None:
         (("prices", "twin"), "'b/twin' of source 'shop', 'c/twin' of source 'shop': give a full name"),
         (("prices", "acme/large", "--source", "shpo"), "it has: shop"),
         (("prices", "acme/large", "--at", "noon"), "'noon' is no time: write 2026-11-22"),
-        (("models", "--at", "2026-13-01"), "is no time"),
+        (("models", "--at", "2026-13-01"), "2026-13-01"),
         (("diff", "now", "2026-01-01"), "is later than 2026-01-01 00:00:00Z"),
         (("diff", "2026-01-01", "--source", "x"), "it has: shop"),
         (("movers", "--since", "2026-01-02", "--until", "2026-01-01"), "Time goes forward"),
@@ -186,8 +188,11 @@ def test_models_at(past: Home) -> None:
     before = {row["model"] for row in past.syncer("models", "--at", "2026-01-02T23:59:59.999999Z", "--json").json}
     assert before == {"acme/large", "acme/small", "acme/dark", "b/twin"}
     (row,) = past.syncer("models", "--at", "2026-01-03", "--source", "shop", "--json").json[1:2]
-    assert list(row) == list(questions.ListedModel.__struct_fields__)
-    assert past.syncer("models", "--at", "2025-12-31", "--json") == (0, "", "")
+    assert sorted(row) == sorted(questions.ListedModel.__struct_fields__)
+    early = "not observed then: shop was first observed at 2026-01-01T00:00:00Z\n"
+    assert past.syncer("models", "--at", "2025-12-31", "--json") == (0, "", early)
+    assert past.syncer("prices", "acme/large", "--at", "2025-12-31") == (0, early, "")
+    assert past.syncer("diff", "2025-12-31", "2026-01-02", "--json") == (0, "", early)
     assert "Catalog at 2026-01-03 00:00:00Z" in on_a_terminal(past, "models", "--at", "2026-01-03")
 
 
@@ -200,7 +205,7 @@ def test_diff(past: Home) -> None:
         ("removed", "acme/varies", -1, None),
         ("added", "c/twin", None, 2),
     ]
-    assert rows[0]["changed"] == {"context_length": [32768, 8192], "price": [0.1, 0.2]}
+    assert rows[0]["changed"] == {"context_length": [32768, 8192], "prices.price": [0.1, 0.2]}
     assert past.syncer("diff", "2026-01-01").out == past.syncer("diff", "2026-01-01", "2026-01-04").out
     assert past.syncer("diff", "2026-01-01", "2026-01-04").rows[0][-1] == "context_length"
     assert past.syncer("diff", "2026-01-04", "now", "--json") == (0, "", "")
@@ -215,7 +220,8 @@ def test_movers(past: Home) -> None:
     (row,) = past.syncer("movers", *window, "--json").json
     assert (row["model"], row["old"], row["new"], row["absolute"], row["percent"]) == ("acme/large", 0.1, 0.3, 0.2, 200)
     assert (row["currency"], row["unit"]) == ("USD", [1_000_000, "token"])
-    assert past.syncer("movers", "--until", "2026-01-02", "--json") == (0, "", "")
+    early = "not observed then: shop was first observed at 2026-01-01T00:00:00Z\n"
+    assert past.syncer("movers", "--until", "2026-01-02", "--json") == (0, "", early)
     assert past.syncer("movers", "--since", "2026-01-02", "--limit", "1").rows[0][1] == "acme/large"
 
 
@@ -313,7 +319,7 @@ def test_cost(past: Home) -> None:
     """Law 4: each usage is priced with the price of its time, exactly; the table ends with the sum."""
     said = bill(past, USAGE)
     assert said.code == 0
-    assert [row[5] for row in said.rows[:4]] == ["0.1", "0.0000003", "0.00000035", "0"]
+    assert [row[6] for row in said.rows[:4]] == ["0.1", "0.0000003", "0.00000035", "0"]
     assert said.out.splitlines()[-1] == "shop: 0.10000065 USD for 4 rows"
     assert said.err == ""
     rows = bill(past, USAGE, "--json").json
@@ -324,12 +330,12 @@ def test_cost(past: Home) -> None:
 
 
 def test_cost_as_of(past: Home) -> None:
-    """--as-of prices all of it with the list of that time; beyond the last good look it says so."""
+    """--as-of prices all of it with the list of that time; beyond the last observation it says so."""
     said = bill(past, USAGE, "--as-of", "2026-01-02", "--source", "shop")
     assert said.out.splitlines()[-1] == "shop: 0.30000135 USD for 4 rows"
     later = bill(past, USAGE, "--as-of", "2026-01-09")
     assert later.code == 0
-    assert later.err == "4 rows priced beyond the last good look at the source\n"
+    assert later.err == "4 rows priced beyond the last observation of the source\n"
 
 
 UNPRICED = """\
@@ -370,7 +376,7 @@ WRONG_USAGE: dict[str, tuple[str | bytes, str]] = {
     "a bad number": (USAGE + "acme/large,2026-01-01,many,token\n", "line 6: quantity 'many' is text that is not a"),
     "a number with a comma": (USAGE + "acme/large,2026-01-01,1,000,token\n", "line 6: it has more or fewer fields"),
     "a short line": (USAGE + "acme/large\n", "line 6: it has more or fewer fields"),
-    "a bad time": (USAGE + "acme/large,2026-02-30,1,token\n", "line 6: time '2026-02-30' is no time"),
+    "a bad time": (USAGE + "acme/large,2026-02-30,1,token\n", "line 6: time '2026-02-30' is not a valid time"),
     "a huge number": (USAGE + "acme/large,2026-01-01,1e999999999,token\n", "line 6: quantity '1e999999999' is out of"),
     "a huge zero": (USAGE + "acme/large,2026-01-01,0e999999999,token\n", "out of all range"),
     "a tiny number": (USAGE + "acme/large,2026-01-01,1e-999999999,token\n", "out of all range"),
@@ -447,8 +453,8 @@ WRONG_WISHES: dict[str | bytes, str] = {
     "": "names no model",
     "# nothing\n": "names no model",
     "a\nb max_price=cheap": "line 2: max_price=cheap is text that is not a JSON number",
-    "a min_context=8k": "line 1: min_context=8k is no whole number",
-    "a maxprice=1": "line 1: maxprice is no limit: try max_price or min_context",
+    "a min_context=8k": "line 1: min_context=8k is not a whole number",
+    "a maxprice=1": "line 1: maxprice is not a limit: try max_input, max_output, max_price, min_context",
     "a max_price=1 max_price=2": "line 1: max_price is given twice",
     "max_price=1": "line 1: there is no model name",
     "twin": "'twin' may mean 'b/twin' of source 'shop', 'c/twin' of source 'shop'",
@@ -470,7 +476,7 @@ def test_stale_data(past: Home) -> None:
     assert said == (
         0,
         "the model is as wanted\n",
-        "warning: the data is stale: the last good look at shop was 2026-01-04 00:00Z\n",
+        "warning: the data is stale: the last observation of shop was 2026-01-04 00:00Z\n",
     )
     assert check(past, "acme/large", "--max-age", "soon").code == 2
     assert check(past, "acme/large", "--source", "x").code == 2
@@ -481,7 +487,7 @@ def test_a_price_that_is_no_amount(home: Home) -> None:
     home.day(model("a", -1))
     said = check(home, "a max_price=1")
     assert said.code == 1
-    assert "price is -1, which is no amount" in said.out
+    assert "price is -1, which is not an amount" in said.out
 
 
 def test_what_is_not_believed_is_a_warning(home: Home) -> None:

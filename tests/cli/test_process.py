@@ -142,7 +142,7 @@ def test_bodies_on_a_full_disk(home: Home) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_closes_the_run(home: Home, number: signal.Signals, code: int) -> None:
-    """SIGTERM or Ctrl-C during a fetch ends at once, with a failed run (law 9) and a free lease."""
+    """SIGTERM or Ctrl-C during a fetch ends at once: an abandoned run, nobody told (law 9), and a free lease."""
     asked = threading.Event()
     home.upstream.reply(Reply(hang=True, on_request=asked.set))
     with home.started("sync") as child:
@@ -150,13 +150,14 @@ def test_a_signal_closes_the_run(home: Home, number: signal.Signals, code: int) 
         child.send_signal(number)
         assert child.wait(20) == code
         assert "Traceback" not in child.stderr.read()
-    assert home.sql("SELECT outcome FROM runs") == [("failed",)]
+    assert home.sql("SELECT outcome FROM runs") == [("abandoned",)]
     assert home.sql("SELECT lease_owner FROM sources") == [(None,)]
+    assert home.sql("SELECT kind FROM notices") == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_closes_the_runs_of_all_sources(home: Home, number: signal.Signals, code: int) -> None:
-    """With several sources at once too: those that are done stay done, those that hang fail, none keeps its lease."""
+    """Of several sources those that are done stay done, those that hang are abandoned, none keeps its lease."""
     asked = threading.Semaphore(0)
     home.upstream.reply(Reply(hang=True, on_request=asked.release))
     good = Upstream().serve(MANY[:3])
@@ -170,7 +171,7 @@ def test_a_signal_closes_the_runs_of_all_sources(home: Home, number: signal.Sign
             assert child.wait(20) == code
             assert "Traceback" not in child.stderr.read()
     runs = home.sql("SELECT s.name, r.outcome, s.lease_owner FROM runs r JOIN sources s ON s.id = r.source_id")
-    assert sorted(runs) == [("good", "changed", None), *((f"hangs{n}", "failed", None) for n in range(3))]
+    assert sorted(runs) == [("good", "changed", None), *((f"hangs{n}", "abandoned", None) for n in range(3))]
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------

@@ -58,7 +58,6 @@ def test_a_unit_runs_this_python_with_these_settings(home: Home) -> None:
     assert f"ReadWritePaths=-{home.path}" in lines
     timer = home.syncer("service", "--timer").out.splitlines()
     assert f"ExecStart={sys.executable} -m syncer --config {config} sync --quiet" in timer
-    assert f"ExecStopPost={sys.executable} -m syncer --config {config} alerts deliver --quiet" in timer
     assert "OnCalendar=hourly" in timer
 
 

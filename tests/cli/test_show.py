@@ -131,12 +131,12 @@ def test_status(known: Home) -> None:
     """`syncer status` has a row a source in each form; this one had no look for a long time."""
     (row,) = known.syncer("status", "--json").json
     assert row["source"] == "shop"
-    assert row["last_good_look_at"] == "2026-01-03T00:00:00Z"
+    assert row["last_observed_at"] == "2026-01-03T00:00:00Z"
     assert (row["outcome"], row["listed"], row["missing"], row["held"], row["flapping"]) == ("changed", 3, 0, 0, 0)
     assert (row["late"], row["error"]) == (True, None)
     assert [sheet["listed"] for sheet in csv.DictReader(io.StringIO(known.syncer("status", "--csv").out))] == ["3"]
     said = known.syncer("status").out.splitlines()
-    assert said[0].startswith("shop is late: its last good look was ")
+    assert said[0].startswith("shop is late: it was last observed ")
     assert said[-1].startswith("shop ")
 
 

@@ -1,17 +1,22 @@
 """`syncer sync`: exit codes, what is printed and when, and that no source keeps another from its turn."""
 
 import gzip
+import io
 import json
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncer import settings
+from syncer.cli.syncing import print_outcome
 from syncer.errors import SettingsError
-from syncer.service import SyncOutcome, raise_bugs
-from tests.cli.home import Home, body_reply, serving
-from tests.upstream import Reply, Upstream, model
+from syncer.service import Syncer, SyncOutcome, raise_bugs
+from tests.cli.home import FIRST_DAY, Home, body_reply, serving
+from tests.upstream import Reply, Upstream, catalog_body, model
 
 REPORT_KEYS = {
     "source",
@@ -26,10 +31,12 @@ REPORT_KEYS = {
     "relisted",
     "repriced",
     "updated",
+    "reread",
     "rejected",
     "withheld",
     "missing",
     "error",
+    "notices",
     "changes",
 }
 EVENT_KEYS = {"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"}
@@ -109,9 +116,10 @@ def test_exit_3_when_held(home: Home) -> None:
     """Something that waits for a person exits 3 and says what, and how to look at it."""
     said = held_home(home).syncer("sync")
     assert said.code == 3
+    prices = ", ".join(f"acme/m{number} {1 + number} -> {1 + number}000" for number in range(6))
     assert said.out == (
         "shop: held: 6 withheld (6 listed) [run 2]\n"
-        "  held: the prices of 6 models look multiplied by 1000 (syncer held)\n"
+        f"  held: the prices of 6 models look multiplied by 1000: {prices} (syncer held)\n"
     )
 
 
@@ -180,10 +188,10 @@ def test_a_bug_keeps_its_traceback_and_the_others_their_turn(home: Home, monkeyp
 
     right = parse.snapshot
 
-    def wrong(body: bytes, *rest: Any) -> Any:
-        if b"buggy" in bytes(body):
+    def wrong(bodies: Any, *rest: Any, **more: Any) -> Any:
+        if b"buggy" in b"".join(map(bytes, bodies)):
             raise TypeError("a bug of ours")
-        return right(body, *rest)
+        return right(bodies, *rest, **more)
 
     monkeypatch.setattr(parse, "snapshot", wrong)
     buggy = Upstream().serve([model("buggy")])
@@ -213,13 +221,13 @@ def test_several_bugs_escape_together() -> None:
 
 def test_a_long_list_of_changes_is_cut_and_the_feed_goes_on(home: Home) -> None:
     """A first sync lists a hundred changes and names the command that shows the rest; --json has them all."""
-    home.serve(*(model(f"acme/m{number}", 1) for number in range(130)))
+    home.serve(*(model(f"acme/m{number:03}", 1) for number in range(130)))
     said = home.syncer("sync").out.splitlines()
-    assert (len(said), said[100].split()[2]) == (102, "acme/m99")
+    assert (len(said), said[100].split()[2]) == (102, "acme/m099")
     assert said[101] == "  ... and 30 more: syncer changes --source shop --after 100"
     rest = home.syncer(*said[101].split("syncer ")[1].split()).out
-    assert ("acme/m99 " in rest, "acme/m100 " in rest, "acme/m129 " in rest) == (False, True, True)
-    home.serve(*(model(f"acme/m{number}", 2) for number in range(130)))
+    assert ("acme/m099 " in rest, "acme/m100 " in rest, "acme/m129 " in rest) == (False, True, True)
+    home.serve(*(model(f"acme/m{number:03}", 1, context_length=9) for number in range(130)))
     assert home.syncer("sync", "--dry-run").out.splitlines()[101] == "  ... and 30 more: --json"
     assert len(json.loads(home.syncer("sync", "--json").out)["changes"]) == 130
 
@@ -264,7 +272,7 @@ def test_withheld_removals_are_not_counted_twice(home: Home) -> None:
 
 
 def test_quiet_prints_changes_and_new_problems_only(home: Home) -> None:
-    """--quiet is silent about nothing new: an unchanged look, a failure of the same kind, what was held before."""
+    """--quiet says nothing of what is not new: the same catalog, a failure of the same kind, what was held before."""
     home.serve(*catalog())
     assert "6 added" in home.syncer("sync", "-q").out
     assert home.syncer("sync", "-q") == (0, "", "")
@@ -279,7 +287,71 @@ def test_quiet_prints_changes_and_new_problems_only(home: Home) -> None:
     assert home.syncer("sync", "--quiet") == (3, "", "")
     assert home.syncer("sync", "--quiet", "--json") == (3, "", "")
     home.serve(*catalog())
+    over = home.syncer("sync", "--quiet")
+    assert (over.code, over.out.split(" (")[0], over.err) == (0, "shop: settled: unit_change withdrawn", "")
     assert home.syncer("sync", "--quiet") == (0, "", "")
+
+
+def polled(home: Home, hour: int) -> tuple[str, str]:
+    """What a crontab's `syncer sync --quiet` mails at this hour of the story, from stdout and from stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    at = FIRST_DAY + timedelta(hours=hour)
+    with Syncer(settings.load({}, cwd=home.path), environ=home.environ, clock=lambda: at) as one:
+        (outcome,) = one.sync(check=False)
+        with redirect_stdout(out), redirect_stderr(err):
+            print_outcome(outcome, quiet=True)
+    return out.getvalue(), err.getvalue()
+
+
+def test_a_day_of_failures_is_two_lines(home: Home) -> None:
+    """Of 24 failed polls the first is mailed, and then that the source is back, and after how long."""
+    home.configure(trust_date=False)
+    home.serve(*catalog())
+    assert "6 added" in polled(home, 0)[0]
+    home.upstream.reply(Reply(status=404))
+    mails = [polled(home, hour) for hour in range(1, 25)]
+    assert mails[0][1].startswith("shop: failed: ")
+    assert mails[1:] == [("", "")] * 23
+    home.serve(*catalog())
+    assert polled(home, 25) == ("shop: is back after 1 d [run 26]\n", "")
+    assert polled(home, 26) == ("", "")
+
+
+def test_two_failures_that_take_turns_are_each_said_once(home: Home) -> None:
+    """An outage that fails in two ways by turns is two lines, however long it lasts."""
+    home.configure(trust_date=False)
+    home.serve(*catalog())
+    polled(home, 0)
+    said = []
+    for hour in range(1, 9):
+        home.upstream.reply(Reply(status=404 if hour % 2 else 401))
+        said.append(polled(home, hour)[1])
+    assert [bool(mail) for mail in said] == [True, True] + [False] * 6
+
+
+def test_quiet_says_nothing_of_a_retry_that_helped(home: Home) -> None:
+    """A request that had to be repeated is no news under --quiet; without it the log says so on stderr."""
+    home.serve(*catalog())
+    home.syncer("sync")
+    good = body_reply(catalog_body(catalog()))
+    home.upstream.reply(Reply(status=503), good)
+    assert home.syncer("sync", "--quiet") == (0, "", "")
+    home.upstream.reply(Reply(status=503), good)
+    assert "attempt 1 of" in home.syncer("sync").err
+
+
+def test_quiet_says_when_rows_cannot_be_read_and_when_they_can(home: Home) -> None:
+    """A price that cannot be read is one line, and so is that it can be read again, which takes two observations."""
+    many = [model(f"acme/m{number}", 1 + number) for number in range(12)]
+    home.serve(*many)
+    home.syncer("sync")
+    home.serve(*many[1:], model("acme/m0", "cheap"))
+    assert "unreadable: cannot be read (1 model: acme/m0)" in home.syncer("sync", "-q").out
+    assert home.syncer("sync", "-q") == (0, "", "")
+    home.serve(*many)
+    said = [home.syncer("sync", "-q").out for _ in range(3)]
+    assert [bool(out) for out in said] == [False, True, False]
+    assert "readable: can be read again (1 model: acme/m0)" in said[1]
 
 
 def test_quiet_still_tells_of_a_change_beside_what_is_held(home: Home) -> None:
@@ -359,8 +431,6 @@ def kept(folder: Path) -> list[dict[str, str]]:
 
 def test_bodies_are_kept_as_evidence(home: Home) -> None:
     """--save-bodies keeps each body that had to be read, byte for byte, one line each in a file a month and source."""
-    from tests.upstream import catalog_body
-
     good, broken = catalog_body(catalog()), b'{"data": {"models": [\xff\xfe\xed\xa0\x80'
     folder = home.path / "deep" / "bodies"
     codes = []

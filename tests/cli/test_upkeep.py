@@ -5,23 +5,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncer.db import engine as db
-from syncer.settings import SourceSettings
-from syncer.sync import sync_source
-from tests.cli.home import KEY, Home
+from syncer.db import migrate
+from tests.cli.home import Home
 from tests.postgres import Postgres
 from tests.upstream import model
 
 LARGE = model("acme/large", 10)
 
 
-def hourly(home: Home, looks: int, first: datetime) -> None:
-    """So many looks at the same catalog, an hour apart."""
+def hourly(home: Home, times: int, first: datetime) -> None:
+    """So many observations of the same catalog, an hour apart."""
     home.serve(LARGE)
-    source = SourceSettings(name="shop", url=home.upstream.url)
-    with home.engine() as engine:
-        for hour in range(looks):
-            at = first + timedelta(hours=hour)
-            sync_source(engine, source, key=KEY, clock=lambda at=at: at, owner="a test")  # type: ignore[misc]
+    for hour in range(times):
+        home.observe(first + timedelta(hours=hour))
 
 
 # -- prune -------------------------------------------------------------------------------------------------------------
@@ -140,7 +136,7 @@ def test_copy_of_nothing(home: Home, postgres: Postgres) -> None:
     assert (said.code, "there is no syncer database" in said.err) == (2, True)
     assert not (home.path / "none.db").exists()
     engine = db.open_engine(target)
-    assert db.current(engine) is None
+    assert migrate.current(engine) is None
     engine.dispose()
 
 

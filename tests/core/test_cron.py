@@ -1,12 +1,14 @@
 """When a source is due: cron's own meaning of its five fields, and a grid that is the same everywhere."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.core.cron import Cron, cron_alternatives, interval_tick, longest_gap, read_cron, spread
+from syncer.core.cron import Cron, cron_tick, interval_tick, longest_gap, read_cron, spread
+from tests.core.cron_oracle import changes_of_clocks, ticks_between
 
 EVERY_DAY = frozenset(range(7))
 WORKDAYS = frozenset(range(1, 6))
@@ -79,13 +81,10 @@ def test_the_other_fields_are_those_of_cron() -> None:
 
 
 def test_two_restricted_day_fields_mean_either() -> None:
-    """With both day fields restricted there are two alternatives; a star, also one with a step, restricts none."""
-    assert [(day, weekday) for _, _, day, _, weekday in cron_alternatives(read_cron("0 0 13 * 5"))] == [
-        ("13", "*"),
-        ("*", "fri"),
-    ]
-    assert len(cron_alternatives(read_cron("0 0 13 * *"))) == 1
-    assert len(cron_alternatives(read_cron("0 0 */2 * 5"))) == 1
+    """With both day fields restricted either of them fires; a star, also one with a step, restricts none."""
+    assert read_cron("0 0 13 * 5").either_day
+    assert not read_cron("0 0 13 * *").either_day
+    assert not read_cron("0 0 */2 * 5").either_day
 
 
 @pytest.mark.parametrize(("expression", "message"), WRONG.values(), ids=WRONG)
@@ -135,3 +134,49 @@ def test_a_thousand_sources_do_not_fire_together() -> None:
 def test_the_spread_of_a_name_stays() -> None:
     """What a name decides is part of the schedule: another version of syncer decides the same."""
     assert spread("default", timedelta(hours=1)) == timedelta(seconds=3580)
+
+
+# -- where the clocks change -------------------------------------------------------------------------------------------
+
+ZONES = {
+    "Europe/Berlin": "an hour at 02:00",
+    "America/New_York": "an hour at 02:00, on other days",
+    "Australia/Lord_Howe": "half an hour",
+    "Africa/Cairo": "an hour at midnight: a day begins at 01:00",
+    "America/Santiago": "an hour at midnight, in the south",
+    "Asia/Beirut": "an hour at midnight, back at midnight",
+    "America/St_Johns": "an offset of half an hour",
+    "Pacific/Chatham": "at 02:45, an offset of three quarters",
+    "Antarctica/Troll": "two hours",
+    "Africa/Casablanca": "back and forth around Ramadan",
+    "Asia/Kathmandu": "never",
+}
+SELDOM = ["0 0 * * *", "0 0 * * 1", "0 0 1 * *", "30 2 * * *", "30 1 * * *", "45 23 * * *", "0 0 29 2 *", "15 2 13 * 5"]
+OFTEN = ["*/7 * * * *", "10,40 * * * *", "0 */2 * * *", "20 0-3 * * *", "50 1,2,23 * * mon-fri"]
+
+
+def _ticks(expression: str, zone: ZoneInfo, start: datetime, end: datetime) -> list[datetime]:
+    cron, found = read_cron(expression), [start]
+    while found[-1] <= end:
+        found.append(cron_tick(cron, found[-1], zone))
+    return found[1:-1]
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_no_change_of_the_clocks_loses_a_tick(name: str) -> None:
+    """Around each change from 2024 to 2040 the ticks are those that an independent reader of the fields finds."""
+    zone = ZoneInfo(name)
+    for change in changes_of_clocks(zone, 2024, 2040) or [datetime(2026, 3, 29, tzinfo=UTC)]:
+        for expressions, reach in ((SELDOM, timedelta(days=3)), (OFTEN, timedelta(hours=8))):
+            start, end = change - reach, change + reach
+            for expression in expressions:
+                expected = ticks_between(expression, zone, start, end)
+                assert _ticks(expression, zone, start, end) == expected, (expression, change)
+
+
+def test_a_day_after_the_clocks_go_forward_keeps_its_midnight() -> None:
+    """`0 0 * * *` in Berlin fires on 2026-03-30, each Monday and each first of April, too."""
+    zone, sunday = ZoneInfo("Europe/Berlin"), datetime(2026, 3, 29, 12, tzinfo=UTC)
+    for expression, day in (("0 0 * * *", "03-30"), ("0 0 * * 1", "03-30"), ("0 0 1 * *", "04-01")):
+        tick = cron_tick(read_cron(expression), sunday, zone)
+        assert f"{tick.astimezone(zone):%m-%d %H:%M}" == f"{day} 00:00"

@@ -962,7 +962,7 @@ def test_the_same_bytes_by_another_parser_are_no_news() -> None:
 
 
 def test_other_bytes_by_another_parser_are_a_reading_and_a_change() -> None:
-    """What the old bytes say by the new reading is no news; the rest is a change, and the rules ask about that alone."""
+    """What the old bytes say by the new reading is no news; the rest is a change, and the rules ask about that."""
     world = World(headline="input").sees(0, {**{name: {"input": 1, "output": 4} for name in shelf(9)}})
 
     def read_as_half(name: str, element: Element, headline: str) -> Listing:

@@ -24,7 +24,7 @@ def test_the_struct_and_the_table_are_one() -> None:
 def test_the_digest_names_names_types_and_readers() -> None:
     """Another name, column type or reader version is another parser; a comment is not."""
     first, *rest = fields.FIELDS
-    changed = [{"name": "x"}, {"column": "text"}, {"version": 2}]
+    changed: list[dict[str, Any]] = [{"name": "x"}, {"column": "text"}, {"version": 2}]
     digests = {fields.digest((msgspec.structs.replace(first, **change), *rest)) for change in changed}
     assert len(digests | {fields.digest()}) == 4
     assert fields.digest((msgspec.structs.replace(first, comment="x"), *rest)) == fields.digest()

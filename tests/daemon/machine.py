@@ -35,15 +35,15 @@ def main(told: dict[str, Any]) -> int:
     """Runs the daemon until a signal comes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    parts = daemon.Parts(
+    dependencies = daemon.Dependencies(
         engine=open_engine(told["database"]),
         load=lambda: settings_of(told),
-        read_key=lambda _: None,
+        with_credentials=lambda attempt: attempt,
         clock=lambda: datetime.now(UTC) + timedelta(seconds=told["ahead"]),
         owner=told["owner"],
         grace=timedelta(seconds=10),
     )
-    return daemon.run(parts)
+    return daemon.run(dependencies)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from syncer.db import engine as db
+from syncer.db import migrate
 from tests.daemon.test_daemon import rows_of, wait_for
 from tests.daemon.test_many_machines import Machine, assert_each_tick_once, looks
 from tests.faults import assert_consistent
@@ -97,7 +98,7 @@ def test_the_daemons_carry_on_after_a_failover(tmp_path: Path, own_postgres: Pos
         told = {"database": url, "upstream": upstream.url, "sources": 20, "interval": 2, "ahead": 0}
         engine = db.open_engine(url)
         stack.callback(engine.dispose)
-        db.ensure_schema(engine)
+        migrate.ensure_schema(engine)
         upstream.serve([model("house/one", 1)])
         machines = [stack.enter_context(Machine(tmp_path, told | {"owner": f"machine-{n}"})) for n in range(2)]
         wait_for(lambda: looks(engine) >= 40, what="two looks a source")

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pytest
 
-from syncer.daemon import Daemon, Parts
+from syncer.daemon import Daemon, Dependencies, Liveness
 from syncer.db.engine import open_engine
 from syncer.settings import Settings, SourceSettings
+from tests.faults.child import wait_until
 from tests.upstream import Upstream, model
 
 PATIENCE = 30.0
@@ -38,6 +40,14 @@ def _free_port() -> int:
     return port
 
 
+def _states_until(supervisor: socket.socket, last: str) -> list[str]:
+    """What it hears, up to this state and without the watchdog's."""
+    heard: list[str] = []
+    while last not in heard:
+        heard += [state for state in supervisor.recv(1000).decode().splitlines() if state != "WATCHDOG=1"]
+    return heard
+
+
 def test_the_running_daemon_can_be_watched(tmp_path: Path, upstream: Upstream, supervisor: socket.socket) -> None:
     """`syncer run --listen` says READY and WATCHDOG, answers on its three pages, and ends with 0 on SIGTERM."""
     upstream.serve([model("a")])
@@ -55,11 +65,58 @@ def test_the_running_daemon_can_be_watched(tmp_path: Path, upstream: Upstream, s
         for page in ("healthz", "readyz", "metrics"):
             with urlopen(f"http://127.0.0.1:{port}/{page}", timeout=PATIENCE) as answer:
                 pages[page] = (answer.status, answer.read().decode())
+        daemon.send_signal(signal.SIGHUP)
+        states = _states_until(supervisor, "READY=1")
+        assert states[0] == "RELOADING=1"
+        assert states[1].startswith("MONOTONIC_USEC=")
         daemon.send_signal(signal.SIGTERM)
+        assert _states_until(supervisor, "STOPPING=1")
         _, said = daemon.communicate(timeout=PATIENCE)
     assert daemon.returncode == 0, said.decode()
     assert {status for status, _ in pages.values()} == {200}
     assert "syncer_database_up 1.0" in pages["metrics"][1]
+
+
+def test_a_loop_that_stands_still_is_bad_health() -> None:
+    """/healthz has a reason to be 503 when the loop missed three turns, or its work waited for minutes; else none."""
+    at = [100.0]
+    liveness = Liveness(monotonic=lambda: at[0])
+    at[0] += 3
+    assert liveness.trouble() is None
+    at[0] += 1
+    assert liveness.trouble() == "the daemon's loop has not turned for 4 s"
+    liveness.note_turn()
+    assert liveness.trouble() is None
+    with liveness.working():
+        at[0] += 301
+        liveness.note_turn()
+        assert liveness.trouble() == "the daemon has waited for the database for 301 s"
+    assert liveness.trouble() is None
+
+
+def test_it_says_where_it_listens(tmp_path: Path, upstream: Upstream) -> None:
+    """`run --listen` says at its start where its pages are, and /healthz is 200 while its loop turns."""
+    upstream.serve([model("a")])
+    (tmp_path / "syncer.toml").write_text(
+        f'database_url = "sqlite:///{tmp_path / "x.db"}"\n[[sources]]\nurl = "{upstream.url}"\n'
+    )
+    port = _free_port()
+    command = [sys.executable, "-m", "syncer", "run", "--listen", f"127.0.0.1:{port}"]
+
+    def health() -> int:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as answer:
+                return int(answer.status)
+        except HTTPError as refused:
+            return refused.code
+        except URLError:
+            return 0
+
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as daemon:
+        wait_until(lambda: health() == 200, "a healthy daemon")
+        daemon.send_signal(signal.SIGTERM)
+        _, said = daemon.communicate(timeout=PATIENCE)
+    assert f"listening at http://127.0.0.1:{port}: the pages, /healthz, /readyz and /metrics" in said.decode()
 
 
 def test_upkeep_is_done_once_a_night(sqlite_url: str, upstream: Upstream) -> None:
@@ -74,15 +131,15 @@ def test_upkeep_is_done_once_a_night(sqlite_url: str, upstream: Upstream) -> Non
 
     settings = Settings(database_url=sqlite_url, sources=(SourceSettings(url=upstream.url),))
     engine = open_engine(sqlite_url)
-    parts = Parts(
+    dependencies = Dependencies(
         engine=engine,
         load=lambda: settings,
-        read_key=lambda _: None,
+        with_credentials=lambda attempt: attempt,
         clock=lambda: present[0],
         owner="test",
         nightly=nightly,
     )
-    daemon = Daemon(parts)
+    daemon = Daemon(dependencies)
     for minute in range(1, 5):
         present[0] += timedelta(minutes=1)
         daemon.each_minute()

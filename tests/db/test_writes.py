@@ -232,7 +232,9 @@ def test_what_was_read_by_another_parser(engine: Engine) -> None:
     with reading(engine) as connection:
         known = state.stored_models(connection, 1, ["A", "B", "C"])
         for parser, expected in ((PARSER, 0), ("new", 2)):
-            snapshot = Snapshot(observed_at=START, shown_at=START, parser=parser, headline="input", listings=fresh)
+            snapshot = Snapshot(
+                observed_at=START, shown_at=START, parser=parser, headline="input", listings=fresh, same=frozenset()
+            )
             found = state.with_rereads(connection, known, snapshot, read)
             assert len(asked) == expected
     assert {name: model.reread and model.reread.price for name, model in found.items()} == {"A": 7, "B": 7}
@@ -277,6 +279,11 @@ def test_unchanged_models_are_read_from_an_index(sqlite_url: str) -> None:
         event.listen(engine, "before_cursor_execute", lambda *call: sent.append(call))
         with reading(engine) as connection:
             state.catalog(connection, 1, PARSER)
-            _, _, statement, parameters, *_ = sent[-1]
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-        assert [row[-1] for row in plan] == ["SEARCH models USING INDEX ix_models_current (source_id=?)"]
+            plans = [
+                connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+                for _, _, statement, parameters, *_ in sent[-2:]
+            ]
+        assert [row[-1] for plan in plans for row in plan] == [
+            "SEARCH models USING INDEX ix_models_current (source_id=?)",
+            "SEARCH models USING INDEX ix_models_unread (source_id=?)",
+        ]

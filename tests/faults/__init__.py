@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from syncer.attempt import Attempt
 from syncer.core.model import TRACKED, Kind
 from syncer.db import engine as db
-from syncer.db.tables import changes, feed, findings, models, notices, rejected_rows, runs, sources
-from syncer.settings import SourceSettings
+from syncer.db.migrate import ensure_schema
+from syncer.db.tables import changes, feed, findings, models, notices, prices, rejected_rows, runs, sources
+from syncer.settings import SourceSettings, format_of
 from syncer.sync import Report, sync_source
 from tests.upstream import model
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-    from syncer.sync import Clock
+    from syncer.attempt import Clock
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -51,15 +53,20 @@ MOVED = [
 
 def source_at(url: str, name: str = "main", **settings: Any) -> SourceSettings:
     """A source that believes an absence at once, so that one look can show every kind of change."""
-    at_once: dict[str, Any] = {"removal_confirmations": 1, "removal_after": timedelta(0)}
+    at_once: dict[str, Any] = {"removal_confirmations": 1, "removal_after": timedelta(0), "trust_date": False}
     return SourceSettings(**{"name": name, "url": url, **at_once, **settings})
 
 
 def sync(database_url: str, source: SourceSettings, at: datetime, clock: Clock | None = None) -> Report:
     """One sync within this process, its clock standing at `at`; leaves no connection behind."""
     with opened(database_url) as engine:
-        db.ensure_schema(engine)
-        return sync_source(engine, source, key=KEY, clock=clock or (lambda: at), owner="test")
+        ensure_schema(engine)
+        return sync_source(attempt(engine, source, clock or (lambda: at)))
+
+
+def attempt(engine: Engine, source: SourceSettings, clock: Clock, owner: str = "test") -> Attempt:
+    """What a sync of these tests is made with."""
+    return Attempt(engine=engine, source=source, format=format_of(source), clock=clock, owner=owner, key=KEY)
 
 
 @contextmanager
@@ -106,6 +113,7 @@ def effects(database_url: str) -> dict[str, list[dict[str, Any]]]:
             "runs": _rows(connection, closed.order_by(runs.c.id)),
             "models": _rows(connection, sa.select(models).order_by(models.c.id)),
             "changes": _rows(connection, sa.select(changes).order_by(changes.c.id)),
+            "prices": _rows(connection, sa.select(prices).order_by(prices.c.change_id, prices.c.component)),
             "findings": _rows(connection, sa.select(findings).order_by(findings.c.id)),
             "rejected_rows": _rows(connection, sa.select(rejected_rows).order_by(rejected_rows.c.digest)),
         }
@@ -153,7 +161,7 @@ def _assert_no_hole(connection: Connection, ids: list[int]) -> None:
 
 def _assert_fold(connection: Connection, history_rows: list[dict[str, Any]]) -> None:
     """All changes in order give the tracked fields and the listed state of every model (law 2)."""
-    fields = ("source_id", "name", *TRACKED)
+    fields = ("source_id", "name", *TRACKED, "price", "prices")
     folded = {row["model_id"]: ([row[field] for field in fields], row["kind"] != "removed") for row in history_rows}
     stored = {
         row["id"]: ([row[field] for field in fields], row["removed_at"] is None)

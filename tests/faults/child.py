@@ -29,9 +29,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from syncer.db import engine as db
+from syncer.db.migrate import ensure_schema
 from syncer.errors import SyncerError
 from syncer.sync import sync_source
-from tests.faults import KEY, source_at
+from tests.faults import attempt, source_at
 
 DEADLINE = 60.0  # seconds: far beyond what any of these processes needs
 
@@ -238,13 +239,13 @@ def _syncs(job: Job) -> int:
     engine = db.open_engine(job.database)
     if job.session is not None:
         event.listen(engine, "connect", partial(_prepare, job.session))
-    db.ensure_schema(engine)
+    ensure_schema(engine)
     for number in range(job.rounds):
         now = job.at + timedelta(minutes=number)
         for name in job.sources:
             settings = {"lease": timedelta(seconds=job.lease), **job.settings}
             source = source_at(job.upstream.replace("{source}", name), name, **settings)
-            sync_source(engine, source, key=KEY, clock=lambda now=now: now, owner=str(os.getpid()))  # type: ignore[misc]
+            sync_source(attempt(engine, source, lambda now=now: now, str(os.getpid())))  # type: ignore[misc]
     engine.dispose()
     return 0
 

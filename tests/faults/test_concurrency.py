@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from syncer.core.model import Kind
 from syncer.db import engine as db
+from syncer.db.migrate import ensure_schema
 from syncer.db.tables import changes
 from tests.faults import HOUR, MOVED, NOON, OFFERED, assert_consistent, history, opened, outcomes, source_at, sync
 from tests.faults.child import Job, is_over, wait_until
@@ -90,7 +91,7 @@ def test_a_reader_of_the_feed_misses_nothing(database_url: str, upstream: Upstre
     looks = [[model(f"m{n}", price + n) for n in range(40)] for price in range(60)]
     upstream.reply(*(Reply(body=catalog_body(look)) for look in looks))
     with opened(database_url) as engine:
-        db.ensure_schema(engine)
+        ensure_schema(engine)
     jobs = [
         Job(
             database=database_url,

@@ -18,12 +18,12 @@ from syncer.errors import SourceBusy
 from syncer.sync import sync_source
 from tests.faults import (
     HOUR,
-    KEY,
     MOVED,
     NOON,
     OFFERED,
     WITHOUT_FIRST,
     assert_consistent,
+    attempt,
     effects,
     opened,
     outcomes,
@@ -91,7 +91,7 @@ def test_suspended_with_the_response_in_hand(
         upstream=upstream.url,
         at=NOON + HOUR,
         signal=signal.SIGSTOP,
-        on_entering="syncer.core.parse:snapshot",
+        on_entering="syncer.sync:read_response",
         at_point=at_point,
     )
     [pid] = nursery.start(job)
@@ -111,7 +111,7 @@ def test_suspended_before_an_unchanged_look_is_closed(known_url: str, upstream: 
         upstream=upstream.url,
         at=NOON + HOUR,
         signal=signal.SIGSTOP,
-        on_entering="syncer.sync:_close_unchanged",
+        on_entering="syncer.sync:close_unchanged",
     )
     [pid] = nursery.start(job)
     wait_until(lambda: is_stopped(pid), "the child to stop")
@@ -124,7 +124,7 @@ def test_suspended_before_an_unchanged_look_is_closed(known_url: str, upstream: 
 
 def test_a_lease_that_nobody_took_may_still_commit(known_url: str, upstream: Upstream) -> None:
     """The fence asks the token, never the clock: a syncer that was slow but stayed alone is not thrown away (law 7)."""
-    times = iter([NOON + HOUR, NOON + 5 * HOUR, NOON + 9 * HOUR])
+    times = iter([NOON + HOUR] * 2 + [NOON + 5 * HOUR] + [NOON + 9 * HOUR] * 9)
     report = sync(known_url, source_at(upstream.serve(MOVED).url), NOON, clock=lambda: next(times))
     assert report.outcome == "held"
     assert_consistent(known_url)
@@ -182,7 +182,7 @@ def test_closing_as_failed_and_taking_over_do_not_deadlock(
         upstream=upstream.url,
         at=NOON + HOUR,
         signal=signal.SIGSTOP,
-        on_entering="syncer.db.store:close_failed",
+        on_entering="syncer.db.results:close_failed",
         at_point=2,  # after its first statement
     )
     [pid] = nursery.start(job)
@@ -207,7 +207,7 @@ def test_suspended_inside_its_transaction_postgresql(postgres_url: str, upstream
         at=NOON + HOUR,
         session="SET idle_in_transaction_session_timeout = '1s'",  # syncer's own 30 s, sooner
         signal=signal.SIGSTOP,
-        on_entering="syncer.db.writes:write_changes",
+        on_entering="syncer.db.writes:write_decision",
     )
     [pid] = nursery.start(job)
     wait_until(lambda: is_stopped(pid), "the child to stop")
@@ -240,14 +240,14 @@ def test_suspended_inside_its_transaction_sqlite(sqlite_url: str, upstream: Upst
         upstream=upstream.url,
         at=NOON + HOUR,
         signal=signal.SIGSTOP,
-        on_entering="syncer.db.writes:write_changes",
+        on_entering="syncer.db.writes:write_decision",
     )
     [pid] = nursery.start(job)
     wait_until(lambda: is_stopped(pid), "the child to stop")
     with opened(sqlite_url) as engine:
         sa.event.listen(engine, "connect", lambda link, _: link.execute("PRAGMA busy_timeout=100") and None)
         with pytest.raises(SourceBusy, match="locked by another program"):
-            sync_source(engine, source_at(upstream.url), key=KEY, clock=lambda: LATER, owner="test")
+            sync_source(attempt(engine, source_at(upstream.url), lambda: LATER))
     assert _wake(nursery, pid).code == 0
     assert outcomes(sqlite_url) == ["changed", "held"]
     assert_consistent(sqlite_url)

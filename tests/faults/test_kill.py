@@ -126,7 +126,7 @@ def test_kill_at_every_point_of_a_sync(database_url: str, copies: Copies, upstre
     sync(healed_after, source, LATER)
     done, as_if_never, as_if_well = effects(after), history(healed_before), history(healed_after)
     run = last_run(after)
-    assert (run.added, run.removed, run.relisted, run.repriced, run.updated) == (1, 1, 1, 1, 1)
+    assert (run.added, run.removed, run.relisted, run.repriced, run.updated) == (2, 1, 1, 1, 1)
     assert (run.rejected, run.withheld, run.outcome, len(done["findings"])) == (1, 1, "held", 1)
 
     survived = 0

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
+from syncer.attempt import Attempt
 from syncer.db.engine import open_engine, reading
 from syncer.db.migrate import ensure_schema
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Attempt, sync_source
+from syncer.sync import sync_source
 from tests.upstream import model
 
 if TYPE_CHECKING:

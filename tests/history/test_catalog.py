@@ -45,7 +45,7 @@ def test_a_difference_is_net(calendar: Calendar) -> None:
         ("away", Kind.RELISTED, {}),
         ("gone", Kind.REMOVED, {}),
         ("new", Kind.ADDED, {}),
-        ("on", Kind.REPRICED, {"price": (Decimal(1), Decimal(3))}),
+        ("on", Kind.REPRICED, {"prices.price": (Decimal(1), Decimal(3))}),
     ]
     assert [(row.before is None, row.after is None) for row in found] == [
         (True, False),

@@ -25,7 +25,7 @@ def test_changes_tell_the_story_in_feed_order(calendar: Calendar) -> None:
         (5, "b", Kind.RELISTED, None, Decimal(1)),
     ]
     moved = rows[2]
-    assert moved.changed == {"price": [Decimal("0.5"), Decimal("0.7")]}
+    assert moved.changed == {"prices.price": [Decimal("0.5"), Decimal("0.7")]}
     assert (moved.changed_after, moved.effective_at, moved.observed_at) == (day(1), day(2), day(2))
     assert (moved.currency, moved.unit, moved.source, moved.context_length) == (
         "USD",
@@ -133,7 +133,7 @@ def test_freshness_says_who_is_late(calendar: Calendar) -> None:
     assert [(row.source, row.late) for row in on_time] == [("default", False), ("other", True)]
     assert [(row.source, row.late) for row in too_late] == [("default", True), ("other", True)]
     first = on_time[0]
-    assert (first.last_good_look_at, first.last_attempt_at, first.last_outcome) == (day(1), day(1), "changed")
+    assert (first.last_observed_at, first.last_attempt_at, first.last_outcome) == (day(1), day(1), "changed")
     assert (first.listed, first.missing, first.open_findings, first.last_error) == (2, 0, 0, None)
 
 

@@ -24,6 +24,7 @@ def test_a_quote_names_its_period_and_how_sure_it_is(calendar: Calendar) -> None
     assert quote == Quote(
         source="default",
         model="a",
+        component="price",
         at=day(4),
         listed=True,
         price=Decimal(2),
@@ -33,8 +34,10 @@ def test_a_quote_names_its_period_and_how_sure_it_is(calendar: Calendar) -> None
         valid_to=day(5),
         changed_after=day(1),
         certain_until=day(3),
+        unread_since=None,
         extrapolated=False,
-        last_good_look_at=day(5),
+        first_observed_at=day(1),
+        last_observed_at=day(5),
     )
 
 
@@ -42,12 +45,12 @@ def test_both_sides_of_each_boundary(calendar: Calendar) -> None:
     """Periods are half-open (law 5): at the instant of a change the new state holds, a microsecond before the old."""
     calendar.on(1, a="1", b="9").on(2, a="2", b="9").on(3, b="9").on(4, a="2", b="9")
 
-    def at(moment: object) -> tuple[bool, Decimal | None]:
+    def at(moment: object) -> tuple[bool | None, Decimal | None]:
         with calendar.read() as connection:
             quote = history.price_at(connection, "a", at=moment)  # type: ignore[arg-type]
         return quote.listed, quote.price
 
-    assert at(day(1) - TICK) == (False, None)
+    assert at(day(1) - TICK) == (None, None)
     assert at(day(1)) == (True, Decimal(1))
     assert at(day(2) - TICK) == (True, Decimal(1))
     assert at(day(2)) == (True, Decimal(2))
@@ -95,7 +98,7 @@ def test_an_answer_beyond_the_last_good_look_says_so(calendar: Calendar) -> None
         known = history.price_at(connection, "a", at=day(2))
         guessed = history.price_at(connection, "a", at=day(2) + TICK)
     assert (known.extrapolated, guessed.extrapolated) == (False, True)
-    assert guessed.last_good_look_at == guessed.certain_until == day(2)
+    assert guessed.last_observed_at == guessed.certain_until == day(2)
 
 
 def test_a_missing_model_is_certain_only_until_it_was_last_seen(calendar: Calendar) -> None:

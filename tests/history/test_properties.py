@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
 from syncer import history
+from syncer.attempt import Attempt
 from syncer.core.model import TRACKED
 from syncer.core.prices import percent
-from syncer.db.engine import ensure_schema, open_engine, reading
+from syncer.db.engine import open_engine, reading
+from syncer.db.migrate import ensure_schema
 from syncer.db.tables import changes, models, sources
 from syncer.db.types import Price, UtcDateTime
 from syncer.history import Usage
 from syncer.importing import Recorded, import_observation
-from syncer.settings import SourceSettings
+from syncer.settings import SourceSettings, format_of
 from tests.history.conftest import day
 from tests.upstream import catalog_body, model
 
@@ -61,12 +63,17 @@ def engine(database_url: str) -> Iterator[Engine]:
 def live(engine: Engine, past: Sequence[Mapping[str, State]], *, trust: bool = False) -> tuple[str, Snapshots]:
     """A new source that offered each of these catalogs for a day, and what it offered when."""
     name = f"s{next(_numbers)}"
-    configured = SourceSettings(name=name, url="https://example.com", currency="USD", price_units=UNITS)
+    units = {"price": UNITS}
+    configured = SourceSettings(name=name, url="https://example.com", currency="USD", price_units=units, trust=trust)
+    fmt = format_of(configured)
     snapshots = [(day(number), catalog) for number, catalog in enumerate(past, 1)]
     for at, catalog in snapshots:
         rows = [model(key, **_wire(state)) for key, state in catalog.items()]
-        look = Recorded(line=1, observed_at=at, body=catalog_body(rows))
-        import_observation(engine, configured, name, look, trust=trust, clock=lambda: day(99), owner="test")
+        look = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(rows))
+        attempt = Attempt(
+            engine=engine, source=configured, format=fmt, clock=lambda: day(99), owner="test", kind="import"
+        )
+        import_observation(attempt, look)
     return name, snapshots
 
 
@@ -104,7 +111,7 @@ def test_every_moment_equals_the_last_snapshot_before_it(engine: Engine, past: l
             truth = offered_at(snapshots, at)
             for name in ever_offered(snapshots):
                 quote = history.price_at(connection, name, at=at, source=source)
-                assert quote.listed == (name in truth)
+                assert quote.listed == ((name in truth) if at >= snapshots[0][0] else None)
                 assert quote.price == (truth[name]["price"] if name in truth else None)
                 assert quote.unit == (UNITS.get(truth[name]["type"]) if name in truth else None)
                 assert_held(quote, snapshots)
@@ -122,14 +129,14 @@ def assert_held(quote: history.Quote, snapshots: Snapshots) -> None:
         return quote.model in catalog, catalog[quote.model]["price"] if quote.model in catalog else None
 
     looks = [at for at, _ in snapshots]
-    inside = [at for at, catalog in snapshots if state(catalog) == (quote.listed, quote.price)]
+    inside = [at for at, catalog in snapshots if state(catalog) == (bool(quote.listed), quote.price)]
     start, end = quote.valid_from, quote.valid_to
     assert (start is None or start <= quote.at) and (end is None or quote.at < end)  # noqa: PT018 - one claim
     shown = [at for at in looks if (start is None or start <= at) and (end is None or at < end)]
     assert set(shown) <= set(inside)
     assert quote.changed_after == (max((at for at in looks if at < start), default=None) if start else None)
     assert quote.certain_until == max(shown, default=None)
-    assert (quote.last_good_look_at, quote.extrapolated) == (looks[-1], quote.at > looks[-1])
+    assert (quote.last_observed_at, quote.extrapolated) == (looks[-1], quote.at > looks[-1])
 
 
 @few
@@ -194,7 +201,9 @@ def availability_view(connection: Connection, source: str, name: str) -> list[tu
 
 def price_changes_view(connection: Connection, source: str) -> list[tuple[Any, ...]]:
     """The rows of the view `price_changes`."""
-    query = sa.text("SELECT id, old, new, absolute, percent FROM price_changes WHERE source = :source ORDER BY id")
+    query = sa.text(
+        "SELECT change_id, old, new, absolute, percent FROM price_changes WHERE source = :source ORDER BY 1"
+    )
     typed = query.columns(old=Price, new=Price, absolute=Price, percent=Price)
     return [tuple(row) for row in connection.execute(typed, {"source": source})]
 
@@ -224,6 +233,9 @@ def test_a_difference_turns_one_catalog_into_the_other(engine: Engine, past: lis
             before = {row.model_id: row for row in history.catalog_at(connection, at=a, source=source)}
             after = {row.model_id: row for row in history.catalog_at(connection, at=b, source=source)}
             result = dict(before)
+            if a < snapshots[0][0]:  # not observed then
+                assert history.diff(connection, a, b, source=source) == []
+                continue
             for found in history.diff(connection, a, b, source=source):
                 assert result.pop(found.model_id, None) == found.before != found.after
                 if found.after is not None:
@@ -316,5 +328,6 @@ def test_with_trust_the_past_is_what_was_believed_by_effective_time(engine: Engi
             believed = [row for row in rows if row.name == name and row.effective_at <= at]
             last = max(believed, key=lambda row: row.effective_at, default=None)
             quote = history.price_at(connection, name, at=at, source=source)
-            assert quote.listed == (last is not None and last.kind != "removed")
+            listed = last is not None and last.kind != "removed"
+            assert quote.listed == (listed if at >= snapshots[0][0] else None)
             assert quote.price == (last.price if last is not None and quote.listed else None)

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from syncer import history
-from syncer.db.engine import ensure_schema, open_engine, reading, writing
-from syncer.db.tables import changes, feed, models, runs, sources
+from syncer.db.engine import open_engine, reading, writing
+from syncer.db.migrate import ensure_schema
+from syncer.db.tables import changes, feed, models, prices, runs, sources
 from tests.history.conftest import NEW_YEAR
 
 if TYPE_CHECKING:
@@ -22,28 +23,32 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Connection, Engine
 
-MODELS, LOOKS = 200, 100
-NOON = NEW_YEAR + timedelta(hours=LOOKS / 2)
+MODELS, POLLS = 200, 100
+COMPONENTS = ("input", "output")
+NOON = NEW_YEAR + timedelta(hours=POLLS / 2)
 
 
 def fill(engine: Engine) -> None:
-    """One source, `MODELS` models, each repriced (now and then only updated) in each of `LOOKS` hourly runs."""
-    looks = [(number, NEW_YEAR + timedelta(hours=number)) for number in range(LOOKS)]
-    last = looks[-1][1]
+    """One source, `MODELS` models, each repriced (now and then only updated) in each of `POLLS` hourly runs."""
+    polls = [(number, NEW_YEAR + timedelta(hours=number)) for number in range(POLLS)]
+    last = polls[-1][1]
     with writing(engine) as connection:
         source = {"id": 1, "name": "s", "url": "https://example.com", "created_at": NEW_YEAR, "salt": b"0" * 16}
-        connection.execute(sources.insert().values(**source, last_good_look_at=last))
+        source |= {"format": "test", "headline": "input", "last_observed_at": last}
+        connection.execute(sources.insert().values(**source))
         run = {"source_id": 1, "kind": "sync", "outcome": "changed"}
         connection.execute(
-            runs.insert(), [{**run, "id": n + 1, "started_at": at, "observed_at": at} for n, at in looks]
+            runs.insert(), [{**run, "id": n + 1, "started_at": at, "observed_at": at} for n, at in polls]
         )
         known = {"source_id": 1, "extra": {}, "digest": b"0" * 16, "first_seen_at": NEW_YEAR, "last_changed_at": last}
-        connection.execute(
-            models.insert(), [{**known, "id": m, "name": f"m{m}", "price": LOOKS} for m in range(1, MODELS + 1)]
-        )
-        for number, at in looks:
+        known |= {"parser": "p", "price": POLLS, "prices": _prices(POLLS - 1)}
+        connection.execute(models.insert(), [{**known, "id": m, "name": f"m{m}"} for m in range(1, MODELS + 1)])
+        for number, at in polls:
             connection.execute(changes.insert(), [_row(number, at, m) for m in range(1, MODELS + 1)])
-        connection.execute(sa.update(feed).values(last_id=MODELS * LOOKS))
+            if number % 10 or not number:
+                moves = [_move(number, at, m, name) for m in range(1, MODELS + 1) for name in COMPONENTS]
+                connection.execute(prices.insert(), moves)
+        connection.execute(sa.update(feed).values(last_id=MODELS * POLLS))
 
 
 def _row(number: int, at: Any, model: int) -> dict[str, Any]:
@@ -57,10 +62,28 @@ def _row(number: int, at: Any, model: int) -> dict[str, Any]:
         "effective_at": at,
         "changed_after": at - timedelta(hours=1) if number else None,
         "price": Decimal(number + 1),
+        "prices": _prices(number),
         "name": f"m{model}",
         "description": "x" * 200,
         "changed": {},
     }
+
+
+def _move(number: int, at: Any, model: int, component: str) -> dict[str, Any]:
+    return {
+        "model_id": model,
+        "component": component,
+        "effective_at": at,
+        "change_id": number * MODELS + model,
+        "kind": "added" if number == 0 else "repriced",
+        "changed_after": at - timedelta(hours=1) if number else None,
+        "old_price": None if number == 0 else Decimal(number),
+        "price": Decimal(number + 1),
+    }
+
+
+def _prices(number: int) -> dict[str, Decimal]:
+    return dict.fromkeys(COMPONENTS, Decimal(number + 1))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -107,13 +130,16 @@ def plans(engine: Engine, ask: Callable[[Connection], object]) -> list[str]:
         return [
             "\n".join(str(row[-1]) for row in connection.exec_driver_sql(prefix + statement, parameters))
             for statement, parameters in list(sent)
-            if re.search(r"\b(changes|price_periods)\b", statement)
+            if re.search(r"\b(changes|prices|price_periods)\b", statement) and "FROM" in statement
         ]
 
 
 def assert_no_scan(plan: str) -> None:
-    """No step walks `changes` from end to end, or sorts what it found there by time."""
-    assert not re.search(r"Seq Scan on changes|SCAN (changes|then|boundary|state|begun|ended|c|n)\b", plan), plan
+    """No step walks `changes` or `prices` from end to end."""
+    scanned = (
+        r"Seq Scan on (changes|prices)|SCAN (changes|then|state|begun|ended|before|after|old|new|prices\w*|c|n|p)\b"
+    )
+    assert not re.search(scanned, plan), plan
 
 
 def test_price_at_is_index_seeks(engine: Engine) -> None:
@@ -121,28 +147,55 @@ def test_price_at_is_index_seeks(engine: Engine) -> None:
     (plan,) = plans(engine, lambda connection: history.price_at(connection, "m77", at=NOON))
     assert_no_scan(plan)
     if engine.dialect.name == "sqlite":
-        assert (
-            "SEARCH then USING COVERING INDEX ix_changes_model_id_effective_at (model_id=? AND effective_at<?)" in plan
+        assert "SEARCH then USING INDEX sqlite_autoindex_changes_2 (model_id=? AND effective_at<?)" in plan or (
+            "SEARCH then USING COVERING INDEX sqlite_autoindex_changes_2 (model_id=? AND effective_at<?)" in plan
         )
+        assert "SEARCH before USING PRIMARY KEY (model_id=? AND component=? AND effective_at<?)" in plan
+        assert "SEARCH after USING PRIMARY KEY (model_id=? AND component=? AND effective_at>?)" in plan
         assert "USE TEMP B-TREE" not in plan
     else:
-        assert re.search(r"Index Scan Backward using ix_changes_model_id_effective_at on changes", plan), plan
+        assert re.search(r"Index Scan Backward using uq_changes_model_id_effective_at on changes", plan), plan
         assert re.search(r"Index Cond: \(\(model_id = \w+\.id\) AND \(effective_at <= ", plan), plan
         assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("headline_only", [True, False])
+def test_movers_are_two_seeks_a_price(engine: Engine, headline_only: bool) -> None:
+    """The ranking walks no history: for each price of a model that changed since, two entries of the key."""
+    later = NOON + timedelta(hours=3)
+
+    def ask(connection: Connection) -> object:
+        return history.movers(connection, since=NOON, until=later, headline_only=headline_only)
+
+    (plan,) = plans(engine, ask)
+    assert_no_scan(plan)
+    with reading(engine) as connection:
+        found = ask(connection)
+    assert [(one.old, one.new) for one in found] == [(Decimal(50), Decimal(54))] * 10  # type: ignore[attr-defined]
+
+
+def test_sparks_and_all_prices_of_a_model_are_seeks(engine: Engine) -> None:
+    """Neither reads the past of another model."""
+    for ask in (
+        lambda connection: history.sparks(connection, [7, 9], since=NOON, until=NOON + timedelta(hours=9)),
+        lambda connection: history.prices_at(connection, "m77", at=NOON),
+        lambda connection: history.price_periods(connection, "m77", "output"),
+    ):
+        for plan in plans(engine, ask):
+            assert_no_scan(plan)
 
 
 def test_catalog_at_is_one_seek_a_model(engine: Engine) -> None:
     """`catalog_at` takes, for each model, the newest entry of the index at or before t: no window over the history."""
     (plan,) = plans(engine, lambda connection: history.catalog_at(connection, at=NOON))
     assert_no_scan(plan)
-    index = "ix_changes_model_id_effective_at"
-    assert index in plan
+    assert "uq_changes_model_id_effective_at" in plan or "sqlite_autoindex_changes_2 (model_id=? AND eff" in plan
     assert "using pk_changes on changes" in plan or "SEARCH changes USING INTEGER PRIMARY KEY" in plan
 
 
 def test_changes_by_id_are_a_range_of_the_primary_key(engine: Engine) -> None:
     """`changes(after=)` begins at that id and walks on, in order, without a sort."""
-    (plan,) = plans(engine, lambda connection: list(history.changes(connection, after=MODELS * LOOKS - 10)))
+    (plan,) = plans(engine, lambda connection: list(history.changes(connection, after=MODELS * POLLS - 10)))
     assert_no_scan(plan)
     assert "USING INTEGER PRIMARY KEY (rowid>?)" in plan or "Index Cond: (id > " in plan
     assert "TEMP B-TREE" not in plan
@@ -187,7 +240,7 @@ def test_the_answers_of_the_long_history_are_right(engine: Engine) -> None:
             NOON + timedelta(hours=1),
         )
         assert len(history.catalog_at(connection, at=NOON)) == MODELS
-        assert sum(1 for _ in history.changes(connection, since=NOON)) == MODELS * LOOKS // 2
+        assert sum(1 for _ in history.changes(connection, since=NOON)) == MODELS * POLLS // 2
 
 
 def test_changes_stream(engine: Engine) -> None:

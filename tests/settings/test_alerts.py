@@ -41,6 +41,7 @@ def test_an_alert_of_an_address_alone_is_told_everything_new(load: Loader) -> No
         models=(),
         types=(),
         sources=(),
+        components=(),
         direction=None,
         min_percent=None,
         min_absolute=None,
@@ -64,6 +65,7 @@ def test_every_setting_of_an_alert_is_read(load: Loader) -> None:
         models = ["deepseek-ai/*"]
         types = ["Text"]
         sources = ["main"]
+        components = ["input", "input@>200000"]
         direction = "down"
         min_percent = 5
         min_absolute = 0.10000000000000000001
@@ -87,6 +89,7 @@ def test_every_setting_of_an_alert_is_read(load: Loader) -> None:
         models=("deepseek-ai/*",),
         types=("Text",),
         sources=("main",),
+        components=("input", "input@>200000"),
         direction="down",
         min_percent=Decimal(5),
         min_absolute=Decimal("0.10000000000000000001"),
@@ -115,6 +118,8 @@ def test_paths_of_alerts_are_relative_to_the_file(load: Loader, tmp_path: Path) 
         (["/bin/true"], ("/bin/true",)),
     ]:
         assert alert(f"command = {written}", load).to == Command(command=read)
+    for given, form in [("slack", "slack"), ("chat.jinja", str(tmp_path / "chat.jinja"))]:
+        assert alert(f"apprise_env = 'CHAT'\nformat = '{given}'", load).to == Chat(apprise_env="CHAT", format=form)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,7 @@ def test_a_wrong_alert_says_what_and_where(load: Loader, text: str, words: list[
     ("line", "words"),
     [
         ("kind = ['removed']", ["'kind'", "Did you mean 'kinds'?"]),
-        ("kinds = ['repricd']", ["kinds = ['repricd']", "added, removed, relisted, repriced, updated, failed, stale"]),
+        ("kinds = ['repricd']", ["kinds = ['repricd']", "added, removed, relisted, repriced, updated, reread, failed"]),
         ("kinds = []", ["kinds = []"]),
         ("kinds = 'removed'", ["kinds = 'removed'"]),
         ("models = ['']", ["models = ['']"]),
@@ -155,6 +160,8 @@ def test_a_wrong_alert_says_what_and_where(load: Loader, text: str, words: list[
         ("quiet_minutes = -1", ["quiet_minutes = -1"]),
         ("net = 'yes'", ["net = 'yes'", "true or false"]),
         ("digest = '1s'", ["digest = '1s'", "from 1m"]),
+        ("components = ['Input']", ["components = ['Input']", "price components"]),
+        ("components = 'input'", ["components = 'input'"]),
         ("start = 'now'", ["start = 'now'", '"end" or "beginning"']),
         ("secret_env = 'S'", ["secret_env belongs to url or url_env, which is not given. Remove it."]),
     ],

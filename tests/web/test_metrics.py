@@ -123,7 +123,7 @@ def test_the_daemons_own_trouble_is_bad_health(sqlite_url: str) -> None:
     engine = db.open_engine(sqlite_url)
     said: list[str | None] = [None, "the scheduler has not ticked for 90 s"]
     clock = lambda: instant("01-01")  # noqa: E731
-    with serve(engine, Settings(), "127.0.0.1:0", clock=clock, daemon_state=lambda: said.pop(0)) as pages:
+    with serve(engine, Settings(), "127.0.0.1:0", clock=clock, trouble=lambda: said.pop(0)) as pages:
         assert httpx.get(f"{pages.url}/healthz").status_code == 200
         sick = httpx.get(f"{pages.url}/healthz")
         assert (sick.status_code, sick.text) == (503, "the scheduler has not ticked for 90 s\n")
@@ -219,7 +219,7 @@ def test_a_run_is_counted_when_it_ends(story: Story) -> None:
 
     def look() -> int:
         with db.reading(story.engine) as connection:
-            tally.look(connection)
+            tally.count(connection)
         return sum(tally.runs.values())
 
     assert look() == 0

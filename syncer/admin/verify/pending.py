@@ -24,7 +24,7 @@ _is_pending = sa.or_(
     sa.exists().where(
         models.c.source_id == sources.c.id,
         models.c.removed_at.is_(None),
-        models.c.last_seen_at.is_not(None) | models.c.missing_since.is_not(None),
+        models.c.missing_since.is_not(None),  # equal bytes are as unreadable as they were
     ),
     sa.exists().where(findings.c.source_id == sources.c.id, findings.c.state == "open"),
 )

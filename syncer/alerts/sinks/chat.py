@@ -1,7 +1,7 @@
 """One readable message to a chat, a phone or a mailbox, through the Apprise library (extra `apprise`).
 
 - Counts first, then the most important lines, then the command that shows the rest; short enough for any chat.
-- It is plain text or Markdown, as the service takes it; `format` says otherwise, a `template` says it in other words.
+- It is plain text or Markdown, as the service takes it; `format` says otherwise, or says it in the words of a template.
 - No name can format, mention, link or break a line (law 12): see `_defused`, and `_inert` for what a template sees.
 - Apprise runs in a process of its own, ended at the deadline: its timeouts are per read, and it reads whole answers.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import msgspec
 
@@ -25,7 +25,7 @@ from syncer.alerts.sinks import apprise_child, command
 from syncer.core.words import describe_change, describe_notice, how_to_install
 from syncer.errors import SettingsError
 from syncer.settings import rules
-from syncer.settings.rules import Secret, choice, secret, text, variable
+from syncer.settings.rules import Secret, secret, text, variable
 from syncer.settings.secrets import require_field
 from syncer.settings.sinks import Opening, SinkSettings, register
 
@@ -47,7 +47,7 @@ _FLAT = str.maketrans({"*": "∗", "~": "∼", "[": "［", "]": "］", "|": "｜
 _EDGE_UNDERSCORE = re.compile(r"(?<!\w)_|_(?!\w)|(?<=_)_|_(?=_)")
 _LONGEST_TEMPLATED = 10_000
 
-Format = Literal["slack"]
+SLACK = "slack"
 Template = Callable[[Mapping[str, Any]], str]
 """What makes a message's text of its parts; see `compile_template`."""
 
@@ -98,8 +98,7 @@ _ROUTES = (
 class Chat(SinkSettings, frozen=True, kw_only=True):
     """`apprise` or `apprise_env`: one URL of the Apprise library.
 
-    `format = "slack"` writes Slack's own markup, and sends it as it is; `template` is a Jinja file that says the
-    message in other words.
+    `format` is "slack", for Slack's own markup, or the path of a Jinja template that says the message in other words.
     """
 
     ADDRESSES: ClassVar = ("apprise", "apprise_env")
@@ -107,25 +106,27 @@ class Chat(SinkSettings, frozen=True, kw_only=True):
 
     apprise: Annotated[Secret | None, _URL] = None
     apprise_env: Annotated[str | None, variable(_URL)] = None
-    format: Annotated[Format | None, choice("slack")] = None
-    template: Annotated[str | None, rules.TEXT] = None
+    format: Annotated[str | None, rules.TEXT._replace(expected='"slack", or the path of a Jinja template')] = None
 
     def placed_in(self, folder: Path) -> Self:
         """The template, made a file of `folder`."""
-        return msgspec.structs.replace(self, template=self.template and str(folder / self.template))
+        if self.format in {None, SLACK}:
+            return self
+        return msgspec.structs.replace(self, format=str(folder / str(self.format)))
 
     def open(self, opening: Opening) -> Sink:
         """A sink for the chat, in a process that gets what it needs of the environment."""
         url = require_field(self, "apprise", opening.environ, f"alert {opening.consumer!r}")
-        template = None if self.template is None else compile_template(Path(self.template))
-        return make(url, command.allowed(opening.environ, _ROUTES), style=self.format, template=template)
+        template = None if self.format in {None, SLACK} else compile_template(Path(str(self.format)))
+        environ = command.allowed(opening.environ, _ROUTES)
+        return make(url, environ, in_slack=self.format == SLACK, template=template)
 
 
 def make(
     url: Secret,
     environ: Mapping[str, str],
     *,
-    style: Format | None = None,
+    in_slack: bool = False,
     template: Template | None = None,
     deadline: timedelta = DEADLINE,
 ) -> Sink:
@@ -137,7 +138,7 @@ def make(
     def send(message: Message) -> None:
         where = f"the chat of {message.consumer!r}"
         try:
-            rendered = render(message.events, is_test=message.is_test, style=style, template=template)
+            rendered = render(message.events, is_test=message.is_test, in_slack=in_slack, template=template)
         except TemplateError as error:
             raise DeliveryError(f"{where} cannot be told: {error}") from None
         given = {"url": url.reveal(), **rendered._asdict()}
@@ -161,7 +162,7 @@ def render(
     events: Sequence[Mapping[str, Any]],
     *,
     is_test: bool = False,
-    style: Format | None = None,
+    in_slack: bool = False,
     template: Template | None = None,
 ) -> Rendered:
     """The message that tells these events (CloudEvents as parsed JSON, in feed order), at least one.
@@ -180,10 +181,10 @@ def render(
     if template is not None:
         parts = {"head": head, "lines": told, "more": more, "command": shows, "is_test": is_test}
         body = template({**parts, "events": [_cleaned(event) for event in events]})
-        return Rendered(title, body, body, as_is=style is not None)
+        return Rendered(title, body, body)
     head = f"{'A sample: nothing has happened. ' if is_test else ''}{{strong}}{head}{{strong}}"
     plain, markdown, slack = (_written(markup, head, told, more, shows) for markup in (_PLAIN, _MARKDOWN, _SLACK))
-    return Rendered(title, plain, markdown) if style is None else Rendered(title, slack, slack, as_is=True)
+    return Rendered(title, slack, slack, as_is=True) if in_slack else Rendered(title, plain, markdown)
 
 
 def _written(markup: _Markup, head: str, told: Sequence[_Line], more: int, shows: str) -> str:

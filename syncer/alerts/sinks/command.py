@@ -29,7 +29,7 @@ from syncer.settings.sinks import Opening, SinkSettings, register
 _PIECE = 64 * 1024
 _KEPT = 4096
 _SHOWN = 200
-_GLANCE = 0.05  # how often to see whether a program that is silent has ended, in seconds
+_POLL_INTERVAL = 0.05  # how often to see whether a program that is silent has ended, in seconds
 
 
 _INHERITED = re.compile("PATH|HOME|LANG|LC_[A-Z]+|TZ|TMPDIR|USER|LOGNAME|SHELL")
@@ -130,14 +130,14 @@ def _converse(process: "subprocess.Popen[bytes]", given: bytes, ends_at: float) 
     """Feed stdin and listen to stderr until the program has ended or the time has; returns the end of stderr."""
     assert process.stdin  # noqa: S101 - both are pipes
     assert process.stderr  # noqa: S101
-    unsent, heard = memoryview(given), b""
+    unsent, stderr = memoryview(given), b""
     for pipe in (process.stdin, process.stderr):
         os.set_blocking(pipe.fileno(), False)
     with selectors.DefaultSelector() as ready:
         ready.register(process.stdin, selectors.EVENT_WRITE)
         ready.register(process.stderr, selectors.EVENT_READ)
         while (ended := process.poll() is not None) or time.monotonic() < ends_at:
-            events = ready.select(0 if ended else _GLANCE)
+            events = ready.select(0 if ended else _POLL_INTERVAL)
             for key, _ in events:
                 if key.fileobj is process.stdin:
                     unsent = _feed(process.stdin.fileno(), unsent)
@@ -146,12 +146,12 @@ def _converse(process: "subprocess.Popen[bytes]", given: bytes, ends_at: float) 
                         process.stdin.close()
                 else:
                     piece = os.read(process.stderr.fileno(), _PIECE)
-                    heard = (heard + piece)[-_KEPT:]
+                    stderr = (stderr + piece)[-_KEPT:]
                     if not piece:
                         ready.unregister(process.stderr)
             if ended:
                 break
-    return heard
+    return stderr
 
 
 def _feed(descriptor: int, unsent: memoryview) -> memoryview:

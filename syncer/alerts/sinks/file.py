@@ -24,7 +24,7 @@ from syncer.alerts.sinks.lines import json_lines
 from syncer.settings import rules
 from syncer.settings.sinks import Opening, SinkSettings, register
 
-_GLANCE = 0.05  # how often to ask for the lock, in seconds
+_POLL_INTERVAL = 0.05  # how often to ask for the lock, in seconds
 
 
 @register
@@ -89,7 +89,7 @@ def _lock(descriptor: int, where: str, deadline: timedelta) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if time.monotonic() >= ends_at:
             raise DeliveryError(f"{where} was locked by another process for {deadline.total_seconds():g} s")
-        time.sleep(_GLANCE)
+        time.sleep(_POLL_INTERVAL)
 
 
 def _append(descriptor: int, path: Path, lines: bytes, where: str) -> None:

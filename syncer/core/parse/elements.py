@@ -36,6 +36,10 @@ _PriceReader = tuple[str, str, Get, Get | None, int, frozenset[Decimal]]
 _NONE: frozenset[str] = frozenset()
 
 
+_NAME_WITHIN = 1_048_576
+"""So many bytes of an element that is too long are searched for its name."""
+
+
 class Refused(Exception):  # noqa: N818 - a verdict on one element
     """Why an element is no listing; `name` is its name where that is legible."""
 
@@ -95,7 +99,7 @@ class ElementReader:
         parts: list[str] = []
         for part in self._format.name_parts:
             if isinstance(part, Lookup):
-                found = scan.find(raw, part.path) if not self._format.split else None
+                found = scan.find(raw[:_NAME_WITHIN], part.path) if not self._format.split else None
                 text = _json_text(found)
                 if text is None:
                     return None

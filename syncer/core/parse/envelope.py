@@ -196,7 +196,8 @@ def _slow(body: Bytes, fmt: CompiledFormat, complaint: str) -> tuple[Any, Sequen
     if not body.strip(JSON_SPACE.encode()):
         raise BadResponse("the response is empty")
     text, clean = _valid(body, complaint)
-    _refuse_too_many(clean, fmt)
+    if text != body:  # else it has been counted as it is
+        _refuse_too_many(clean, fmt)
     try:
         value, hints = _fast(clean, fmt, whole=True)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -9,7 +9,9 @@
 
 import json
 import re
+from array import array
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -25,6 +27,15 @@ _PAIR = rb"\\u[dD][89abAB]..\\u[dD][c-fC-F].."
 _LONE = re.compile(rb"(?:[^\\]++|\\[^u]|\\u[^dD]|\\u[dD][0-7]|" + _PAIR + rb")*+\\(u[dD][89a-fA-F]..)", re.DOTALL)
 _BEFORE_VALUE = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*" + _STRING + rb"[ \t\r\n]*:[ \t\r\n]*", re.DOTALL)
 _OPENING = frozenset(b"[{")
+_STRINGS = re.compile(_STRING, re.DOTALL)
+_WHOLE = re.compile(rb'(?:[^"]++|' + _STRING + rb")*+", re.DOTALL)  # up to a text that goes on beyond
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # as signed bytes: one level down, one level up
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NEAR = 10_000
+"""So many brackets are gone through one by one before a value counts as a long one."""
+_PIECE = 65_536
+_MAX_ODD = 1_000_000
+"""So many NaN or lone surrogates are no slip of a catalog."""
 
 
 def skip_space(text: Bytes, at: int) -> int:
@@ -40,12 +51,36 @@ def value_end(text: Bytes, at: int) -> int:
     if text[at] not in _OPENING:
         found = _SCALAR.match(text, at)
         return found.end() if found else len(text)
-    depth = 0
+    return _closing(text, at, 0, _NEAR)
+
+
+def _closing(text: Bytes, at: int, depth: int, patience: int) -> int:
+    """Where the value ends that is `depth` brackets deep at `at`."""
     while bracket := _NESTING.match(text, at):  # anchored: a search would begin again at each byte of a cut-off text
         at = bracket.end()
         depth += 1 if text[at - 1] in _OPENING else -1
         if depth == 0:
             return at
+        patience -= 1
+        if patience == 0:
+            return _far_closing(text, at, depth)
+    return len(text)
+
+
+def _far_closing(text: Bytes, at: int, depth: int) -> int:
+    """The same of a long value: piece by piece, with the brackets of each added up in C."""
+    while at < len(text):
+        found = _WHOLE.match(text, at, at + _PIECE)
+        piece = found[0] if found else b""
+        if not piece:  # a text that is longer than a piece
+            found = _SCALAR.match(text, at)
+            at = found.end() if found else len(text)
+            continue
+        steps = array("b", _STRINGS.sub(b"", piece).translate(_STEPS, _NO_BRACKETS))
+        if min(accumulate(steps, initial=depth)) <= 0:
+            return _closing(text, at, depth, _PIECE + 1)
+        depth += sum(steps)
+        at += len(piece)
     return len(text)
 
 
@@ -120,11 +155,18 @@ def holds_each_once(raw: bytes, members: Iterable[tuple[str, bytes]]) -> bool:
 
 
 def cleaned(text: bytes) -> bytes:
-    """The text with what only the standard json module takes (lone surrogates, NaN) replaced, at the same length."""
+    """The text with what only the standard json module takes (lone surrogates, NaN) replaced, at the same length.
+
+    Raises ValueError where there is too much of it.
+    """
     clean = bytearray(text)
+    odd = 0
     for pattern in (_LONE, _WORD):
         at = 0
         while found := pattern.match(text, at):
+            odd += 1
+            if odd > _MAX_ODD:
+                raise ValueError(f"it holds more than {_MAX_ODD:,} NaN or halves of characters")
             start, at = found.span(1)
             clean[start:at] = b"ufffd" if pattern is _LONE else b"1" * (at - start)
     return bytes(clean)

@@ -1,0 +1,45 @@
+"""A signal ends a statement of SQLite, however long that is.
+
+Python runs the handler of a signal between two of its own instructions, and a statement of SQLite, a million rows
+included, is one of them. So SQLite asks us every few milliseconds whether to go on: a pending handler runs in that very
+moment. What it raises is lost in there, so it says it here first, and whoever runs a statement raises it again.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_STEPS = 100_000  # of SQLite's machine between two questions: some milliseconds, and more than any small statement has
+
+_reasons: list[BaseException] = []  # of this process: so is a signal
+
+
+def watch(connection: sqlite3.Connection) -> None:
+    """Let the statements of a connection be interrupted."""
+    connection.set_progress_handler(_is_over, _STEPS)
+
+
+def interrupt(reason: BaseException) -> None:
+    """End each statement that is under way in any thread, and each long one from now on, with this exception."""
+    _reasons.append(reason)
+
+
+@contextmanager
+def interrupting(reason: BaseException) -> Iterator[None]:
+    """The same while the block lasts: for a process that goes on afterwards."""
+    _reasons.append(reason)
+    try:
+        yield
+    finally:
+        _reasons.remove(reason)
+
+
+def reason_of(error: BaseException) -> BaseException | None:
+    """What an interrupted statement is to be raised as; None if `error` is anything else."""
+    if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+        return None
+    return _reasons[0] if _reasons else KeyboardInterrupt()  # Python's own handler of Ctrl-C says nothing here
+
+
+def _is_over() -> bool:
+    return bool(_reasons)
