@@ -41,6 +41,12 @@ def static_files() -> dict[str, tuple[bytes, str]]:
     }
 
 
+def pictures() -> dict[str, tuple[bytes, str]]:
+    """Path -> the bytes and the media type of each picture of the manual."""
+    found = (file for file in resources.files("syncer.manual").iterdir() if file.name.endswith(".png"))
+    return {f"/manual/{file.name}": (file.read_bytes(), "image/png") for file in found}
+
+
 class Links:
     """Where things are: as the server serves them."""
 
