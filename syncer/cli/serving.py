@@ -90,7 +90,8 @@ def mcp_command(app: App) -> None:
     Tools: price_at, price_periods, changes_since, offers and freshness.
 
     \b
-    Example (in the configuration of an agent):
+    Example (an agent starts it; below, how it is told to):
+      syncer mcp
       {"mcpServers": {"syncer": {"command": "syncer", "args": ["--config", "/etc/syncer.toml", "mcp"]}}}
     """
     from importlib.util import find_spec
