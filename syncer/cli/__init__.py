@@ -23,6 +23,7 @@ GROUPS = {
         "run": "syncer.cli.running",
         "schedule": "syncer.cli.running",
         "serve": "syncer.cli.serving",
+        "report": "syncer.cli.serving",
         "config": "syncer.cli.admin",
         "formats": "syncer.cli.formats",
         "try": "syncer.cli.formats",
@@ -53,6 +54,7 @@ GROUPS = {
         "alerts": "syncer.cli.alerts",
         "monitoring": "syncer.cli.monitoring",
         "schema": "syncer.cli.admin",
+        "mcp": "syncer.cli.serving",
     },
     "Look after it": {
         "import": "syncer.cli.importing",

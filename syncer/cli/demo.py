@@ -21,13 +21,14 @@ _KEY = "demo"
 
 
 @click.command("demo")
+@click.option("--serve", is_flag=True, help="End with the pages open on this history; it needs the extra `web`.")
 @click.option(
     "--file",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to put the SQLite database; a new temporary file otherwise.",
 )
-def demo_command(path: Path | None) -> None:
+def demo_command(path: Path | None, *, serve: bool) -> None:
     """Live through two weeks of a sample catalog in seconds.
 
     It needs no key, no server and no network: a loopback server inside this process plays the provider. `syncer sync`
@@ -36,6 +37,7 @@ def demo_command(path: Path | None) -> None:
     \b
     Example:
       syncer demo --file /tmp/demo.db
+      syncer demo --serve
     """
     from syncer.db.engine import open_engine
     from syncer.db.migrate import ensure_schema
@@ -60,6 +62,24 @@ def demo_command(path: Path | None) -> None:
             _live_through(engine, source, first_day + timedelta(days=day))
     _look_back(engine)
     _what_next(file)
+    if serve:
+        _serve(engine, source)
+
+
+def _serve(engine: Engine, source: SourceSettings) -> None:
+    """The pages, until a person has seen enough."""
+    import webbrowser
+    from threading import Event
+
+    from syncer.settings import Settings
+    from syncer.web.server import serve
+
+    with serve(engine, Settings(sources=(source,)), "127.0.0.1:0", clock=now) as served:
+        print_line(f"\nSee it at {served.url}/ (Ctrl-C ends it)", out=sys.stdout)
+        sys.stdout.flush()
+        if sys.stdout.isatty():
+            webbrowser.open(f"{served.url}/")
+        Event().wait()
 
 
 def _new_file(path: Path | None) -> Path:

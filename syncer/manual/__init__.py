@@ -12,6 +12,7 @@ TOPICS = (
     "operate",
     "trust",
     "alerts",
+    "web",
     "data",
     "recipes",
     "formats",

@@ -32,7 +32,7 @@ from syncer.web.metrics import CONTENT_TYPE, Monitor, exposition
 from syncer.web.openapi import document
 from syncer.web.pages.page import status_of
 from syncer.web.query import Query
-from syncer.web.rendering import Renderer, static_files
+from syncer.web.rendering import Renderer, pictures, static_files
 from syncer.web.site import Site, Visit
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Face:
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
             *(Route(path, self._static(path, file)) for path, file in static_files().items()),
+            *(Route(path, self._static(path, file, "no-cache")) for path, file in pictures().items()),
             *(Route(path, self._page(page)) for path, page in pages.PAGES.items()),
             *(Route(path, self.answering(found, ages=ages)) for path, found, ages in _answers()),
             Route("/openapi.json", self._openapi),
@@ -145,9 +146,11 @@ class Face:
     def _caching(self) -> str:
         return "no-cache" if self.access.token is None else "private, no-cache"
 
-    def _static(self, path: str, file: tuple[bytes, str]) -> Callable[[Request], Awaitable[Response]]:
+    def _static(
+        self, path: str, file: tuple[bytes, str], caching: str = "public, max-age=31536000, immutable"
+    ) -> Callable[[Request], Awaitable[Response]]:
         body, media_type = file
-        headers = {"cache-control": "public, max-age=31536000, immutable", "etag": f'W/"{path}"'}
+        headers = {"cache-control": caching, "etag": f'W/"{path}-{len(body)}"'}
 
         async def endpoint(request: Request) -> Response:
             if _has(request, headers["etag"]):

@@ -9,7 +9,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import ceil, floor, log10
 
 import msgspec
@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 
 _LEAST = 0.12  # percent of the width: less is less than a pixel
 _MOST_LINES = 6
+_MOST_STEPS = 400
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,16 +176,44 @@ def price_chart(
         frame.band(band)
     frame.axes(scale)
     for number, line in enumerate(lines, 1):
-        _draw(frame, scale, line, f"k{number}", values=len(lines) == 1)
+        thin = msgspec.structs.replace(line, steps=_thinned(frame, line.steps))
+        _draw(frame, scale, thin, f"k{number}", values=len(lines) == 1)
     _ends(frame, scale, lines)
+    hits = list(hits)
+    least = _LEAST if len(hits) > _MOST_STEPS else 0.0
     for hit in hits:
         x1, x2 = frame.x(hit.start), frame.x(hit.end)
-        if x2 > x1:
+        if x2 - x1 > least:
             frame.add(
                 f'<rect class="hit" x="{x1}%" width="{round(x2 - x1, 2)}%" y="0" height="{frame.height}" '
                 f'data-x="{x1}"><title>{escape(hit.text)}</title></rect>'
             )
     return frame.svg("plot", title)
+
+
+def _thinned(frame: _Frame, steps: Sequence[Step]) -> Sequence[Step]:
+    """The same line in fewer pieces where it has very many: of each narrow column first, lowest, highest, last."""
+    if len(steps) <= _MOST_STEPS:
+        return steps
+    kept: list[Step] = []
+    for _, column in groupby(steps, key=lambda step: int(frame.x(step.start) * 4)):
+        its = list(column)
+        known = [step for step in its if step.price is not None]
+        ends = (min(known, key=_price), max(known, key=_price)) if known else ()
+        chosen = sorted({id(step): step for step in (its[0], *ends, its[-1])}.values(), key=lambda step: step.start)
+        whole = all(step.joined for step in its[1:])
+        kept += [
+            msgspec.structs.replace(step, end=after.start, sure=max(step.sure, after.start))
+            if whole and after
+            else step
+            for step, after in pairwise([*chosen, None])
+            if step is not None
+        ]
+    return kept
+
+
+def _price(step: Step) -> Decimal:
+    return step.price if step.price is not None else Decimal(0)
 
 
 def _merged(bands: Iterable[Band]) -> list[Band]:

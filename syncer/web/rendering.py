@@ -13,6 +13,7 @@ from syncer.web import words
 from syncer.web.query import encoded
 
 if TYPE_CHECKING:
+    from syncer.web import report
     from syncer.web.pages import Page
     from syncer.web.site import Visit
 
@@ -40,6 +41,12 @@ def static_files() -> dict[str, tuple[bytes, str]]:
     }
 
 
+def pictures() -> dict[str, tuple[bytes, str]]:
+    """Path -> the bytes and the media type of each picture of the manual."""
+    found = (file for file in resources.files("syncer.manual").iterdir() if file.name.endswith(".png"))
+    return {f"/manual/{file.name}": (file.read_bytes(), "image/png") for file in found}
+
+
 class Links:
     """Where things are: as the server serves them."""
 
@@ -49,15 +56,16 @@ class Links:
         """The page of a model; None where there is none to link to."""
         return f"/model{encoded([('source', source), ('name', name)])}"
 
-    def to(self, path: str, **query: object) -> str:
-        """A page, with a query of its own."""
-        return path + encoded([(name, str(value)) for name, value in query.items() if value is not None])
+    def to(self, path: str, *, anchor: str = "", **query: object) -> str:
+        """A page, with a query of its own, and a place on it."""
+        asked = encoded([(name, str(value)) for name, value in query.items() if value is not None])
+        return f"{path}{asked}{f'#{anchor}' if anchor else ''}"
 
 
 class Renderer:
-    """The templates, compiled once."""
+    """The templates, compiled once; `links` says where things are."""
 
-    def __init__(self) -> None:
+    def __init__(self, links: "Links | report.Links | None" = None) -> None:
         self._environment = jinja2.Environment(
             loader=jinja2.PackageLoader(__package__, "templates"),
             autoescape=True,
@@ -70,7 +78,7 @@ class Renderer:
             "words": words,
             "version": __version__,
             "static": static_path,
-            "links": Links(),
+            "links": links or Links(),
             "encoded": encoded,
         }
 

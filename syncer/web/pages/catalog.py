@@ -121,10 +121,15 @@ def context(visit: Visit, question: Asked, found: CatalogPage) -> dict[str, Any]
         "found": found,
         "first": first,
         "last": first + len(found.rows) - 1,
-        "columns": _columns(found.rows),
+        "columns": columns_of(found.rows),
         "headlines": {row.component for row in found.rows},
         "rows": [
-            {"row": row, "spark": _spark(row, steps[row.model_id], end), "moved": _moved(steps[row.model_id], end)}
+            {
+                "row": row,
+                "spark": _spark(row, steps[row.model_id], end),
+                "moved": _moved(steps[row.model_id], end),
+                "moves": len(steps[row.model_id]) > 1,
+            }
             for row in found.rows
         ],
         "nearest": nearest_names(visit.connection, question.q, None) if is_empty else (),
@@ -136,7 +141,7 @@ def _unobserved(visit: Visit, at: datetime, source: str | None) -> list[history.
     return history.not_observed(visit.connection, at=at, source=source)
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
+def columns_of(rows: Sequence[Row]) -> list[str]:
     """The prices that have a column: what most rows state, tiers apart, the usual ones first."""
     count = Counter(one for row in rows for one, price in row.prices.items() if price is not None and "@" not in one)
     count.update({row.component: len(rows) for row in rows})

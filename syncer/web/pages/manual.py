@@ -52,8 +52,11 @@ def _html(topic: str) -> Markup:
             token.attrSet("tabindex", "0")
         for child in token.children or ():
             _turn(child)
+            if child.type == "image":
+                child.attrSet("src", f"/manual/{child.attrGet('src')}")
     rendered = markdown.renderer.render(tokens, markdown.options, {})
     rendered = rendered.replace('<pre><code tabindex="0"', '<pre tabindex="0"><code')
+    rendered = rendered.replace("<th></th>", "<td></td>")  # a head without a word is none
     rendered = rendered.replace("<table>", '<div class="wrap" tabindex="0"><table>').replace(
         "</table>", "</table></div>"
     )

@@ -224,7 +224,10 @@ def _facts(visit: Visit, past: Past, stats: history.PriceStats) -> list[tuple[st
         ("Context", f"{state.context_length:,} tokens" if state.context_length else None),
         ("Longest answer", f"{state.max_completion_tokens:,} tokens" if state.max_completion_tokens else None),
         ("First seen", words.stamp(past.availability.intervals[0].listed_from, year=year)),
-        ("Last seen", words.stamp(row.last_seen_at, year=year) if row and row.last_seen_at else None),
+        (
+            "Last fully read" if row and row.unread else "Last seen",
+            words.stamp(row.last_seen_at, year=year) if row and row.last_seen_at else None,
+        ),
         ("Listed", _listed(share, spells)),
         ("Price moves", stats.repricings),
         ("Ends", words.stamp(state.expires_at, words.date_of(state.expires_at)) if state.expires_at else None),

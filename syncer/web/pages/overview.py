@@ -41,16 +41,18 @@ def context(visit: Visit) -> dict[str, Any]:
     known = [source.first_observed_at for source in all_sources(connection).values() if source.first_observed_at]
     since = max(now - _MOVERS, min(known, default=now))
     latest = history.changes(connection, newest_first=True, limit=_LATEST)
+    matrix = _matrix(visit)
+    is_any = any(kind == Kind.ADDED and sums[-1] for kind, _, sums in matrix)  # or the whole month is read for nothing
     added = history.changes(connection, kinds={Kind.ADDED}, since=now - _NEW, newest_first=True, limit=10)
     return {
         "held": visit.held,
         "windows": [(days, f"{days} day{'s' * (days > 1)}") for days in _WINDOWS],
-        "matrix": _matrix(visit),
+        "matrix": matrix,
         "movers": history.movers(connection, since=since, until=now, headline_only=True, limit=8),
         "movers_since": since,
         "activity": _activity(visit),
         "latest": list(together(latest)),
-        "new": [row for row in added if row.changed_after is not None],
+        "new": [row for row in added if row.changed_after is not None] if is_any else [],
     }
 
 
