@@ -174,7 +174,7 @@ def _warm_up() -> None:
 
     import syncer.cli.syncing
 
-    for url in ("sqlite://", "postgresql://"):
+    for url in ("sqlite:///never-opened", "postgresql:///never-opened"):
         db.open_engine(url).dispose()
     _ = alembic, httpx, psycopg, syncer
 
