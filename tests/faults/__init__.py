@@ -99,7 +99,7 @@ _LEASE = {"lease_owner", "lease_token", "lease_until"}
 def effects(database_url: str) -> dict[str, list[dict[str, Any]]]:
     """All that runs have committed, row by row: not the open run, and not the lease (law 1).
 
-    What is said of a source's health is left out, and with it the feed's length: a failed run says that it failed.
+    What a failed run says of itself is left out, and with it the feed's length.
     """
     with opened(database_url) as engine, db.reading(engine) as connection:
         closed = sa.select(runs).where(runs.c.outcome.not_in(["running", "abandoned"]))
@@ -109,7 +109,9 @@ def effects(database_url: str) -> dict[str, list[dict[str, Any]]]:
                 for row in _rows(connection, sa.select(sources).order_by(sources.c.id))
             ],
             "feed": _rows(connection, sa.select(feed.c.feed_id)),
-            "notices": _rows(connection, sa.select(notices).where(notices.c.kind.in_(["held", "settled"]))),
+            "notices": _rows(
+                connection, sa.select(notices).where(notices.c.kind.not_in(["failed", "stale"])).order_by(notices.c.id)
+            ),
             "runs": _rows(connection, closed.order_by(runs.c.id)),
             "models": _rows(connection, sa.select(models).order_by(models.c.id)),
             "changes": _rows(connection, sa.select(changes).order_by(changes.c.id)),

@@ -26,7 +26,7 @@ from typing import Any, NoReturn, Self
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from syncer.db import engine as db
 from syncer.db.migrate import ensure_schema
@@ -43,8 +43,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `sources`: one after the other. `rounds`: so often, a minute later by the clock each time. `command`: the shipped
     command with these arguments and this `environment` instead, with the real clock. `signal` is sent to itself at
     point number `at_point` (from 1), counted from the first call of the function `on_entering` ("module:name") if one
-    is named; without a number, in that very moment. `session`: a statement for each new connection. `file_limit`:
-    bytes; `user`: a uid.
+    is named; without a number, in that very moment. `session`: a statement for each new connection;
+    `transaction`: one for each transaction, behind syncer's own. `file_limit`: bytes; `user`: a uid.
     """
 
     database: str = ""
@@ -60,6 +60,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     at_point: int | None = None
     on_entering: str | None = None
     session: str | None = None
+    transaction: str | None = None
     file_limit: int | None = None
     user: int | None = None
 
@@ -174,7 +175,7 @@ def _warm_up() -> None:
 
     import syncer.cli.syncing
 
-    for url in ("sqlite://", "postgresql://"):
+    for url in ("sqlite:///never-opened", "postgresql:///never-opened"):
         db.open_engine(url).dispose()
     _ = alembic, httpx, psycopg, syncer
 
@@ -239,6 +240,8 @@ def _syncs(job: Job) -> int:
     engine = db.open_engine(job.database)
     if job.session is not None:
         event.listen(engine, "connect", partial(_prepare, job.session))
+    if job.transaction is not None:
+        event.listen(engine, "begin", partial(_prepare_transaction, job.transaction))
     ensure_schema(engine)
     for number in range(job.rounds):
         now = job.at + timedelta(minutes=number)
@@ -253,6 +256,10 @@ def _syncs(job: Job) -> int:
 def _prepare(session: str, link: Any, _: object) -> None:
     link.execute(session)
     link.commit()
+
+
+def _prepare_transaction(statement: str, connection: Connection) -> None:
+    connection.exec_driver_sql(statement)
 
 
 def _command(job: Job) -> int:

@@ -205,7 +205,7 @@ def test_suspended_inside_its_transaction_postgresql(postgres_url: str, upstream
         database=postgres_url,
         upstream=upstream.url,
         at=NOON + HOUR,
-        session="SET idle_in_transaction_session_timeout = '1s'",  # syncer's own 30 s, sooner
+        transaction="SET LOCAL idle_in_transaction_session_timeout = '1s'",  # syncer's own 30 s, sooner
         signal=signal.SIGSTOP,
         on_entering="syncer.db.writes:write_decision",
     )
@@ -222,7 +222,7 @@ def test_suspended_inside_its_transaction_postgresql(postgres_url: str, upstream
 
 
 def test_sessions_are_ended_when_they_idle_in_a_transaction(postgres_url: str) -> None:
-    """The limits that the test above hurries are set for every session: 30 s idle in a transaction, 10 s for a lock."""
+    """The limits that the test above hurries are set in every transaction: 30 s for idling in it, 10 s for a lock."""
     with opened(postgres_url) as engine, db.reading(engine) as connection:
         shown = [
             connection.exec_driver_sql(f"SHOW {name}").scalar_one()

@@ -128,6 +128,7 @@ def test_kill_at_every_point_of_a_sync(database_url: str, copies: Copies, upstre
     run = last_run(after)
     assert (run.added, run.removed, run.relisted, run.repriced, run.updated) == (2, 1, 1, 1, 1)
     assert (run.rejected, run.withheld, run.outcome, len(done["findings"])) == (1, 1, "held", 1)
+    assert {table for table in done if done[table] == before[table]} == {"feed"}, "the run writes to every table"
 
     survived = 0
     # To a server, after one statement and before the next are one moment: half the points, and the last, are all.
