@@ -22,7 +22,7 @@ Event = tuple[str, str, str, str]
 def lines(path: Path) -> Iterator[dict[str, Any]]:
     """Each line of a file of JSON."""
     with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        yield from map(json.loads, file)
+        yield from (row for row in map(json.loads, file) if "observed_at" in row)
 
 
 def standard(row: Listing) -> dict[str, Decimal | None]:

@@ -61,7 +61,8 @@ def holds_together(snapshot: Snapshot, raw: bytes) -> None:
     assert all(
         b"\\ud" in bytes(row.raw).lower() for row in anew.values()
     )  # a lone surrogate sent as bytes is kept escaped
-    assert (again.stated, again.rejected) == (snapshot.stated, snapshot.rejected)
+    assert again.stated <= snapshot.stated, "only of what was read; of the rest, what is stored says it"
+    assert again.rejected == snapshot.rejected
 
 
 def test_any_depth() -> None:

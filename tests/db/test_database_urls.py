@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -29,12 +29,13 @@ CANARIES = ("QzEr", "WvTy", "XkUi")
 """Parts of one password; what stands between them may end it, for a careless reader."""
 
 MARKS = st.sampled_from(["@", ":", "/", "?", "#", "%", "%4", "&", "=", ";", "+", " ", "'", '"', "\\", "%40", "\t", "!"])
+NO_AT = "postgresql://app:{0}/catalog"
 SHAPES = [
     "postgresql://app:{0}@127.0.0.1:1/catalog?connect_timeout=1",
     "postgresql+psycopg://app:{0}@127.0.0.1:1/catalog",
     "postgres://app:{0}@127.0.0.1:1",
     "postgresql://app:{0}@/catalog?host=127.0.0.1&port=1",
-    "postgresql://app:{0}/catalog",  # no @ at all
+    NO_AT,
     "postgresql://app:{0}@127.0.0.1:1/catalog?sslmode=odd",
     "postgresql://:{0}@127.0.0.1:1/catalog",
     "postgresql://app{0}@127.0.0.1:1/catalog",  # no colon: what follows the user's name may be anything but a name
@@ -73,6 +74,7 @@ def assert_silent(*texts: object) -> None:
 @examples(max_examples=200)
 def test_no_part_of_a_password_is_ever_shown(shape: str, password: str) -> None:
     """Law 11: settings, errors of opening and of connecting, a log with a traceback and /readyz show no part of it."""
+    assume("@" not in password or shape != NO_AT)  # that would be another, well-formed URL: its host is no secret
     url = shape.format(password)
     assert_silent(mask_url(url))
     settings = load({"SYNCER_DATABASE_URL": url}, cwd=Path("/nowhere"))

@@ -183,25 +183,6 @@ def test_findings_come_back_as_they_were(engine: Engine) -> None:
     assert rows(engine, "SELECT state, settled_run_id FROM findings") == [("confirmed", 3)]
 
 
-def test_a_rejection_holds_until_upstream_says_otherwise(engine: Engine) -> None:
-    """A rejection is in force while each response that was read upholds it; the same bytes again change nothing."""
-    shop = Shop(engine)
-    shop.at(START, {"A": {"input": "1"}}, opened=(finding(),), reasons=("x",))
-    with writing(engine) as connection:
-        source_id, (one,) = writes.open_findings(connection, "shop")
-        writes.set_rejected(connection, one.id or 0, comment="a typo of theirs")
-    assert rows(engine, "SELECT state, comment FROM findings") == [("rejected", "a typo of theirs")]
-
-    def in_force() -> list[str]:
-        with reading(engine) as connection:
-            return [found.state for found in state.findings_in_force(connection, source_id)]
-
-    shop.at(START + HOUR, {}, kept={1: one.evidence})
-    assert in_force() == ["rejected"]
-    shop.at(START + 2 * HOUR, {})
-    assert in_force() == []
-
-
 def test_notices_name_their_finding_and_model(engine: Engine) -> None:
     """Law 8: notices come before the changes of their run; they name the finding and the model they are about."""
     shop = Shop(engine)
@@ -283,7 +264,7 @@ def test_unchanged_models_are_read_from_an_index(sqlite_url: str) -> None:
                 connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
                 for _, _, statement, parameters, *_ in sent[-2:]
             ]
-        assert [row[-1] for plan in plans for row in plan] == [
+        assert sorted(row[-1] for plan in plans for row in plan) == [
             "SEARCH models USING INDEX ix_models_current (source_id=?)",
             "SEARCH models USING INDEX ix_models_unread (source_id=?)",
         ]

@@ -401,7 +401,7 @@ def test_a_key_pasted_as_its_name_is_refused_unquoted(load: Loader) -> None:
         ("postgresql://host:5432/db", "postgresql://host:5432/db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
         (f"postgresql+psycopg://me:{SECRET}@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
-        (f"postgresql://me:a@b:/{SECRET}@host/db", "postgresql://me:***@host/db"),
+        (f"postgresql://me:a@b:/{SECRET}@host/db", "postgresql://***"),
         (f"postgresql://me:a?{SECRET}@host/db", "postgresql://***"),
         (f"postgresql://h/d?user=me&password={SECRET}&a=b", "postgresql://h/d?***"),
         (f"postgresql://h/d?password=a@{SECRET}", "postgresql://***"),
