@@ -100,7 +100,7 @@ def test_each_help_has_an_example(words: tuple[str, ...]) -> None:
         (("changes", "--model", " "), "a model's name is not empty"),
         (("prices", "caf\udce9"), "argument 2 ('caf\\udce9') is not UTF-8 text"),
         (("--database", "postgresql://me:hunter2@db/x", "status"), "a password on the command line"),
-        (("changes", "--notices", "--model", "acme/a"), "leave --model and --kind out"),
+        (("changes", "--notices", "--model", "acme/a"), "leave --model, --type, --kind and --before out"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(home: Home, arguments: tuple[str, ...], words: str) -> None:

@@ -158,7 +158,7 @@ def test_all_well_is_one_line_and_zero(home: Home) -> None:
     home.serve(A)
     look_now(home)
     said = home.syncer("status", "--check")
-    assert (said.code, said.out) == (0, "OK: 1 source, the oldest good look 0 min ago\n")
+    assert (said.code, said.out) == (0, "OK: 1 source, the oldest observation 0 min ago\n")
 
 
 def test_late_is_a_problem(home: Home) -> None:
@@ -166,7 +166,7 @@ def test_late_is_a_problem(home: Home) -> None:
     home.day(A)
     said = home.syncer("status", "--check")
     assert said.code == 1
-    assert re.fullmatch(r"PROBLEM: shop is late: its last good look was \d+ days ago\n", said.out)
+    assert re.fullmatch(r"PROBLEM: shop is late: it was last observed \d+ days ago\n", said.out)
 
 
 def test_failed_is_a_problem_and_says_why(home: Home) -> None:
@@ -192,19 +192,19 @@ def test_held_is_three(home: Home) -> None:
     home.serve(A | {"price": 100000}, model("acme/small", 1))
     look_now(home)
     said = home.syncer("status", "--check")
-    assert (said.code, said.out) == (3, "HELD, to be settled by a person (syncer held): shop: 1\n")
+    assert (said.code, said.out) == (3, "HELD (syncer held): shop: implausible_price\n")
     home.upstream.reply(Reply(status=404))
     look_now(home)
     said = home.syncer("status", "--check")
     assert said.code == 1
     assert said.out.startswith("PROBLEM: shop failed: ")
-    assert said.out.endswith("; HELD, to be settled by a person (syncer held): shop: 1\n")
+    assert said.out.endswith("; HELD (syncer held): shop: implausible_price\n")
 
 
 def test_never_looked_at_is_a_problem(home: Home) -> None:
     """A configured source without any run is 1: silence is not health."""
     said = home.syncer("status", "--check")
-    assert (said.code, said.out) == (1, "PROBLEM: shop was never looked at (syncer sync)\n")
+    assert (said.code, said.out) == (1, "PROBLEM: shop was never observed (syncer sync)\n")
 
 
 def test_a_source_that_is_not_configured_is_not_judged(home: Home, upstream: Upstream) -> None:
