@@ -48,6 +48,9 @@ def parse(url: str) -> URL:
             f"database_url is not a database URL: {_MEANT}; special characters of a password are percent-encoded "
             f"{_ESCAPES}"
         ) from None
+    if parsed.username is not None and "@" not in re.split("[/?#]", rest, maxsplit=1)[0]:
+        # An @ behind the host: the parts that were read are not the parts that were meant.
+        raise SettingsError(f"database_url has an @ behind its host: write it percent-encoded {_ESCAPES}")
     parsed = parsed.set(drivername=_DRIVERS[parsed.get_backend_name()])
     _require_sound(parsed, rest)
     return parsed

@@ -167,11 +167,13 @@ def test_json_lines_and_csv(any_home: Home) -> None:
     with reading(any_home) as connection:
         found = list(history.changes(connection))
     assert [row["price"] for row in rows] == [row.price for row in found]
-    assert [row["price"] for row in sheet] == ["" if row.price is None else f"{row.price:f}" for row in found]
-    assert {tuple(row) for row in rows} == {tuple(row) for row in sheet} == {exports.CHANGES.columns}
+    assert [row["prices.price"] for row in sheet] == ["" if row.price is None else f"{row.price:f}" for row in found]
+    assert {tuple(row) for row in rows} == {exports.CHANGES.columns}
+    flat = tuple("prices.price" if name == "prices" else name for name in exports.CHANGES.columns)
+    assert {tuple(row) for row in sheet} == {flat}, "a column for each component"
     assert [row["model"] for row in rows][-3:] == [row["model"].replace("'=", "=") for row in sheet][-3:]
     assert "'=cmd()" in {row["model"] for row in sheet}
-    assert rows[2]["changed"]["price"] == [rows[0]["price"], rows[2]["price"]]
+    assert rows[2]["changed"]["prices.price"] == [rows[0]["price"], rows[2]["price"]]
     assert lines.err == f"{len(rows)} rows: the next export goes on with --after {len(rows)}\n"
 
 
@@ -209,9 +211,9 @@ def test_daily_prices(any_home: Home) -> None:
     with reading(any_home) as connection:
         view = [tuple(row) for row in exports.daily_prices(connection)]
     assert len(view) == 2 * 34
-    rows = ask(f"SELECT CAST(day AS TEXT), source, model, component, price FROM '{files}' ORDER BY ALL")
-    assert rows == sorted(view, key=lambda row: row[:4])
-    assert ask(f"SELECT sum(price) FROM '{files}'") == [(exact_sum(row[4] for row in view if row[4] is not None),)]
+    rows = ask(f"SELECT CAST(day AS TEXT), source, model, type, component, price FROM '{files}' ORDER BY ALL")
+    assert rows == sorted((row[:6] for row in view), key=lambda row: row[:5])
+    assert ask(f"SELECT sum(price) FROM '{files}'") == [(exact_sum(row[5] for row in view if row[5] is not None),)]
     assert {kind for _, kind, *_ in ask(f"DESCRIBE SELECT day FROM '{files}'")} == {"DATE"}
     lines = any_home.syncer("export", "daily-prices", "--since", "2026-01-31", "--until", "2026-02-02")
     assert [row["day"] for row in lines.json] == ["2026-01-31"] * 2 + ["2026-02-01"] * 2
