@@ -1,85 +1,143 @@
-"""A source keeps its history under another name and in retirement; pruning changes no answer but the list of runs."""
+"""A source keeps its history under another name and in retirement; a feed can be renewed."""
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy.engine import Engine
 
-from syncer.admin.prune import Pruned, prune
+from syncer import history
 from syncer.admin.sources import Beyond, rename_source, renew_feed, retire_source
-from syncer.admin.verify import verify
-from syncer.errors import SourceBusy, UnknownSource, UsageError
-from tests.db import START, execute, opened, rows
-from tests.db.shop import Shop, wander
-
-HOUR = timedelta(hours=1)
-LATER = START + 1000 * HOUR
-BOT = (
-    "INSERT INTO consumers (name, position, state, created_at, failing, batch_notified)"
-    " VALUES ('bot', {}, 'active', '2026-01-01 00:00:00.000000', '[\"shop\"]', '{{\"failing\": [\"shop\"]}}')"
-)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """A fresh database of each kind."""
-    with opened(database_url) as made:
-        yield made
+from syncer.alerts.delivery import Subscription, deliver
+from syncer.alerts.rules import AlertRule
+from syncer.db import engine as db
+from syncer.db import feed, leases
+from syncer.errors import Fenced, SourceBusy, UnknownSource, UsageError
+from tests.admin import acquire, broken, table
+from tests.db import execute, rows
+from tests.story import Story, instant
+from tests.syncing import reject_all
+from tests.upstream import Reply, Upstream
 
 
-def test_a_source_under_another_name(engine: Engine) -> None:
-    """All of a source's past is under the new name; consumers that wait for its recovery wait for the new one."""
-    shop = wander(engine, runs=5, seed=1)
-    execute(engine, BOT.format(1))
-    lease = shop.lease(LATER)
-    with pytest.raises(SourceBusy, match="being synced by test"):
-        rename_source(engine, "shop", "store", now=LATER)
-    renamed = rename_source(engine, "shop", "store", now=LATER + HOUR)
-    assert (renamed.new, renamed.consumers, lease.token) == ("store", ("bot",), lease.token)
-    assert {source for (source,) in rows(engine, "SELECT source FROM feed_events")} == {"store"}
-    assert rows(engine, "SELECT CAST(failing AS TEXT), lease_token FROM consumers") == [('["store"]', 1)]
-    Shop(engine, "other").at(LATER, {})
-    with pytest.raises(UsageError, match="already"):
-        rename_source(engine, "store", "other", now=LATER + HOUR)
-    with pytest.raises(UnknownSource, match="'shop'"):
-        rename_source(engine, "shop", "x", now=LATER + HOUR)
+def test_a_renamed_source_keeps_its_history(database_url: str, upstream: Upstream) -> None:
+    """After a rename the whole past carries the new name, and a sync under it goes on where the old one ended."""
+    with Story(database_url, upstream, trust=False) as story:
+        story.on("01-01", A="1").on("01-02", A="2")
+        rename_source(story.engine, "shop", "store", now=instant("01-03"))
+        story.set(name="store").on("01-04", A="3")
+        with db.reading(story.engine) as connection:
+            said = [(change.source, change.kind) for change in history.changes(connection)]
+        assert said == [("store", "added"), ("store", "repriced"), ("store", "repriced")]
+        assert broken(story.engine) == []
 
 
-def test_a_retired_source_comes_back_with_a_sync(engine: Engine) -> None:
-    """A retired source keeps all it has; the next sync of it clears the mark."""
-    shop = Shop(engine)
-    shop.at(START, {"A": {"input": "1"}})
-    assert retire_source(engine, "shop", now=LATER).retired_at == LATER
-    assert rows(engine, "SELECT count(*) FROM catalog") == [(1,)]
-    shop.at(LATER + HOUR, {})
-    assert rows(engine, "SELECT retired_at FROM sources") == [(None,)]
+def test_a_rename_that_is_refused(database_url: str, upstream: Upstream) -> None:
+    """An unknown source, a name that is taken and a source that is being synced are refused; nothing has changed."""
+    with Story(database_url, upstream) as story:
+        story.on("01-01", A="1").set(name="other").on("01-01", A="1")
+        with pytest.raises(UnknownSource, match="there are other, shop"):
+            rename_source(story.engine, "shoop", "x", now=story.now)
+        with pytest.raises(UsageError, match="'other' already"):
+            rename_source(story.engine, "shop", "other", now=story.now)
+        lease = acquire(story.engine, "shop", story.now)
+        for ask in (lambda: rename_source(story.engine, "shop", "x", now=story.now), retire(story.engine, story.now)):
+            with pytest.raises(SourceBusy, match="is being synced by test"):
+                ask()
+        with db.writing(story.engine) as connection:
+            leases.check_fencing_token(connection, lease)
+        assert rows(story.engine, "SELECT name FROM sources ORDER BY name") == [("other",), ("shop",)]
 
 
-def test_a_feed_after_a_restore(engine: Engine) -> None:
-    """After a restore the feed has a new id, and consumers that are beyond its end are named."""
-    wander(engine, runs=3, seed=1)
-    execute(engine, BOT.format(9999))
-    renewed = renew_feed(engine)
-    assert renewed.old != renewed.new
-    assert rows(engine, "SELECT feed_id FROM feed") == [(renewed.new,)]
-    assert renewed.beyond == (Beyond(consumer="bot", position=9999),)
+def retire(engine: Engine, now: datetime) -> Callable[[], object]:
+    """Retiring the shop, to be called."""
+    return lambda: retire_source(engine, "shop", now=now)
 
 
-def test_pruning_changes_no_answer(engine: Engine) -> None:
-    """Runs that nothing rests on go; history, catalog, findings and every law are as before, and syncs go on."""
-    shop = wander(engine, runs=60, seed=5)
-    for hour in range(60, 80):
-        shop.at(START + hour * HOUR, {})
-    queries = [f"SELECT * FROM {view} ORDER BY 1, 2" for view in ("catalog", "price_periods", "feed_events")]
-    before = [sorted(map(repr, rows(engine, query))) for query in queries]
-    runs = rows(engine, "SELECT count(*) FROM runs")[0][0]
-    (told,) = prune(engine, before=START + 90 * HOUR, dry_run=True)
-    (done,) = prune(engine, before=START + 90 * HOUR)
-    assert told == done == Pruned(source="shop", runs=done.runs, rejected_rows=0)
-    assert done.runs > 10
-    assert rows(engine, "SELECT count(*) FROM runs") == [(runs - done.runs,)]
-    assert [sorted(map(repr, rows(engine, query))) for query in queries] == before
-    assert [verdict for verdict in verify(engine) if not verdict.ok] == []
-    shop.at(LATER, {"new": {"input": "1"}})
-    assert [verdict for verdict in verify(engine) if not verdict.ok] == []
+def test_a_late_syncer_is_fenced_off(database_url: str, upstream: Upstream) -> None:
+    """Law 7: whoever held the source before a rename, past its lease, writes nothing after it."""
+    with Story(database_url, upstream) as story:
+        story.on("01-01", A="1")
+        lease = acquire(story.engine, "shop", instant("01-02"))
+        rename_source(story.engine, "shop", "store", now=instant("01-03"))
+        with db.writing(story.engine) as connection, pytest.raises(Fenced):
+            leases.check_fencing_token(connection, lease)
+
+
+def test_a_rename_in_trouble(database_url: str, upstream: Upstream) -> None:
+    """A consumer that was told of a failure under the old name hears of the recovery under the new one."""
+    heard: list[tuple[str, str]] = []
+    rule = AlertRule(kinds=frozenset({"failed", "recovered"}))
+    with Story(database_url, upstream) as story:
+        reader = Subscription(name="pager", rule=rule, sink=heard.append, start="beginning")  # type: ignore[arg-type]
+        story.on("01-01", A="1")
+        story.failing("01-02", Reply(status=404))
+        deliver(story.engine, reader, clock=lambda: instant("01-02"), owner="test")
+        assert rename_source(story.engine, "shop", "store", now=instant("01-03")).consumers == ("pager",)
+        assert table(story.engine, "consumers")[0]["failing"] == ["store"]
+        story.set(name="store").on("01-04", A="1")
+        deliver(story.engine, reader, clock=lambda: instant("01-04"), owner="test")
+        assert len(heard) == 2
+        assert table(story.engine, "consumers")[0]["failing"] == []
+
+
+def test_a_retired_source_is_never_late(database_url: str, upstream: Upstream) -> None:
+    """A retired source is not late and says no `stale`; its history stays; the next sync brings it back."""
+
+    def is_late(now: datetime) -> bool:
+        with db.reading(story.engine) as connection:
+            (fresh,) = history.freshness(connection, now=now)
+        assert (fresh.retired_at is None) == ("retired" not in stage)
+        return fresh.late
+
+    with Story(database_url, upstream) as story:
+        story.on("01-01", A="1")
+        stage, hour = "synced", timedelta(hours=1)
+        assert is_late(instant("02-01"))
+        stage = "retired"
+        at = instant("01-02")
+        assert retire_source(story.engine, "shop", now=at).retired_at == at
+        assert retire_source(story.engine, "shop", now=instant("01-03")).retired_at == at, "since the first time"
+        assert not is_late(instant("02-01"))
+        assert not feed.note_late(story.engine, "shop", now=instant("02-01"), interval=hour)
+        assert broken(story.engine) == []
+        assert story.periods("A") == [("1", "01-01", None)]
+        stage = "back"
+        story.on("02-02", A="2")
+        assert is_late(instant("03-01"))
+        assert feed.note_late(story.engine, "shop", now=instant("03-01"), interval=hour)
+
+
+def test_open_findings_of_a_retired_source(database_url: str, upstream: Upstream) -> None:
+    """Retiring answers nothing for a person: what is withheld is counted, stays open and can still be rejected."""
+    with Story(database_url, upstream) as story:
+        story.on("01-01", A="1").on("01-02", A="1000")
+        assert retire_source(story.engine, "shop", now=instant("01-03")).open_findings == 1
+        assert reject_all(story.engine, "shop", instant("01-03")) == 1
+        assert retire_source(story.engine, "shop", now=instant("01-03")).open_findings == 0
+        assert broken(story.engine) == []
+
+
+def test_a_renewed_feed(database_url: str, upstream: Upstream) -> None:
+    """Law 8: the id is new, ids and positions stay, and a consumer beyond the end is named."""
+    with Story(database_url, upstream, trust=False) as story:
+        story.on("01-01", A="1", B="2")
+        execute(
+            story.engine,
+            *(
+                "INSERT INTO consumers (name, position, state, created_at, failing, attempts, lease_token)"
+                f" VALUES ('{name}', {position}, 'active', '2026-01-01 00:00:00.000000', '[]', 0, 0)"
+                for name, position in (("behind", 1), ("ahead", 7), ("done", 2))
+            ),
+        )
+        before, (old,) = table(story.engine, "consumers"), table(story.engine, "feed")
+        renewed = renew_feed(story.engine)
+        assert (renewed.old, renewed.last_id, renewed.beyond) == (
+            old["feed_id"],
+            2,
+            (Beyond(consumer="ahead", position=7),),
+        )
+        assert renewed.new != renewed.old
+        assert table(story.engine, "feed") == [{"feed_id": renewed.new, "last_id": 2}]
+        assert table(story.engine, "consumers") == before
+        assert broken(story.engine) == []
