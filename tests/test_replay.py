@@ -140,9 +140,9 @@ def _as_one_row(lines: list[dict[str, Any]]) -> tuple[Any, ...]:
     ]
     line = next((line for line in lines if line["kind"] != "changed"), None)
     if line is None:
-        return ("updated", None, None, *sorted(map(repr, fields)))
+        return ("updated", None, None, *sorted(fields))
     kind = "relisted" if line.get("again") else line["kind"]
-    return (kind, _price(line["old_price"]), _price(line["new_price"]), *sorted(map(repr, fields)))
+    return (kind, _price(line["old_price"]), _price(line["new_price"]), *sorted(fields))
 
 
 def _found(row: Any) -> tuple[Any, ...]:
@@ -156,7 +156,7 @@ def _found(row: Any) -> tuple[Any, ...]:
     }[row.kind]
     moved = row.changed if row.kind in {"updated", "repriced"} else {}
     fields = [(name, before, after) for name, (before, after) in moved.items() if name != "prices.price"]
-    return (row.effective_at, row.name, row.kind, old, new, *sorted(map(repr, fields)))
+    return (row.effective_at, row.name, row.kind, old, new, *sorted(fields))
 
 
 def _price(text: str | None) -> str | None:
