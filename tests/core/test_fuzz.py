@@ -31,31 +31,31 @@ FRAGMENT = st.sampled_from(FRAGMENTS)
 
 
 def survives(raw: bytes) -> None:
-    """Read it; whatever is said of it can be stored and shown."""
+    """Read it, and if that works again, knowing it; whatever is said of it can be stored and shown.
+
+    Both readings begin at one depth of the stack: what is nested just as deeply as can be read is so twice.
+    """
+    first = second = None
+    said = ""
     try:
-        snapshot = parse.snapshot(raw, SERVERLESS, observed_at=AT)
+        first = parse.snapshot(raw, SERVERLESS, observed_at=AT)
+        known = {row.digest: name for name, row in first.listings.items()}
+        second = parse.snapshot(raw, SERVERLESS, observed_at=AT, known=known, believed=first.listings.get)
     except BadResponse as refused:
         said = str(refused)
-    else:
-        said = ""
-        holds_together(snapshot, raw)
     assert said.isascii()
+    if first is not None:
+        assert second is not None, said
+        holds_together(first, second)
 
 
-def holds_together(snapshot: Snapshot, raw: bytes) -> None:
+def holds_together(snapshot: Snapshot, again: Snapshot) -> None:
     """Every listing can be stored, and is known again by its bytes."""
     assert isinstance(snapshot, Snapshot)
     for name, row in snapshot.listings.items():
         assert name == row.name
         assert parse.element_digest(bytes(row.raw).decode().encode()) == row.digest
         assert all("\0" not in value and value.encode() for value in row.tracked() if isinstance(value, str) and value)
-    again = parse.snapshot(
-        raw,
-        SERVERLESS,
-        observed_at=AT,
-        known={row.digest: name for name, row in snapshot.listings.items()},
-        believed=snapshot.listings.get,
-    )
     anew = {name: snapshot.listings[name] for name in snapshot.listings.keys() - again.same}
     assert again.listings == anew
     assert all(
@@ -67,7 +67,11 @@ def holds_together(snapshot: Snapshot, raw: bytes) -> None:
 
 def test_any_depth() -> None:
     """Nesting of any depth, also just about what the readers bear, is a BadResponse or a Snapshot."""
-    for depth in (*range(1, 1100, 7), 10_000):
+    for depth in (
+        *range(1, 900, 50),
+        *range(900, 1010),
+        10_000,
+    ):  # each depth about the limit, wherever that is from here
         survives(body(['{"model_name": "a"}', '{"model_name": "b", "x": ' + "[" * depth + "]" * depth + "}"]))
         survives(
             body(
