@@ -93,10 +93,13 @@ class _Sum:
         )
 
     def _judges(self) -> bool:
-        """Whether this observation could judge an absence: of the whole list, with a name in each row, not empty."""
+        """Whether this observation could judge an absence: of the whole list, with a name in each row.
+
+        An empty list judges none while it is not believed: as soon as nothing stays listed beside it, it does.
+        """
         whole = self.snapshot.partial is None and not self.evaluation.nameless
-        is_doubtful = self.evaluation.is_another_source or (self.evaluation.is_empty and bool(self.seen.listed))
-        return whole and not is_doubtful
+        unbelieved = self.evaluation.is_empty and bool(self.seen.listed - self.evaluation.removals.keys())
+        return whole and not (self.evaluation.is_another_source or unbelieved)
 
     def _refreshed(self) -> Iterator[Listing]:
         """New bytes, or a new reading, that say nothing new of what is tracked."""

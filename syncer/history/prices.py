@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from syncer.core.model import Kind
-from syncer.db.tables import changes, models, sources
+from syncer.core.model import PRICES, Kind
+from syncer.core.rules import FindingKind
+from syncer.core.withheld import OPEN, REJECTED
+from syncer.db.tables import changes, findings, models, sources
 from syncer.db.tables import prices as moves
 from syncer.errors import UnknownComponent
 from syncer.history import exact
@@ -52,9 +54,10 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
     `certain_until` is the last observation that still showed it (None if none did): between that and `valid_to` the
     truth had moved at some moment. While a change of it is withheld, or upstream's prices cannot be read (since
-    `unread_since`, None if they can), it stands still. `extrapolated`: `at` is later than `last_observed_at`, the
-    source's last observation. `price` is in `currency` for `unit` (quantity, word), each None where nobody said so for
-    the component and the model's type of then.
+    `unread_since`, None if they can), it stands still; what else of the model cannot be read is no doubt about a
+    price. `extrapolated`: `at` is later than `last_observed_at`, the source's last observation. `price` is in
+    `currency` for `unit` (quantity, word), each None where nobody said so for the component and the model's type of
+    then.
     """
 
     source: str
@@ -96,12 +99,37 @@ def _is_move(move: Any, component: sa.ColumnElement[str], *, later: bool) -> sa.
     )
 
 
+_evidence = sa.func.json_each(findings.c.evidence).table_valued("key", "value")
+_IS_PRICE_WITHHELD = (
+    sa.exists()
+    .select_from(findings.join(_evidence, sa.true()))
+    .where(
+        findings.c.source_id == sources.c.id,
+        findings.c.state.in_([OPEN, REJECTED]),
+        _evidence.c.key == models.c.name,
+        sa.or_(findings.c.kind != FindingKind.SHAPE.value, sa.cast(_evidence.c.value, sa.Text).contains(f'"{PRICES}.')),
+    )
+)
+_IS_PRICE_SHOWN = sa.case(
+    (
+        models.c.last_seen_at.is_not(None)
+        & models.c.missing_since.is_(None)
+        & models.c.unread_since.is_(None)
+        & (sources.c.last_judged_at == sources.c.last_observed_at),
+        ~_IS_PRICE_WITHHELD,  # asked of these few only
+    ),
+    else_=sa.false(),
+)
+"""Whether the last observation showed the prices plainly of a model of which it did not show all: a limit that can
+never be read takes no certainty from a price.
+"""
 _COLUMNS = (
     models.c.name.label("model"),
     models.c.id.label("model_id"),
     models.c.prices,
     models.c.last_seen_at,
     models.c.unread_since,
+    _IS_PRICE_SHOWN.label("is_price_shown"),
     sources.c.name.label("source"),
     sources.c.headline,
     sources.c.currency,
@@ -215,7 +243,11 @@ def _certain_until(row: Any, *, listed: bool) -> datetime | None:  # noqa: ANN40
     if row.valid_to is not None:
         until: datetime | None = row.shown_until
         return until
-    seen = row.last_seen_at or row.last_shown_at or row.last_observed_at if listed else row.last_judged_at
+    shown_at = row.last_shown_at or row.last_observed_at
+    if listed:
+        seen = shown_at if row.is_price_shown else row.last_seen_at or shown_at
+    else:
+        seen = shown_at if row.last_judged_at == row.last_observed_at else row.last_judged_at
     return max((at for at in (row.valid_from, seen) if at is not None), default=None)
 
 

@@ -1,6 +1,6 @@
 """What one model cost, and when it was there: stories, each side of each boundary."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,7 +11,7 @@ from syncer.core.model import Kind
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 from syncer.history import Quote
 from tests.history.conftest import Calendar, day
-from tests.upstream import model
+from tests.upstream import Reply, catalog_body, model
 
 TICK = timedelta(microseconds=1)
 
@@ -109,6 +109,45 @@ def test_a_missing_model_is_certain_only_until_it_was_last_seen(calendar: Calend
     with calendar.read() as connection:
         quote = history.price_at(connection, "a", at=day(2))
     assert (quote.listed, quote.price, quote.certain_until, quote.extrapolated) == (True, Decimal(1), day(1), False)
+
+
+def test_a_limit_that_cannot_be_read_takes_no_certainty_from_a_price(calendar: Calendar) -> None:
+    """The price is certain to the last look that showed it; not by one that says itself that it is not the whole list,
+    nor while a change of the price, or the price itself, is in doubt.
+    """
+    odd = {"context_length": "a lot"}
+    calendar.on(1, b="9", a="1").on(2, model("a", "1", **odd), b="9").on(3, model("a", "1", **odd), b="9")
+    assert certain(calendar, "a") == day(3)
+    calendar.upstream.reply(Reply(body=catalog_body([model("b", "9")], has_more=True)))
+    assert certain(calendar.look(4), "a") == day(1)
+    calendar.on(5, model("a", "1", **odd), b="9")
+    assert certain(calendar, "a") == day(5)
+    calendar.upstream.serve([model("a", "1000", **odd), model("b", "9")])
+    assert certain(calendar.look(6, trust=True), "a") == day(1)
+    calendar.upstream.serve([model("a", "cheap", **odd), model("b", "9")])
+    assert certain(calendar.look(7), "a") == day(1)
+
+
+def test_a_cached_absence_is_as_old_as_its_cache(calendar: Calendar) -> None:
+    """A response with an Age proves an absence up to when upstream showed it, as it does a price (law 6)."""
+    calendar.on(1, a="1", b="2")
+    calendar.upstream.reply(Reply(body=catalog_body([model("a", "1")]), headers={"Age": "3600"}))
+    calendar.look(2).look(3)
+    assert certain(calendar, "a") == certain(calendar, "b") == day(3) - timedelta(hours=1)
+
+
+def certain(calendar: Calendar, name: str) -> datetime | None:
+    """Until when the present price is certain."""
+    with calendar.read() as connection:
+        return history.price_at(connection, name, at=day(9)).certain_until
+
+
+def test_an_empty_list_that_is_believed_proves_absences(calendar: Calendar) -> None:
+    """With trust off it removes all, and so says that what went before is still gone; one that is held does not."""
+    calendar.on(1, a="1", b="2").on(2, a="1").on(3)
+    assert certain(calendar, "b") == day(3)
+    calendar.on(4, a="1").upstream.serve([])
+    assert certain(calendar.look(5, trust=True), "b") == day(4)
 
 
 def test_an_update_does_not_end_a_price(calendar: Calendar) -> None:
