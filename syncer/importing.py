@@ -2,7 +2,8 @@
 
 A recording is JSON lines, gzipped or not: `{"observed_at": "<RFC 3339>", "body": "<the response as text>"}`, oldest
 first. Each line is one run of kind `import`, so an interrupted import goes on where it stopped: a line that the source
-has already seen (same time, same body) is passed over, any other that is not later than what it has seen is refused.
+has already seen (same time, same body) is passed over, one that an import failed on is tried again as long as nothing
+later was observed, and any other that is not later than all before is refused.
 The lease uses the real clock, the history the recorded one.
 """
 
@@ -87,7 +88,7 @@ def import_observation(attempt: Attempt, recorded: Recorded, *, ends_at: datetim
     try:
         with writing(attempt.engine) as connection:
             lease = acquire(connection, attempt, attempt.clock())
-        _refuse_late(lease, recorded)
+        _refuse_late(attempt, lease, recorded, digest)
         _refuse_future(recorded, attempt.clock())
         observation = Observation(
             bodies=(recorded.body,),
@@ -131,13 +132,20 @@ def import_settings(stored: SourceRecord | None, source: SourceSettings | None, 
     )
 
 
-def _refuse_late(lease: Lease, recorded: Recorded) -> None:
+def _refuse_late(attempt: Attempt, lease: Lease, recorded: Recorded, digest: str) -> None:
+    """Times only rise, also past those of responses that an import failed on (law 5); these may be tried again."""
     last = lease.last_time
-    if last is not None and recorded.observed_at <= last:
-        raise UsageError(
-            f"{recorded.name} was observed at {recorded.observed_at.isoformat()}, but the source has already been "
-            f"observed at {last.isoformat()}: history is only appended to; import into a source of its own (--source)"
-        )
+    if last is None or recorded.observed_at > last:
+        return
+    with reading(attempt.engine) as connection:
+        if results.has_failed_on(connection, lease.source_id, recorded.observed_at, digest):
+            return
+    observed = lease.past.last is not None and recorded.observed_at <= lease.past.last
+    what = "the source has already been observed" if observed else "an import has already failed on a response"
+    raise UsageError(
+        f"{recorded.name} was observed at {recorded.observed_at.isoformat()}, but {what} at {last.isoformat()}: "
+        "history is only appended to; import into a source of its own (--source)"
+    )
 
 
 def _refuse_future(recorded: Recorded, clock: datetime) -> None:

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
@@ -213,9 +212,7 @@ class Story:
         (feed,) = self._rows("SELECT last_id FROM feed")
         assert ids == list(range(1, feed["last_id"] + 1)), "law 8: ids are contiguous"
         runs = self._rows(f"SELECT r.* FROM runs r {_OURS.format('r')} ORDER BY id")
-        for earlier, later in pairwise(run for run in runs if run["observed_at"] is not None):
-            rises = earlier["observed_at"] < later["observed_at"]
-            assert rises or _is_tried_again(earlier, later), "law 5: observed_at rises strictly"
+        assert_times_rise([run for run in runs if run["observed_at"] is not None])
         rows = self._rows(f"SELECT c.* FROM changes c {_OURS.format('c')} ORDER BY c.id")
         for row in rows:
             assert row["effective_at"] <= row["observed_at"], "law 6"
@@ -238,10 +235,19 @@ class Story:
 _OURS = "JOIN sources s ON s.id = {}.source_id WHERE s.name = :source"
 
 
-def _is_tried_again(failed: Mapping[str, Any], run: Mapping[str, Any]) -> bool:
-    """Whether a run reads the very recorded response that the run before it failed on."""
-    response = ("observed_at", "body_digest")
-    return failed["outcome"] == "failed" and all(failed[name] == run[name] for name in response)
+def assert_times_rise(runs: Iterable[Mapping[str, Any]]) -> None:
+    """Law 5: observations rise strictly, and past the time of what an import failed on; only that is tried again."""
+    observed = latest = None
+    failed = set()
+    for run in runs:
+        at, response = run["observed_at"], (run["observed_at"], run["body_digest"])
+        assert observed is None or at > observed, "law 5: observed_at rises strictly"
+        assert latest is None or at > latest or response in failed, "law 5: and past what failed"
+        latest = at if latest is None else max(at, latest)
+        if run["outcome"] == "failed":
+            failed.add(response)
+        else:
+            observed = at
 
 
 def fold(changes: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:

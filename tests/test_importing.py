@@ -17,6 +17,8 @@ import msgspec
 import pytest
 from sqlalchemy.engine import Engine
 
+from syncer import history
+from syncer.admin.verify import verify
 from syncer.archive import archive_body
 from syncer.attempt import Attempt
 from syncer.db import engine as db
@@ -307,6 +309,25 @@ def test_what_is_not_later_is_refused(database_url: str, upstream: Upstream) -> 
             assert story.run.outcome == "failed"
         assert story.changes() == ["01-01 added A 1", "01-03 repriced A 1 -> 2"]
         assert import_all(story.engine, recorded([("01-03 00:00:00.000001", body_of(A="9"))])) == ["changed"]
+
+
+def test_what_failed_may_be_tried_again_and_nothing_else_before_it(database_url: str, upstream: Upstream) -> None:
+    """Law 5: times rise past that of a response which an import failed on; but that is no observation of the source."""
+    one, two = ("01-01", b"<html>"), ("01-03", b"<html></html>")
+    with Story(database_url, upstream, trust=False) as story:
+        assert import_all(story.engine, recorded([one, two])) == ["failed", "failed"]
+        with pytest.raises(UsageError, match="failed on a response at 2026-01-03"):
+            import_all(story.engine, recorded([("01-02", body_of(A="1"))]))
+        assert import_all(story.engine, recorded([one, two, ("01-04", body_of(A="1"))])) == [
+            *("failed", "failed", "changed")
+        ]
+        assert import_all(story.engine, recorded([("01-05 00:04", b"<html>")]), now=instant("01-05")) == ["failed"]
+        assert story.on("01-05 00:01", A="2").run.observed_at == "01-05 00:04:00.000001"
+        assert import_all(story.engine, recorded([one, two])) == ["there", "there"]
+        with db.reading(story.engine) as connection:
+            quote = history.price_at(connection, "A", at=instant("01-02"))
+        assert (quote.listed, quote.first_observed_at) == (None, instant("01-04"))
+        assert [verdict for verdict in verify(story.engine) if not verdict.ok] == []
 
 
 def test_what_is_still_to_come_is_refused(sqlite_url: str, upstream: Upstream) -> None:

@@ -192,7 +192,7 @@ CREATE UNIQUE INDEX uq_runs_running ON runs (source_id) WHERE outcome = 'running
 
 COMMENT ON TABLE runs IS 'one row for each attempt, whatever came of it';
 COMMENT ON COLUMN runs.kind IS 'sync, import, approve or revert';
-COMMENT ON COLUMN runs.observed_at IS 'when the response was complete; NULL if no catalog was read';
+COMMENT ON COLUMN runs.observed_at IS 'when the response was complete, in a failed import too; NULL if no catalog was read';
 COMMENT ON COLUMN runs.outcome IS 'changed, unchanged, held, failed, skipped; running while open, abandoned if its syncer died';
 COMMENT ON COLUMN runs.listed IS 'models the response listed; NULL if it was not read (304, same bytes)';
 COMMENT ON COLUMN runs.reread IS 'the same bytes, read another way';

@@ -17,7 +17,7 @@ from syncer.core.text import rfc3339
 from syncer.db import bulk, feed, state
 from syncer.db.leases import Lease
 from syncer.db.state import CatalogState
-from syncer.db.tables import models, rejected_rows, runs
+from syncer.db.tables import is_observed, models, rejected_rows, runs
 
 _FARTHEST = timedelta(days=max(THRESHOLDS))
 
@@ -137,7 +137,7 @@ def _under_another_key(connection: Connection, lease: Lease, known: Iterable[Sto
 def _key_before(connection: Connection, source_id: int, at: datetime) -> str | None:
     query = (
         sa.select(runs.c.credential)
-        .where(runs.c.source_id == source_id, runs.c.observed_at < at, runs.c.kind != "revert")
+        .where(runs.c.source_id == source_id, runs.c.observed_at < at, is_observed(), runs.c.kind != "revert")
         .order_by(runs.c.observed_at.desc())
         .limit(1)
     )

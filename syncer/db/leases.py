@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from syncer.core.observation import PastObservations
-from syncer.db.tables import models, runs, sources
+from syncer.db.tables import is_observed, models, runs, sources
 from syncer.errors import Fenced, SourceBusy
 
 LONGEST_LEASE = timedelta(hours=1)
@@ -40,8 +40,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A source that is ours for a while, an open run, and what was stored when we took it.
 
     `observed_url` and `observed_format` are those of the last observation. `last_time` is the latest `observed_at` of
-    any run, which the next one must be after; `past` are the observations. `stored_at` is when the stored bytes were
-    last asked for unconditionally.
+    any run, failed imports too, which the next one must be after; `past` are the observations. `stored_at` is when the
+    stored bytes were last asked for unconditionally.
     """
 
     record: SourceRecord
@@ -283,10 +283,11 @@ def _ever_listed(connection: Connection, source_id: int) -> bool:
 
 def _last_time(connection: Connection, source_id: int) -> datetime | None:
     latest = sa.func.max(runs.c.observed_at, type_=runs.c.observed_at.type)
-    observed = sa.select(latest).where(runs.c.source_id == source_id, runs.c.outcome != "failed")
-    return connection.execute(observed).scalar()
+    return connection.execute(sa.select(latest).where(runs.c.source_id == source_id)).scalar()
 
 
 def _last_credential(connection: Connection, source_id: int, observed: datetime | None) -> str | None:
-    query = sa.select(runs.c.credential).where(runs.c.source_id == source_id, runs.c.observed_at == observed)
+    query = sa.select(runs.c.credential).where(
+        runs.c.source_id == source_id, runs.c.observed_at == observed, is_observed()
+    )
     return None if observed is None else connection.execute(query).scalar()

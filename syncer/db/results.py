@@ -143,6 +143,17 @@ def already_imported(connection: Connection, name: str, at: datetime, body_diges
     return connection.execute(query.limit(1)).first() is not None
 
 
+def has_failed_on(connection: Connection, source_id: int, at: datetime, body_digest: str) -> bool:
+    """Whether an import has failed on this very response: it may be tried again at its own time."""
+    query = sa.select(runs.c.id).where(
+        runs.c.source_id == source_id,
+        runs.c.observed_at == at,
+        runs.c.body_digest == body_digest,
+        runs.c.outcome == "failed",
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def _remembered(lease: Lease, result: RunResult) -> dict[str, Any]:
     """What the source's row keeps of the run. A revert leaves nothing that could pass over the next body."""
     if not result.is_observation:

@@ -80,7 +80,11 @@ runs = sa.Table(
     sa.Column("source_id", sa.ForeignKey("sources.id"), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False, comment="sync, import, approve or revert"),
     sa.Column("started_at", UtcDateTime, nullable=False),
-    sa.Column("observed_at", UtcDateTime, comment="when the response was complete; NULL if no catalog was read"),
+    sa.Column(
+        "observed_at",
+        UtcDateTime,
+        comment="when the response was complete, in a failed import too; NULL if no catalog was read",
+    ),
     sa.Column("finished_at", UtcDateTime),
     sa.Column(
         "outcome",
@@ -103,6 +107,12 @@ runs = sa.Table(
     sa.Column("error", sa.Text, comment="why it failed, or what is held"),
     comment="one row for each attempt, whatever came of it",
 )
+
+
+def is_observed(run: sa.FromClause = runs) -> sa.ColumnElement[bool]:
+    """Whether a run has a time of its own: a failed import has only that of the response which it failed on."""
+    return run.c.observed_at.is_not(None) & (run.c.outcome != "failed")
+
 
 models = sa.Table(
     "models",

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from syncer.db.tables import changes, models, runs, sources
+from syncer.db.tables import changes, is_observed, models, runs, sources
 from syncer.errors import AmbiguousModel, UnknownModel, UnknownSource
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def unit_of(price_units: Mapping[str, Any] | None, component: str, model_type: s
 _earliest = runs.alias("earliest")
 FIRST_OBSERVED_AT = (
     sa.select(_earliest.c.observed_at)
-    .where(_earliest.c.source_id == sources.c.id, _earliest.c.observed_at.is_not(None))
+    .where(_earliest.c.source_id == sources.c.id, is_observed(_earliest))
     .order_by(_earliest.c.observed_at)
     .limit(1)
     .correlate(sources)

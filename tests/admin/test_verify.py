@@ -86,6 +86,14 @@ VIOLATIONS = {
     ),
     "a run that never ended": (["UPDATE runs SET finished_at = NULL WHERE id = 5"], ["runs 5: law 9: finished_at"]),
     "a good run without a time": (["UPDATE runs SET observed_at = NULL WHERE id = 8"], ["runs 8: law 9: catalog was"]),
+    "a failed poll with a time": (
+        ["UPDATE runs SET observed_at = '2026-01-07 00:00:00.000000{z}' WHERE id = 7"],
+        ["runs 7: law 9: catalog was"],
+    ),
+    "a failed import of long ago": (
+        ["UPDATE runs SET kind = 'import', observed_at = '2026-01-02 00:00:00.000000{z}' WHERE id = 7"],
+        ["runs 7: law 5: a failed import has the time of an earlier run"],
+    ),
     "a failure without a reason": (["UPDATE runs SET error = NULL WHERE id = 7"], ["runs 7: law 9: does not say why"]),
     "a wrong count": (["UPDATE runs SET repriced = 3 WHERE id = 2"], ["runs 2: law 9: says 3 repriced, but wrote 1"]),
     "a failed run that wrote": (

@@ -10,13 +10,13 @@ from sqlalchemy.engine import Connection
 from syncer.admin.verify.rules import Rule, Verdict, all_of
 from syncer.core.notices import NoticeKind
 from syncer.core.rules import FindingKind
-from syncer.db.tables import findings, models, notices, rejected_rows, runs, sources
+from syncer.db.tables import findings, is_observed, models, notices, rejected_rows, runs, sources
 
 # -- sources -----------------------------------------------------------------------------------------------------------
 
 
 def _last_observation(column: sa.Column[Any]) -> sa.ScalarSelect[Any]:
-    query = sa.select(column).where(runs.c.source_id == sources.c.id, runs.c.observed_at.is_not(None))
+    query = sa.select(column).where(runs.c.source_id == sources.c.id, is_observed())
     return query.where(runs.c.kind != "revert").order_by(runs.c.id.desc()).limit(1).scalar_subquery()
 
 
@@ -91,9 +91,9 @@ FINDINGS = all_of(
         what="was opened, upheld or settled by a run that read no catalog",
         rows=_with_runs,
         broken=sa.or_(
-            _opened.c.observed_at.is_(None),
-            _upheld.c.observed_at.is_(None),
-            findings.c.settled_run_id.is_not(None) & _settled.c.observed_at.is_(None),
+            ~is_observed(_opened),
+            ~is_observed(_upheld),
+            findings.c.settled_run_id.is_not(None) & ~is_observed(_settled),
         ),
     ),
     Rule(

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from syncer.admin.verify.rules import Rule, Verdict, all_of, stream
 from syncer.core.model import Kind
-from syncer.db.tables import changes, feed, models, notices, runs, sources
+from syncer.db.tables import changes, feed, is_observed, models, notices, runs, sources
 
 # -- the feed ----------------------------------------------------------------------------------------------------------
 
@@ -49,8 +49,17 @@ _observation = (
         runs.c.observed_at,
         sa.func.lag(runs.c.observed_at).over(partition_by=runs.c.source_id, order_by=runs.c.id).label("last"),
     )
-    .where(runs.c.observed_at.is_not(None))
+    .where(is_observed())
     .subquery()
+)
+_is_failed_import = (runs.c.outcome == "failed") & (runs.c.kind == "import")
+_earlier, _tried = runs.alias("earlier"), runs.alias("tried")
+_is_tried_again = sa.exists().where(
+    _tried.c.source_id == runs.c.source_id,
+    _tried.c.observed_at == runs.c.observed_at,
+    _tried.c.body_digest == runs.c.body_digest,
+    _tried.c.outcome == "failed",
+    _tried.c.id < runs.c.id,
 )
 
 RUNS = all_of(
@@ -60,6 +69,18 @@ RUNS = all_of(
         what="observed_at is not after that of the run before",
         rows=runs.join(_observation, _observation.c.id == runs.c.id),
         broken=_observation.c.observed_at <= _observation.c.last,
+    ),
+    Rule(
+        law="law 5",
+        table=runs,
+        what="a failed import has the time of an earlier run, and tries no response again",
+        broken=_is_failed_import
+        & sa.exists().where(
+            _earlier.c.source_id == runs.c.source_id,
+            _earlier.c.observed_at >= runs.c.observed_at,
+            _earlier.c.id < runs.c.id,
+        )
+        & ~_is_tried_again,
     ),
     Rule(
         law="law 7",
@@ -93,7 +114,7 @@ RUNS = all_of(
         what="observed_at and the outcome disagree on whether a catalog was read",
         broken=sa.or_(
             runs.c.outcome.in_(_GOOD) & runs.c.observed_at.is_(None),
-            runs.c.outcome.in_((*_ENDED_BADLY, "running")) & runs.c.observed_at.is_not(None),
+            runs.c.outcome.in_((*_ENDED_BADLY, "running")) & runs.c.observed_at.is_not(None) & ~_is_failed_import,
         ),
     ),
     Rule(
@@ -161,7 +182,9 @@ CHANGES = all_of(
         table=changes,
         what="effective_at is the time of no observation",
         broken=~sa.exists().where(
-            _later.c.source_id == changes.c.source_id, _later.c.observed_at == changes.c.effective_at
+            _later.c.source_id == changes.c.source_id,
+            _later.c.observed_at == changes.c.effective_at,
+            is_observed(_later),
         ),
     ),
     Rule(
