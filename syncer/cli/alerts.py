@@ -42,7 +42,7 @@ def list_command(app: App) -> None:
     from syncer import history
     from syncer.alerts import consumers
     from syncer.alerts.feed import oldest_after
-    from syncer.service import NO_CONSUMER
+    from syncer.service.deliveries import NO_CONSUMER
 
     configured = {alert.name for alert in app.settings.alerts}
     present = now()
