@@ -26,8 +26,11 @@ from syncer.db.engine import reading, writing
 from syncer.db.leases import Lease, SourceRecord
 from syncer.db.results import Shortcut
 from syncer.errors import BadResponse, UsageError
+from syncer.failures import record_failure_of
+from syncer.poll import Observation
+from syncer.report import Report
 from syncer.settings import SourceSettings
-from syncer.sync import Observation, Report, decide_and_apply, record_failure_of
+from syncer.sync import decide_and_apply
 
 UNKNOWN_URL = "(imported)"
 """The URL of a source that is known from recordings only."""

@@ -12,7 +12,9 @@ from syncer.core.model import TRACKED, Change
 from syncer.core.observation import PastObservations
 from syncer.db import leases
 from syncer.db.engine import reading
-from syncer.sync import Report, load_inputs, observation_of, read_response, report_of, result_of
+from syncer.poll import observation_of
+from syncer.report import Report, report_of, result_of
+from syncer.sync import load_inputs, read_response
 
 
 def preview_source(attempt: Attempt, *, is_new: bool) -> Report:

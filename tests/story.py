@@ -30,8 +30,9 @@ from syncer.db import engine as db
 from syncer.db.migrate import ensure_schema
 from syncer.errors import SyncerError
 from syncer.preview import preview_source
+from syncer.report import Report
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Report, sync_source
+from syncer.sync import sync_source
 from tests.upstream import Reply, Upstream, catalog_body, etag_of, model
 
 YEAR = 2026

@@ -14,8 +14,9 @@ from syncer.db.engine import reading
 from syncer.errors import UsageError
 from syncer.importing import Recorded, import_observation, import_settings
 from syncer.rejection import reject_findings
+from syncer.report import Report
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Report, sync_source
+from syncer.sync import sync_source
 
 YES = Approval()
 """A person's yes to all that is held."""

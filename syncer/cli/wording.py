@@ -3,7 +3,7 @@
 from typing import Any
 
 from syncer.core.words import describe_change
-from syncer.sync import Report
+from syncer.report import Report
 
 _SIGNS = {"added": "+", "removed": "-", "relisted": "+", "repriced": "~", "updated": "."}
 

@@ -15,8 +15,9 @@ from syncer.db.engine import reading, writing
 from syncer.db.interrupt import interrupting
 from syncer.db.leases import Lease
 from syncer.errors import SettingsError, SourceBusy, SyncerError
+from syncer.failures import record_failure_of
 from syncer.settings import SourceSettings
-from syncer.sync import record_failure_of, sync_leased
+from syncer.sync import sync_leased
 
 log = logging.getLogger("syncer.daemon")
 

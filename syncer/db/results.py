@@ -113,16 +113,15 @@ def stored_result(connection: Connection, run_id: int) -> RunResult | None:
     return RunResult(**{name: getattr(run, name) for name in _COLUMNS}, counts=counts)
 
 
-def carried_counts(connection: Connection, source_id: int) -> tuple[int, int | None]:
-    """(rejected, listed) of the last run that read a catalog: the same bytes have the same unreadable rows."""
+def carried_rejected(connection: Connection, source_id: int) -> int:
+    """How many rows the last run that read a catalog rejected: the same bytes have the same unreadable rows."""
     query = (
-        sa.select(runs.c.rejected, runs.c.listed)
+        sa.select(runs.c.rejected)
         .where(runs.c.source_id == source_id, runs.c.listed.is_not(None))
         .order_by(runs.c.id.desc())
         .limit(1)
     )
-    found = connection.execute(query).first()
-    return (0, None) if found is None else (found.rejected, found.listed)
+    return connection.scalar(query) or 0
 
 
 def already_imported(connection: Connection, name: str, at: datetime, body_digest: str) -> bool:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from syncer.core.formats import CompiledFormat
     from syncer.core.model import Snapshot
     from syncer.core.parse import Unmatched
-    from syncer.sync import Report
+    from syncer.report import Report
 
 
 class SyncOutcome(NamedTuple):

@@ -76,7 +76,8 @@ def sync_one(
     limit: int | None = None,
 ) -> SyncOutcome:
     """One run of one source; what a person can mend is in the outcome, a bug is raised."""
-    from syncer.sync import record_failure, sync_source
+    from syncer.failures import record_failure
+    from syncer.sync import sync_source
 
     try:
         kind = "sync" if approval is None else "approve"

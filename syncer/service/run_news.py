@@ -11,7 +11,7 @@ from syncer.errors import SourceBusy, SyncerError
 
 if TYPE_CHECKING:
     from syncer.core.notices import Notice
-    from syncer.sync import Report
+    from syncer.report import Report
 
 
 def events_of(engine: Engine, report: "Report", limit: int | None) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ from syncer.attempt import Attempt, record_of
 from syncer.db import engine as db
 from syncer.db import leases
 from syncer.db.migrate import ensure_schema
-from syncer.sync import Report, sync_source
+from syncer.report import Report
+from syncer.sync import sync_source
 from tests.upstream import Reply, Upstream, etag_of
 
 KEY = "ak_live_0123456789abcdef"

@@ -19,7 +19,7 @@ from syncer.db import engine as db
 from syncer.db.migrate import ensure_schema
 from syncer.db.tables import changes, feed, findings, models, notices, prices, rejected_rows, runs, sources
 from syncer.settings import SourceSettings, format_of
-from syncer.sync import Report, sync_source
+from syncer.sync import sync_source
 from tests.upstream import model
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, Engine
 
     from syncer.attempt import Clock
+    from syncer.report import Report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -150,7 +150,7 @@ def test_a_failing_syncer_cannot_free_the_lease_of_another(
         upstream=upstream.url,
         at=NOON + HOUR,
         signal=signal.SIGSTOP,
-        on_entering="syncer.sync:record_failure_of",
+        on_entering="syncer.failures:record_failure_of",
     )
     [pid] = nursery.start(job)
     wait_until(lambda: is_stopped(pid), "the child to stop")
