@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,34 +17,10 @@ import sqlalchemy as sa
 from syncer.db.engine import open_engine
 
 ROOT = Path(__file__).parent.parent
-FIELD = 'Field("license", "name", _text(MAX_SHORT), 1, {"type": ["string", "null"]}, "the licence"),'
-MIGRATION = '''
-"""Track the licence that upstream states."""
-
-import json
-from pathlib import Path
-
-import sqlalchemy as sa
-from alembic.util import load_python_file
-
-operations = load_python_file(str(Path(__file__).parent.parent), "operations.py")
-revision, down_revision = "0002", "0001"
-VIEWS = Path({views!r})
-
-
-def read(raw, _format):
-    return json.loads(raw).get("license")
-
-
-def upgrade():
-    operations.add_field(lambda: sa.Column("license", sa.String(255)), read)
-    texts = {{dialect: (VIEWS / dialect / "catalog.sql").read_text() for dialect in ("sqlite", "postgresql")}}
-    operations.replace_views(operations.View("catalog", **texts))
-
-
-def downgrade():
-    raise NotImplementedError
-'''
+RECIPE = (ROOT / "syncer/manual/internals.md").read_text("utf-8").partition("## How to add a tracked field")[2]
+FIELD, MIGRATION = (
+    textwrap.dedent(text) for text in re.findall(r"```\w+\n(.*?) *```", RECIPE.partition("\n## ")[0], re.DOTALL)
+)
 DAYS = [
     ("2026-01-01", {"A": ("MIT", 1), "B": ("GPL", 2), "C": (None, 3)}),
     ("2026-01-02", {"A": ("MIT", 4), "B": ("GPL", 2), "C": (None, 3)}),
@@ -124,14 +102,14 @@ class Tree:
 
 
 def with_license(folder: Path) -> Path:
-    """A copy of the tree that tracks `license`: the lines that the manual's recipe names, and nothing else."""
+    """A copy of the tree that tracks `license`: what the manual's recipe says, and nothing else."""
     tree = folder / "tree"
     for name in ("syncer", "migrations"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     replace(
         tree / "syncer/core/fields.py",
         "\n)\n\n\ndef digest",
-        f"\n    {FIELD}\n)\n\n\ndef digest",
+        f"\n    {FIELD})\n\n\ndef digest",
     )
     replace(
         tree / "syncer/core/model.py",
@@ -144,10 +122,10 @@ def with_license(folder: Path) -> Path:
         'huggingface_url = "huggingface_url"\nlicense = "license"',
     )
     for dialect in ("sqlite", "postgresql"):
-        replace(tree / f"syncer/db/views/{dialect}/catalog.sql", "m.expires_at\n", "m.expires_at, m.license\n")
-    replace(tree / "syncer/db/migrate.py", 'HEAD = "0001"', 'HEAD = "0002"')
-    text = MIGRATION.format(views=str(tree / "syncer/db/views"))
-    (tree / "migrations/versions/0002_license.py").write_text(text)
+        view = tree / f"syncer/db/views/{dialect}/catalog.sql"
+        replace(view, "m.expires_at\n", "m.expires_at, m.license\n")
+        shutil.copy(view, tree / f"migrations/sql/0002_catalog_{dialect}.sql")
+    (tree / "migrations/versions/0002_license.py").write_text(MIGRATION)
     return tree
 
 

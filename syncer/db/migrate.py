@@ -18,10 +18,17 @@ from syncer.db.tables import metadata
 from syncer.db.views import VIEWS
 from syncer.errors import DatabaseNotReady, UsageError
 
-HEAD = "0001"
-"""The revision this code works with; a test holds it to migrations/."""
-
 VERSION_TABLE = "syncer_version"
+
+
+def migrations_dir() -> Path:
+    """Where the Alembic scripts are: inside an installed package, or beside it in a checkout."""
+    packaged = Path(__file__).resolve().parent.parent / "_migrations"
+    return packaged if packaged.is_dir() else packaged.parent.parent / "migrations"
+
+
+HEAD = max(script.name.partition("_")[0] for script in (migrations_dir() / "versions").glob("*_*.py"))
+"""The revision this code works with: the last of its migrations, whose files begin with their number."""
 
 
 def ensure_schema(engine: Engine) -> None:
@@ -99,12 +106,6 @@ def run_migrations(connection: Connection, direction: str, revision: str, *, fol
             f"{where}: this role may not change the schema ({reason}); nothing was changed: as its owner, "
             f"{faults.create_advice(url, reason)}"
         ) from None
-
-
-def migrations_dir() -> Path:
-    """Where the Alembic scripts are: inside an installed package, or beside it in a checkout."""
-    packaged = Path(__file__).resolve().parent.parent / "_migrations"
-    return packaged if packaged.is_dir() else packaged.parent.parent / "migrations"
 
 
 def _revision(connection: Connection) -> str | None:

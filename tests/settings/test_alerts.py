@@ -6,9 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from syncer import manual
 from syncer.alerts import sinks as package
+from syncer.alerts.message import DeliveryError, Message
 from syncer.alerts.sinks.chat import Chat
 from syncer.alerts.sinks.command import Command
 from syncer.alerts.sinks.file import File
@@ -308,43 +311,26 @@ def test_a_missing_or_broken_address_names_alert_and_setting(field: str, value: 
 
 # --- a new sink ------------------------------------------------------------------------------------------------------
 
-PAGER = '''
-"""A sink that is one file."""
-
-from typing import Annotated, ClassVar
-
-from syncer.settings.rules import NAME, whole
-from syncer.settings.sinks import SinkSettings, register
-
-taken = []
-
-
-@register
-class Pager(SinkSettings, frozen=True, kw_only=True):
-    """`pager`: whom to call."""
-
-    ADDRESSES: ClassVar = ("pager",)
-    TOOK: ClassVar = "the pager rang"
-
-    pager: Annotated[str, NAME]
-    rings: Annotated[int, whole(1, 9)] = 3
-
-    def open(self, opening):
-        return lambda message: taken.append((self.pager, self.rings, opening.consumer, message))
-'''
+RECIPE = manual.read("internals").partition("## How to add a sink")[2]
+PAGER = RECIPE.partition("```python\n")[2].partition("```")[0]
 
 
 def test_a_sink_is_one_file(load: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module beside the others, and nothing else, is a new kind of address, with settings and rules of its own."""
+    """The manual's module beside the others, and nothing else, is a new kind of address with settings of its own."""
     (tmp_path / "pager.py").write_text(PAGER)
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     known = dict(sinks._KINDS)
     sinks._import_all.cache_clear()
     try:
         found = load("[[alerts]]\nname = 'night'\npager = 'bob'\nrings = 5\nkinds = ['failed']").alerts[0]
-        found.to.open(Opening(found.name, {}, lambda: datetime.now(UTC)))("a message")
-        assert sys.modules["syncer.alerts.sinks.pager"].taken == [("bob", 5, "night", "a message")]
-        assert found.to.TOOK == "the pager rang"
+        opening, message = (
+            Opening("night", {}, lambda: datetime.now(UTC)),
+            Message(id="1", consumer="night", body=b"[]", events=()),
+        )
+        found.to.open(opening)(message)
+        assert (found.to.TOOK, msgspec.structs.asdict(found.to)) == ("the pager rang", {"pager": "bob", "rings": 5})
+        with pytest.raises(DeliveryError, match="night: nobody answers to message 1"):
+            alert("pager = 'nobody'", load).to.open(opening)(message)
         with pytest.raises(SettingsError, match=r"rings = 10 cannot be used\. Expected: a whole number from 1 to 9"):
             alert("pager = 'bob'\nrings = 10", load)
         with pytest.raises(SettingsError, match="rings belongs to pager, which is not given"):
