@@ -1,7 +1,8 @@
 """What migrations are made of, beside Alembic's own operations. It imports nothing from syncer.
 
-- A view is replaced so that what stands on it survives: views and materialized views of others, GRANTs and comments,
-  and on SQLite the triggers of others. Where it must be dropped, it is refused with the names of what stands on it.
+- A view is replaced so that what stands on it survives: views and materialized views of others, GRANTs, comments,
+  options such as security_invoker, triggers and rules of others. Where it must be dropped, it is refused with the names
+  of what stands on it.
 - A new field may be filled in for old rows from the element that each row keeps (`raw`): that sets what was never
   recorded and alters nothing that was. It is the one time that the triggers of the history are lifted.
 """
@@ -153,6 +154,15 @@ _GIVEN = """
       d.description)
     FROM view JOIN pg_description d ON d.objoid = view.oid AND d.classoid = 'pg_class'::regclass
       LEFT JOIN pg_attribute a ON a.attrelid = view.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+    UNION ALL
+    SELECT NULL, format('ALTER VIEW %I SET (%s)', relname, array_to_string(reloptions, ', ')) FROM view
+    WHERE reloptions IS NOT NULL
+    UNION ALL
+    SELECT NULL, regexp_replace(pg_get_triggerdef(t.oid), '^CREATE', 'CREATE OR REPLACE')
+    FROM view JOIN pg_trigger t ON t.tgrelid = view.oid AND NOT t.tgisinternal
+    UNION ALL
+    SELECT NULL, regexp_replace(pg_get_ruledef(r.oid), '^CREATE', 'CREATE OR REPLACE')
+    FROM view JOIN pg_rewrite r ON r.ev_class = view.oid AND r.rulename <> '_RETURN'
 """
 
 

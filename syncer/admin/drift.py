@@ -1,7 +1,8 @@
 """Does a database have exactly the declared schema? Alembic compares tables and indexes; the rest of it we do.
 
 - Views, triggers, functions, the conditions of partial indexes and CHECK constraints: Alembic sees none of them.
-- Another program's tables and views in the same database are none of our business.
+- Another program's tables and views in the same database are none of our business, nor is what somebody wrote into a
+  COMMENT on one of ours.
 - Nothing is written; what PostgreSQL must parse to compare is made temporary, and rolled back.
 """
 
@@ -38,7 +39,9 @@ def _tables(connection: Connection) -> Iterator[str]:
         connection, opts={"compare_type": True, "include_object": _is_ours, "version_table": VERSION_TABLE}
     )
     for difference in compare_metadata(context, metadata):
-        yield _moved_column(*difference[0]) if isinstance(difference, list) else _moved_thing(*difference)
+        whole = difference[0] if isinstance(difference, list) else difference
+        if not whole[0].endswith("_comment"):
+            yield _moved_column(*whole) if isinstance(difference, list) else _moved_thing(*whole)
 
 
 def _is_ours(_thing: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: FBT001 - Alembic's

@@ -172,7 +172,6 @@ DRIFTS_OF = {
     "postgresql": {
         "a column of another type": ("runs.http_status: its type", "ALTER TABLE runs ALTER http_status TYPE bigint"),
         "a column that may be NULL": ("runs.kind: its nullable", "ALTER TABLE runs ALTER kind DROP NOT NULL"),
-        "a comment changed": ("runs.error: its comment", "COMMENT ON COLUMN runs.error IS 'x'"),
         "a unique constraint dropped": (
             "uq_changes_run_id_model_id is missing",
             "ALTER TABLE changes DROP CONSTRAINT uq_changes_run_id_model_id",
@@ -387,7 +386,7 @@ THEIRS = (
 
 
 def test_an_upgrade_keeps_what_stands_on_a_view(postgres_url: str, tmp_path: Path) -> None:
-    """Views, materialized views, GRANTs and comments of others survive a migration that changes what they stand on."""
+    """Views, GRANTs, comments, options, triggers and rules of others survive a migration that changes the view."""
     folder = later(tmp_path, f"SQL = {SQL!r}\n{A_COLUMN_MORE}")
     with opened(postgres_url) as engine:
         wander(engine, runs=4, seed=2)
@@ -401,16 +400,37 @@ def test_an_upgrade_keeps_what_stands_on_a_view(postgres_url: str, tmp_path: Pat
             f"GRANT SELECT (price) ON price_periods TO {role}",
             "COMMENT ON VIEW price_periods IS 'as I like it'",
             "COMMENT ON COLUMN price_periods.price IS 'in dollars'",
+            "COMMENT ON TABLE models IS 'what there is'",
+            "COMMENT ON COLUMN models.price IS 'in dollars'",
+            *HOOKS,
         )
-        before = [rows(engine, query) for query in (GRANTS, COMMENTS, "SELECT * FROM my_summary")]
+        assert drift(engine) == []
+        before = [rows(engine, query) for query in (GRANTS, COMMENTS, OPTIONS, "SELECT * FROM my_summary")]
         upgrade_by(folder, engine)
         assert "mood" in {column["name"] for column in sa.inspect(engine).get_columns("price_periods")}
-        assert [rows(engine, query) for query in (GRANTS, COMMENTS, "SELECT * FROM my_summary")] == before
+        assert [rows(engine, query) for query in (GRANTS, COMMENTS, OPTIONS, "SELECT * FROM my_summary")] == before
         execute(engine, "REFRESH MATERIALIZED VIEW my_prices", f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
 
 GRANTS = "SELECT relacl::text FROM pg_class WHERE relname = 'price_periods'"
 COMMENTS = "SELECT objsubid, description FROM pg_description WHERE objoid = 'price_periods'::regclass ORDER BY objsubid"
+OPTIONS = """
+    SELECT reloptions, pg_get_triggerdef(t.oid), pg_get_ruledef(r.oid) FROM pg_class c
+    JOIN pg_trigger t ON t.tgrelid = c.oid JOIN pg_rewrite r ON r.ev_class = c.oid AND r.rulename <> '_RETURN'
+    ORDER BY c.relname
+"""
+HOOKS = (
+    "CREATE FUNCTION theirs() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    *(
+        statement
+        for view in ("price_periods", "availability")
+        for statement in (
+            f"ALTER VIEW {view} SET (security_invoker = true)",
+            f"CREATE TRIGGER theirs INSTEAD OF INSERT ON {view} FOR EACH ROW EXECUTE FUNCTION theirs()",
+            f"CREATE RULE theirs AS ON DELETE TO {view} DO INSTEAD NOTHING",
+        )
+    ),
+)
 DROPS = """
 text = 'CREATE VIEW availability AS SELECT s.name AS source, m.name AS model FROM models m, sources s;'
 operations.replace_views(View('availability', text, text))
@@ -418,14 +438,14 @@ operations.replace_views(View('availability', text, text))
 
 
 def test_a_view_that_must_be_dropped_is_granted_again(postgres_url: str, tmp_path: Path) -> None:
-    """Where columns go, the view is dropped and made again with its GRANTs and the comments of what is left."""
+    """Where columns go, the view is dropped and made again with its GRANTs, and all else that others gave it."""
     folder = later(tmp_path, DROPS)
     with opened(postgres_url) as engine:
         role = f"analyst_{engine.url.database}"
-        execute(engine, f"CREATE ROLE {role}", f"GRANT SELECT ON availability TO {role}")
-        before = rows(engine, GRANTS.replace("price_periods", "availability"))
+        execute(engine, f"CREATE ROLE {role}", f"GRANT SELECT ON availability TO {role}", *HOOKS)
+        before = [rows(engine, query) for query in (GRANTS.replace("price_periods", "availability"), OPTIONS)]
         upgrade_by(folder, engine)
-        assert rows(engine, GRANTS.replace("price_periods", "availability")) == before
+        assert [rows(engine, query) for query in (GRANTS.replace("price_periods", "availability"), OPTIONS)] == before
         assert [column["name"] for column in sa.inspect(engine).get_columns("availability")] == ["source", "model"]
         execute(engine, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
 
