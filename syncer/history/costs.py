@@ -30,6 +30,7 @@ from syncer.history.resolve import (
     nearest_names,
     only,
     require_aware,
+    require_aware_or_none,
     source_id,
     unknown,
     was_observed,
@@ -116,7 +117,7 @@ def cost(
     `source` is for usage that names none. It streams, and usage in the order of time is fastest. Raises UnknownSource;
     ValueError for a naive time, TypeError for a float quantity (both when that row is reached).
     """
-    require_aware(as_of=as_of)
+    require_aware_or_none(as_of=as_of)
     if source is not None:
         source_id(connection, source)
     return _Pricer(connection, as_of, source).price_all(usage)

@@ -21,7 +21,7 @@ from syncer.history.resolve import (
     all_sources,
     dialect_of,
     find_model,
-    require_aware,
+    require_aware_or_none,
     source_id,
     stream,
 )
@@ -86,7 +86,7 @@ def changes(
     ValueError for a naive time or an unknown kind, UsageError for an `after` beyond the end of the feed (the database
     is not the one it was read from), and UnknownSource, UnknownModel or AmbiguousModel.
     """
-    require_aware(since=since, until=until)
+    require_aware_or_none(since=since, until=until)
     values: dict[str, Any] = {"since": since, "until": until, "after": after, "before": before}
     values |= {"run": run, "limit": limit, "type": model_type}
     if after is not None:

@@ -16,7 +16,7 @@ from syncer.db.tables import models
 from syncer.db.types import Price, UtcDateTime
 from syncer.history.catalog import catalog_at
 from syncer.history.prices import prices_at
-from syncer.history.resolve import Unit, nearest_names, require_aware, unknown
+from syncer.history.resolve import Unit, nearest_names, require_aware_or_none, unknown
 
 if TYPE_CHECKING:
     from syncer.history.resolve import Asked
@@ -56,7 +56,7 @@ def offers(connection: "Asked", model: str, *, at: datetime | None = None) -> li
     of neither are apart: they are never compared. Unknown and negative prices come last. Raises ValueError if `at` is
     naive, UnknownModel.
     """
-    require_aware(at=at)
+    require_aware_or_none(at=at)
     called = connection.execute(_CALLED, {"model": model}).all()
     identities = {identity(row.name, row.huggingface_url) for row in called} | {_lower(model)}
     found = _now(connection, identities) if at is None else list(_then(connection, identities, model, at))

@@ -19,7 +19,7 @@ from syncer.db.tables import models, runs, sources
 from syncer.db.tables import prices as moves
 from syncer.history.catalog import CatalogRow, ListedModel, catalog_at, read_catalog, view
 from syncer.history.movers import movers
-from syncer.history.resolve import FIRST_OBSERVED_AT, dialect_of, require_aware, source_id
+from syncer.history.resolve import FIRST_OBSERVED_AT, dialect_of, require_aware, require_aware_or_none, source_id
 
 if TYPE_CHECKING:
     from syncer.history.resolve import Asked
@@ -58,7 +58,8 @@ def catalog_page(
     `moved` sorts by the headline's net move in percent in the 30 days before `at`, or `now`. Whatever is unknown comes
     last in either direction; equals are by name. Raises ValueError for a naive time or another `sort`, UnknownSource.
     """
-    require_aware(now=now, at=at)
+    require_aware(now=now)
+    require_aware_or_none(at=at)
     if sort.removeprefix("-") not in _SORTED_BY:
         raise ValueError(f"sort must be one of {', '.join(_SORTED_BY)}, with or without a minus, not {sort!r}")
     size = min(max(size, 1), MOST_ROWS)

@@ -32,6 +32,7 @@ from syncer.history.resolve import (
     all_sources,
     find_model,
     require_aware,
+    require_aware_or_none,
     unit_of,
     was_observed,
 )
@@ -364,7 +365,7 @@ def price_periods(
     leave a gap where the model was not listed. `model` is a name or a last known alias. Raises ValueError for a naive
     time, UnknownSource, UnknownModel, AmbiguousModel, UnknownComponent; so do the next two.
     """
-    require_aware(since=since, until=until)
+    require_aware_or_none(since=since, until=until)
     return [
         period
         for period in _past(connection, model, source, component).periods
@@ -411,7 +412,7 @@ def price_stats(
     Of `component`, or of the headline. By default the window reaches from the model's first listing to the last
     observation, and `day` is its end.
     """
-    require_aware(day=day)
+    require_aware_or_none(day=day)
     past = _past(connection, model, source, component)
     component = component or past.source.headline
     since, until = _window(past, since, until)
@@ -504,7 +505,7 @@ def _amounts(periods: Iterable[PricePeriod], since: datetime, until: datetime) -
 
 
 def _window(past: _Past, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
-    require_aware(since=since, until=until)
+    require_aware_or_none(since=since, until=until)
     first = past.presence[0].effective_at
     until = until or past.source.last_observed_at or first
     since = min(first, until) if since is None else since

@@ -64,13 +64,18 @@ def _detached(engine: Engine) -> Connection:
 # -- times and rows ----------------------------------------------------------------------------------------------------
 
 
-def require_aware(**times: datetime | None) -> None:
+def require_aware(**times: datetime) -> None:
     """Raise ValueError for a time without a zone, by the name it was given under, TypeError for no datetime at all."""
     for name, at in times.items():
-        if at is not None and not isinstance(at, datetime):
+        if not isinstance(at, datetime):
             raise TypeError(f"{name} must be an aware datetime, such as datetime(2026, 11, 22, tzinfo=UTC), not {at!r}")
-        if at is not None and at.utcoffset() is None:
+        if at.utcoffset() is None:
             raise ValueError(f"{name} must be an aware datetime, and {at!r} has no zone: try tzinfo=UTC")
+
+
+def require_aware_or_none(**times: datetime | None) -> None:
+    """As `require_aware`, for times that need not be given."""
+    require_aware(**{name: at for name, at in times.items() if at is not None})
 
 
 def stream(connection: "Asked", query: sa.Executable, values: Mapping[str, Any]) -> sa.CursorResult[Any]:

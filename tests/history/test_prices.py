@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -252,7 +253,7 @@ def test_two_that_answer_are_never_picked_from(calendar: Calendar) -> None:
 
 
 def test_naive_times_raise(calendar: Calendar) -> None:
-    """Every question refuses a time without a zone before it asks the database."""
+    """Every question refuses a time without a zone, and none at all where it needs one, before it asks the database."""
     calendar.on(1, a="1")
     naive = day(1).replace(tzinfo=None)
     with calendar.read() as connection:
@@ -270,6 +271,15 @@ def test_naive_times_raise(calendar: Calendar) -> None:
             lambda: history.cost(connection, [], as_of=naive),
         ):
             with pytest.raises(ValueError, match="aware"):
+                ask()
+        nothing: Any = None
+        for ask in (
+            lambda: history.price_at(connection, "a", at=nothing),
+            lambda: history.catalog_at(connection, at=nothing),
+            lambda: history.diff(connection, nothing, day(1)),
+            lambda: history.churn(connection, since=day(1), until=nothing),
+        ):
+            with pytest.raises(TypeError, match=r"must be an aware datetime.*not None"):
                 ask()
 
 
