@@ -23,6 +23,7 @@ from syncer.core.rules import FindingKind
 from syncer.db import engine as db
 from syncer.db.tables import metadata
 from syncer.errors import DatabaseError, SourceBusy, UpstreamError, UsageError
+from syncer.service import Syncer
 from syncer.settings import AlertSettings, Settings, SourceSettings, format_duration
 from tests.manual import MANUAL, commands, generated, view_columns
 from tests.postgres import Postgres
@@ -179,7 +180,7 @@ def test_each_command_mentioned_anywhere_exists() -> None:
     call = re.compile(rf"(?:^|&& |=\w+ |bin/)syncer (?:--[a-z]+ \S+ )?((?:(?:{group}) )?[a-z-]+)")
     calls = [found[1] for text in [*inline, *lines] if (found := call.search(" ".join(text.split())))]
     assert calls
-    assert {call for call in calls if call not in GROUPS} - {words for words, _ in commands()} == set()
+    assert {call for call in calls if call not in GROUPS} - {words for words, _ in commands()} == {"hello"}  # the recipe's
 
 
 def test_the_exit_codes_are_those_of_the_code() -> None:
@@ -316,6 +317,13 @@ def test_each_question_is_named() -> None:
     """The Python page names every function of `syncer.history`."""
     functions = {name for name in history.__all__ if name[0].islower()} - {"connect"}
     assert named_in(section(PAGES["python"], "Asking about the past")) == functions
+
+
+def test_each_method_is_named() -> None:
+    """The Python page names all that `syncer.open` gives a program to do."""
+    inside = {"deliver_to", "reader_of_elements"}  # what the daemon and `db copy --reread` need
+    methods = {name for name in vars(Syncer) if not name.startswith("_")} - inside
+    assert named_in(section(PAGES["python"], "Syncing from your own program")) == methods
 
 
 # -- the data contract -------------------------------------------------------------------------------------------------

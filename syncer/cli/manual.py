@@ -10,6 +10,7 @@ from syncer.cli.output import print_line, print_rows
 from syncer.errors import UsageError
 
 _WIDEST = 100  # columns: longer lines are hard to read
+_IMAGE = re.compile(r"^!\[[^\]]+\]\([^)]*\)\n\n", re.MULTILINE)  # no terminal shows it
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)([a-z./]+)?[^)]*\)")
 
 
@@ -56,7 +57,7 @@ def _rendered(text: str) -> str:
     console.width = min(console.width, _WIDEST)
     with console.capture() as drawn:
         # "bw" is legible on dark and on light; a terminal's link needs an address, and ours are pages.
-        console.print(Markdown(_LINK.sub(_named, text), code_theme="bw", hyperlinks=False))
+        console.print(Markdown(_LINK.sub(_named, _IMAGE.sub("", text)), code_theme="bw", hyperlinks=False))
     return drawn.get()
 
 

@@ -51,7 +51,7 @@ def run_command(
 
     \b
     Example:
-      syncer run --listen 127.0.0.1:9180
+      syncer run --listen 127.0.0.1:8470
     """
     from threading import Event
 

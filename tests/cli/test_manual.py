@@ -53,7 +53,7 @@ def test_a_terminal_gets_it_rendered_through_its_pager(topic: str) -> None:
     lines = text.splitlines()
     assert all(line.startswith("paged:") for line in lines)
     assert manual.title(topic) in text
-    assert not re.search(r"\]\([a-z]|^paged:(#|\|)", text, re.MULTILINE)
+    assert not re.search(r"\]\([a-z]|^paged:(#|\||!)", text, re.MULTILINE)
     assert max(map(len, lines)) <= 90 + len("paged:")
 
 
