@@ -355,7 +355,7 @@ def _same_origin(here: str, place: str, does: str, status: int | None = None) ->
         there = urljoin(here, place)
         origin, home = _origin(there), _origin(here)
     except ValueError:
-        raise FetchError(f"{shown} {does} what is no URL; check {_URL_SETTINGS}", http_status=status) from None
+        raise FetchError(f"{shown} {does} what is not a URL; check {_URL_SETTINGS}", http_status=status) from None
     if origin != home:
         raise FetchError(
             f"{shown} {does} another origin: from {home} to {origin}. The key is not sent there; if that is where the "

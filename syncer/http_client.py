@@ -589,7 +589,7 @@ def _is_excluded(scheme: str, host: str, port: int | None, no_proxy: str) -> boo
             excluded = excluded or _excludes(entry.lower(), scheme, host, port)
         except ValueError:
             shown = escape(entry.rpartition("@")[2][:80])
-            log.warning("NO_PROXY has the entry %s, which is no host, address or network; it is ignored", shown)
+            log.warning("NO_PROXY has the entry %s, which is not a host, an address or a network; it is ignored", shown)
     return excluded
 
 

@@ -179,16 +179,16 @@ def _recorded(path: Path, number: int, line: bytes) -> Recorded:
         return _parsed(number, line)
     except (ValueError, RecursionError) as error:
         why = "it is not JSON" if isinstance(error, json.JSONDecodeError | RecursionError) else error
-        raise UsageError(f"{path}, line {number} is no recorded response: {why}. Expected: {_SHAPE}") from None
+        raise UsageError(f"{path}, line {number} is not a recorded response: {why}. Expected: {_SHAPE}") from None
 
 
 def _parsed(number: int, line: bytes) -> Recorded:
     document: Any = json.loads(line)
     if not isinstance(document, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     for key in ("observed_at", "body"):
         if not isinstance(document.get(key), str):
-            raise ValueError(f"it has no {key!r}, or one that is no text")
+            raise ValueError(f"it has no {key!r}, or one that is not text")
     return Recorded(
         name=f"line {number}", line=number, observed_at=_instant(document["observed_at"]), body=_bytes(document["body"])
     )
@@ -200,7 +200,7 @@ def _instant(text: str) -> datetime:
         if at.tzinfo is not None:
             return at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"observed_at {text!r} is no time") from None
+        raise ValueError(f"observed_at {text!r} is not a time") from None
     raise ValueError(f"observed_at {text!r} has no time zone")
 
 

@@ -773,7 +773,7 @@ def test_an_entry_of_no_proxy_that_cannot_be_read_is_named_and_ignored(
     upstream.reply(GOOD)
     assert get(upstream).body == BODY
     (warning,) = [record.getMessage() for record in caplog.records]
-    assert f"NO_PROXY has the entry {entry}, which is no host, address or network" in warning
+    assert f"NO_PROXY has the entry {entry}, which is not a host, an address or a network" in warning
 
 
 # --- keys and URLs ---------------------------------------------------------------------------------------------------

@@ -420,25 +420,25 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
 
 GOOD = b'{"observed_at": "2026-01-01T00:00:00Z", "body": "x"}\n'
 BAD: dict[bytes, str] = {
-    b"nonsense": "line 2 is no recorded response: it is not JSON",
+    b"nonsense": "line 2 is not a recorded response: it is not JSON",
     b"[" * 100_000: "it is not JSON",
     b'{"observed_at": "2026-01-01T00:00:00Z", "body": "x"': "it is not JSON",
-    b"[1]": "it is no JSON object",
+    b"[1]": "it is not a JSON object",
     b'{"body": "x"}': "it has no 'observed_at'",
-    b'{"observed_at": 1767225600, "body": "x"}': "it has no 'observed_at', or one that is no text",
+    b'{"observed_at": 1767225600, "body": "x"}': "it has no 'observed_at', or one that is not text",
     b'{"observed_at": "2026-01-01T00:00:00Z"}': "it has no 'body'",
-    b'{"observed_at": "2026-01-01T00:00:00Z", "body": {"data": []}}': "it has no 'body', or one that is no text",
-    b'{"observed_at": "yesterday", "body": "x"}': "observed_at 'yesterday' is no time",
+    b'{"observed_at": "2026-01-01T00:00:00Z", "body": {"data": []}}': "it has no 'body', or one that is not text",
+    b'{"observed_at": "yesterday", "body": "x"}': "observed_at 'yesterday' is not a time",
     b'{"observed_at": "2026-01-01T00:00:00", "body": "x"}': "observed_at '2026-01-01T00:00:00' has no time zone",
-    b'{"observed_at": "0001-01-01T00:00:00+05:00", "body": "x"}': "is no time",
+    b'{"observed_at": "0001-01-01T00:00:00+05:00", "body": "x"}': "is not a time",
     b'{"observed_at": "2026-01-01T00:00:00Z", "body": "\\ud800"}': "a lone surrogate that stands for no byte",
-    b"\xff\xfe\x00": "is no recorded response",
+    b"\xff\xfe\x00": "is not a recorded response",
 }
 
 
 @pytest.mark.parametrize("line", BAD, ids=lambda line: line[:50].decode("ascii", "replace"))
 def test_a_bad_line_is_named(tmp_path: Path, line: bytes) -> None:
-    """A line that is no recorded response raises UsageError with its number, what is wrong, and what is expected."""
+    """A line that is not a recorded response raises UsageError with its number, what is wrong, and what is expected."""
     path = tmp_path / "history.jsonl"
     path.write_bytes(GOOD + line + b"\n" + GOOD)
     lines = read_recording(path)

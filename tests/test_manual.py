@@ -180,7 +180,9 @@ def test_each_command_mentioned_anywhere_exists() -> None:
     call = re.compile(rf"(?:^|&& |=\w+ |bin/)syncer (?:--[a-z]+ \S+ )?((?:(?:{group}) )?[a-z-]+)")
     calls = [found[1] for text in [*inline, *lines] if (found := call.search(" ".join(text.split())))]
     assert calls
-    assert {call for call in calls if call not in GROUPS} - {words for words, _ in commands()} == {"hello"}  # the recipe's
+    assert {call for call in calls if call not in GROUPS} - {words for words, _ in commands()} == {
+        "hello"
+    }  # the recipe's
 
 
 def test_the_exit_codes_are_those_of_the_code() -> None:

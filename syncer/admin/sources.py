@@ -72,7 +72,7 @@ def _take_over(connection: Connection, name: str, now: datetime, values: dict[st
     source = connection.execute(sa.select(sources).where(sources.c.name == name)).first()
     if source is None:
         known = ", ".join(connection.execute(sa.select(sources.c.name).order_by(sources.c.name)).scalars())
-        raise UnknownSource(f"there is no source {name!r}; there {'are ' + known if known else 'is none at all'}")
+        raise UnknownSource(f"there is no source {name!r}; there {'are ' + known if known else 'are none yet'}")
     raise SourceBusy(f"{name} is being synced by {source.lease_owner}: try again when that has ended")
 
 

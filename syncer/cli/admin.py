@@ -129,7 +129,7 @@ def check_command(app: App) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def verify_command(app: App, *, as_json: bool) -> None:
-    """Hold every law that SQL can check against the data; exit 1 if a row breaks one, and say which.
+    """Check the data against every law that SQL can check; exit 1 if a row breaks one, and say which.
 
     Prints a line for each claim that holds, and one for each row that breaks a law. Writes and mends nothing.
 
@@ -159,8 +159,8 @@ def verify_command(app: App, *, as_json: bool) -> None:
 def copy_command(app: App, url: str, *, reread: bool) -> None:
     """Copy the database to URL, an empty one: SQLite to PostgreSQL, or back; ids, feed and positions are kept.
 
-    Stop every syncer first: what is written during the copy stays behind. The original is only read. All or nothing;
-    what is copied is compared with the original, and held against every law, before it is kept.
+    Stop every syncer first: what is written during the copy is left out. The original is only read. All or nothing;
+    what is copied is compared with the original, and checked against every law, before it is kept.
 
     With --reread each history row is read anew from the element that it keeps: a price that nobody mapped then has its
     past in the copy. Its feed ids are others, under a new feed id, so that no consumer mistakes them.
@@ -209,7 +209,7 @@ def renew_feed_command(app: App, *, yes: bool) -> None:
     print_line(f"feed {renewed.old} is now {renewed.new}; its last id is {renewed.last_id}", out=sys.stdout)
     for consumer in renewed.beyond:
         print_line(
-            f"{consumer.consumer}: its position {consumer.position} is beyond the end; it is told nothing until "
+            f"{consumer.consumer}: its position {consumer.position} is beyond the end; it receives nothing until "
             f"`syncer alerts skip {consumer.consumer}`",
             out=sys.stdout,
         )

@@ -1,4 +1,4 @@
-"""`syncer alerts`: who is told what, how far they are, and what the other side says."""
+"""`syncer alerts`: who receives what, how far they are, and what the other side says."""
 
 import sys
 from datetime import datetime
@@ -30,7 +30,7 @@ def alerts_command() -> None:
 @row_options
 @click.pass_obj
 def list_command(app: App) -> None:
-    """Show each consumer: its position, what it has not been told yet, its last error and next attempt.
+    """Show each consumer: its position, what it has not received yet, its last error and next attempt.
 
     `lag` is in feed ids, `lag_seconds` the age of the oldest of them. A consumer that left the configuration is an
     `orphan`, and has no lag; a `new` one begins with the next sync or delivery.
@@ -73,7 +73,7 @@ def _row(
 
 
 def _trouble(consumer: "Consumer", end: int) -> str | None:
-    """What is wrong, or why it is not told anything."""
+    """What is wrong, or why it receives nothing."""
     from syncer.alerts import consumers
 
     try:
@@ -90,7 +90,7 @@ def _trouble(consumer: "Consumer", end: int) -> str | None:
 @click.option("--quiet", "-q", is_flag=True, help="Print only new problems (for cron mail).")
 @click.pass_context
 def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
-    """Hand every consumer what it has not been told, as `syncer sync` does when it is done.
+    """Hand every consumer what it has not received, as `syncer sync` does when it is done.
 
     One that is down is tried again later, and delays no other.
 
@@ -100,7 +100,7 @@ def deliver_command(ctx: click.Context, *, quiet: bool) -> None:
 
     \b
     Example:
-      syncer alerts deliver --quiet            in cron, where nothing syncs or runs as often as you want to be told
+      syncer alerts deliver --quiet            in cron, where nothing syncs or runs as often as you want news
     """
     from syncer.cli.syncing import print_delivery
     from syncer.service import raise_bugs
@@ -138,7 +138,7 @@ def test_command(app: App, name: str) -> None:
 @click.option("--since", type=MOMENT, required=True, metavar="T", help="Tell it again what was seen from T on.")
 @click.pass_obj
 def replay_command(app: App, name: str, since: datetime) -> None:
-    """Put NAME back, so that it is told again what happened since T, with the same event ids.
+    """Put NAME back, so that it receives again what happened since T, with the same event ids.
 
     \b
     Example:
@@ -153,13 +153,13 @@ def replay_command(app: App, name: str, since: datetime) -> None:
 @YES
 @click.pass_obj
 def skip_command(app: App, name: str, *, yes: bool) -> None:
-    """Put NAME to the end of the feed: what it was not told, it will not be.
+    """Put NAME to the end of the feed: what it has not received, it never will.
 
     \b
     Example:
       syncer alerts skip team
     """
-    confirm(f"Never tell {name} what it has not been told yet?", yes=yes)
+    confirm(f"Skip what {name} has not received yet? It never will be sent.", yes=yes)
     consumer = app.service.skip(name)
     end = f"feed id {consumer.position}, the end of the feed"
     print_line(f"{name}: goes on behind {end}{_but(consumer)}", out=sys.stdout)

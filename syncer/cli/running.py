@@ -47,7 +47,7 @@ def run_command(
 
     Any number of these may share one PostgreSQL: each tick of a source is run by one of them. SIGTERM and SIGINT stop
     it after the running syncs (a second one at once); SIGHUP reads the configuration again. A database that is down is
-    waited for. Runs of no interest are pruned each night.
+    waited for. Old runs that nothing refers to are pruned each night.
 
     \b
     Example:

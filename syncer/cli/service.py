@@ -39,7 +39,7 @@ _TIMER = ("syncer-sync.service", "syncer-sync.timer")
 def service_command(app: App, *, timer: bool, cron: bool, output: Path | None) -> None:
     """Print a hardened systemd unit for `syncer run`, with the paths of this Python, configuration and directory.
 
-    It runs as you; as root, name another user in it. Keys and passwords belong into /etc/syncer.env.
+    It runs as you; as root, name another user in it. Keys and passwords belong in /etc/syncer.env.
 
     \b
     Examples:

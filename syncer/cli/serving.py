@@ -90,7 +90,7 @@ def mcp_command(app: App) -> None:
     Tools: price_at, price_periods, changes_since, offers and freshness.
 
     \b
-    Example (an agent starts it; below, how it is told to):
+    Example (an agent starts it; below, its configuration):
       syncer mcp
       {"mcpServers": {"syncer": {"command": "syncer", "args": ["--config", "/etc/syncer.toml", "mcp"]}}}
     """

@@ -272,7 +272,7 @@ def _no_catalog(connection: "Connection", source: str | None, at: datetime | Non
 @click.option(
     "--follow", is_flag=True, help="Go on with each new change as it is committed, as JSON lines, until stopped."
 )
-@click.option("--notices", is_flag=True, help="What is told of the sources' health too: failed, held and so on.")
+@click.option("--notices", is_flag=True, help="Notices about the sources' health too: failed, held and so on.")
 @click.option("--cursor", metavar="NAME", help="What is new since NAME last asked; moves on once it was printed.")
 @click.option("--peek", is_flag=True, help="With --cursor: do not move on.")
 @row_options

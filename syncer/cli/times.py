@@ -24,7 +24,7 @@ class Moment(click.ParamType[datetime]):
             return parse_moment(value, now())
         except ValueError as error:
             why = "" if "isoformat" in str(error) else f" ({error})"
-            self.fail(f"{value!r} is no time{why}: write {FORMS}.", param, ctx)
+            self.fail(f"{value!r} is not a time{why}: write {FORMS}.", param, ctx)
 
 
 class Duration(click.ParamType[timedelta]):

@@ -30,7 +30,7 @@ def source_command() -> None:
 def rename_command(app: App, old: str, new: str) -> None:
     """Call the source NAME by another name, NEW, in all of its past too.
 
-    What is told from now on carries it. Change it in syncer.toml at the same time: a sync under the old name would
+    Events delivered from now on carry it. Change it in syncer.toml at the same time: a sync under the old name would
     begin a new history.
 
     \b

@@ -51,8 +51,8 @@ def _look(app: App, present: datetime) -> Verdict:
     sources = {source.source: source for source in known}
     watched = {name: sources.get(name) for name in intervals if name not in sources or not sources[name].retired_at}
     consumers = {alert.name for alert in app.settings.alerts}
-    told = [lag for lag in lags if lag.consumer in consumers]
-    return judge(watched, runs, told, now=present)
+    lags = [lag for lag in lags if lag.consumer in consumers]
+    return judge(watched, runs, lags, now=present)
 
 
 def judge(

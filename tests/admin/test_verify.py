@@ -114,7 +114,7 @@ VIOLATIONS = {
     ),
     "a repricing without a beginning": (
         ["UPDATE changes SET changed_after = NULL WHERE id = 4"],
-        ["changes 4: law 6: no baseline"],
+        ["changes 4: law 6: not of the baseline"],
     ),
     "a kind that cannot follow": (
         ["UPDATE changes SET kind = 'relisted' WHERE id = 4"],

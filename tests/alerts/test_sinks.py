@@ -655,7 +655,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     """A named pipe, a folder, and a missing folder are errors, and nothing waits for a reader of the pipe."""
     os.mkfifo(tmp_path / "pipe")
     with within(2):
-        assert "no regular file" in str(refusal(file.make(tmp_path / "pipe")))
+        assert "not a regular file" in str(refusal(file.make(tmp_path / "pipe")))
     assert "Is a directory" in str(refusal(file.make(tmp_path)))
     assert "No such file or directory" in str(refusal(file.make(tmp_path / "no" / "where")))
 

@@ -92,7 +92,7 @@ def test_what_is_refused(home: Home, tmp_path: Path) -> None:
     bad.write_text(bad.read_text() + '{"observed_at": "2026-01-06"}\n')
     said = home.syncer("import", str(bad))
     assert (said.code, said.out) == (2, "default: 2 changed; 2 changes\n")
-    assert "bad.jsonl, line 3 is no recorded response: it has no 'body'" in said.err
+    assert "bad.jsonl, line 3 is not a recorded response: it has no 'body'" in said.err
     assert home.sql("SELECT count(*) FROM changes") == [(5,)]
     assert home.syncer("import", str(bad), "--source", "../x").code == 2
     assert home.syncer("import", "missing.jsonl").code == 2

@@ -151,7 +151,7 @@ def test_a_quote_of_what_is_not_there(past: Home) -> None:
         (("prices", "acme/lage", "--at", "2026-01-02"), "did you mean 'acme/large'"),
         (("prices", "twin"), "'b/twin' of source 'shop', 'c/twin' of source 'shop': give a full name"),
         (("prices", "acme/large", "--source", "shpo"), "it has: shop"),
-        (("prices", "acme/large", "--at", "noon"), "'noon' is no time: write 2026-11-22"),
+        (("prices", "acme/large", "--at", "noon"), "'noon' is not a time: write 2026-11-22"),
         (("models", "--at", "2026-13-01"), "2026-13-01"),
         (("diff", "now", "2026-01-01"), "is later than 2026-01-01 00:00:00Z"),
         (("diff", "2026-01-01", "--source", "x"), "it has: shop"),

@@ -190,7 +190,7 @@ CHANGES = all_of(
     Rule(
         law="law 6",
         table=changes,
-        what="has no changed_after, although it is no baseline",
+        what="has no changed_after, although it is not of the baseline",
         broken=changes.c.changed_after.is_(None) & (changes.c.kind != Kind.ADDED.value),
     ),
     Rule(

@@ -79,7 +79,7 @@ def _opened(path: Path) -> Iterator[int]:
 
 def _require_regular(descriptor: int, where: str) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise DeliveryError(f"{where} is no regular file; use `command` to write to anything else")
+        raise DeliveryError(f"{where} is not a regular file; use `command` to write to anything else")
 
 
 def _lock(descriptor: int, where: str, deadline: timedelta) -> None:
