@@ -17,7 +17,7 @@ from syncer.db import interrupt
 from syncer.db.url import is_sqlite, location, secrets, sqlite_path
 from syncer.errors import DatabaseError, SourceBusy, SyncerError
 
-NOT_ALLOWED, _READ_ONLY, _LOCKED = "42501", "25006", "55P03"
+NOT_ALLOWED, CANCELLED, _READ_ONLY, _LOCKED = "42501", "57014", "25006", "55P03"
 _SHARED_SESSION = frozenset({"42P05", "26000", "08P01"})
 """A prepared statement that is there already, is gone, or is another one: the session was somebody else's meanwhile."""
 _ADVICE = {

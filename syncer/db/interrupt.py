@@ -6,10 +6,13 @@ moment. What it raises is lost in there, so it says it here first, and whoever r
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _STEPS = 100_000  # of SQLite's machine between two questions: some milliseconds, and more than any small statement has
+
+_FEWER_STEPS = 10_000  # where a statement has a deadline: well below a millisecond
 
 _reasons: list[BaseException] = []  # of this process: so is a signal
 
@@ -17,6 +20,23 @@ _reasons: list[BaseException] = []  # of this process: so is a signal
 def watch(connection: sqlite3.Connection) -> None:
     """Let the statements of a connection be interrupted."""
     connection.set_progress_handler(_is_over, _STEPS)
+
+
+class Deadline:
+    """Ends a statement of a connection that goes on for too long; it, and no signal, until `watch` is called again."""
+
+    def __init__(self, connection: sqlite3.Connection, seconds: float) -> None:
+        self._seconds, self.is_over = seconds, False
+        self.begin()
+        connection.set_progress_handler(self._ask, _FEWER_STEPS)
+
+    def begin(self, *_: object) -> None:
+        """A statement begins: from now on its time is counted."""
+        self._ends_at = time.monotonic() + self._seconds
+
+    def _ask(self) -> bool:
+        self.is_over = time.monotonic() > self._ends_at
+        return self.is_over
 
 
 def interrupt(reason: BaseException) -> None:

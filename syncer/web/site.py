@@ -19,8 +19,11 @@ import sqlalchemy as sa
 
 from syncer import __version__, history
 from syncer.db import engine as db
+from syncer.db.faults import CANCELLED, sqlstate
+from syncer.db.interrupt import Deadline, watch
 from syncer.db.migrate import require_schema
 from syncer.db.tables import feed, findings, runs, sources
+from syncer.errors import DatabaseError
 from syncer.history.health import HOURLY
 from syncer.service import policies
 from syncer.settings import Settings, SourceSettings
@@ -32,10 +35,11 @@ if TYPE_CHECKING:
     from syncer.core.rules import Policy
 
 Clock = Callable[[], datetime]
+_IsOver = Callable[[sa.exc.DBAPIError], bool]
+"""Whether an error is of a statement that took too long."""
 
 PATIENCE = timedelta(seconds=10)
 """How long one statement may take."""
-_STEPS = 10_000  # of SQLite's machine between two looks at the clock: well below a millisecond
 _CHECKED_FOR = 60.0  # seconds for which a schema that fitted is taken to fit
 
 _SOURCES = sa.select(
@@ -95,18 +99,32 @@ class Site:
 
 @contextmanager
 def _bounded(connection: "Connection", seconds: float) -> Iterator[None]:
-    """No statement of the block takes longer: PostgreSQL ends it itself, SQLite is asked each few thousand steps."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
-        yield
-        return
+    """No statement of the block takes longer: PostgreSQL ends it itself, on SQLite we do. Raises DatabaseError."""
+    limited = _postgresql_bounded if connection.dialect.name == "postgresql" else _sqlite_bounded
+    with limited(connection, seconds) as is_over:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            if not is_over(error):
+                raise
+            raise DatabaseError(f"a question to the database took longer than {seconds:g} s and was given up") from None
+
+
+@contextmanager
+def _postgresql_bounded(connection: "Connection", seconds: float) -> Iterator[_IsOver]:
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+    yield lambda error: sqlstate(error.orig) == CANCELLED
+
+
+@contextmanager
+def _sqlite_bounded(connection: "Connection", seconds: float) -> Iterator[_IsOver]:
     driver: Any = connection.connection.driver_connection
-    ends_at = time.monotonic() + seconds
-    driver.set_progress_handler(lambda: time.monotonic() > ends_at, _STEPS)
+    deadline = Deadline(driver, seconds)
+    sa.event.listen(connection, "before_cursor_execute", deadline.begin)
     try:
-        yield
+        yield lambda _: deadline.is_over
     finally:
-        driver.set_progress_handler(None, 0)
+        watch(driver)  # the next user of the pool may be interrupted again
 
 
 class State(msgspec.Struct, frozen=True):

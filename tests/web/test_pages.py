@@ -1,6 +1,7 @@
 """The pages over HTTP: each state of each of them, who may ask, and what a second request costs."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from syncer.db import engine as db
+from syncer.db.interrupt import interrupting
 from syncer.db.migrate import ensure_schema
 from syncer.errors import DatabaseError, UsageError
 from syncer.settings import Secret, Settings
@@ -22,6 +24,7 @@ from tests.story import Story, instant
 from tests.web.world import HOSTILE, R1, World
 
 TOKEN = Secret("a-token-of-some-length")
+COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
 MODEL = {"source": "acme", "name": R1}
 
 
@@ -222,17 +225,31 @@ def test_the_database_refuses_to_write(story: Story) -> None:
 
 
 def test_a_question_has_an_end(story: Story) -> None:
-    """A statement that takes longer than it may is broken off by the database."""
+    """A statement that takes longer than it may is ended, and its request with an error; any number in time are not."""
     site = Site(
         db.open_engine(story.url, read_only=True),
         Settings(),
         clock=lambda: story.now,
         patience=timedelta(milliseconds=200),
     )
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    with pytest.raises(DatabaseError), site.reading() as connection:
-        connection.execute(sa.text(endless))
+    with site.reading() as connection:
+        ends_at = time.monotonic() + 0.3
+        while time.monotonic() < ends_at:
+            connection.execute(sa.text(COUNT.format(30_000)))
+    with pytest.raises(DatabaseError, match=r"took longer than 0\.2 s"), site.reading() as connection:
+        connection.execute(sa.text(COUNT.format(10**12)))
     site.engine.dispose()
+
+
+def test_a_connection_that_had_a_deadline_can_be_interrupted_again(sqlite_url: str) -> None:
+    """What a request was bounded by is gone with it: a signal ends the next statement of the same connection."""
+    engine = db.open_engine(sqlite_url)
+    ensure_schema(engine)
+    with Site(engine, Settings(), clock=lambda: instant("01-01")).reading():
+        pass
+    with pytest.raises(SystemExit, match="a signal"), interrupting(SystemExit("a signal")), db.reading(engine) as again:
+        again.execute(sa.text(COUNT.format(3_000_000)))
+    engine.dispose()
 
 
 def test_a_plus_that_became_a_space_is_a_plus() -> None:
