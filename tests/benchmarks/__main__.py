@@ -46,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="smaller catalogs and histories, fewer repetitions")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample to FILE as well")
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="scenarios (first A B0 B1 B2 C D E memory) or T1..T10"
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help="scenarios (A B0 B1 B2 C R A4 B24 C4 R4 M2 MC first D E memory) or T1..T13",
     )
     parser.add_argument("--sizes", nargs="+", type=int, metavar="MODELS", help="only at these sizes")
     parser.add_argument("--database", nargs="+", choices=_DATABASES, default=_DATABASES, help="only these")
@@ -74,6 +77,7 @@ def _speed(chosen: argparse.Namespace, names: set[str]) -> list[Figure]:
         scenarios=names,
         databases=chosen.database,
         repeats={size: chosen.repeats or usual.get(size, 3) for size in sizes},
+        usual_repeats=chosen.repeats or (3 if chosen.quick else 9),
         syncs=(100, 1 if chosen.quick else 3),
         dlt=chosen.dlt or (sys.executable if find_spec("dlt") else None),
         dlt_repeats=1 if chosen.quick else 3,

@@ -6,16 +6,20 @@ from tests.benchmarks.catalogs import Catalog
 
 
 class Offer(NamedTuple):
-    """A response. `run` is the row that a sync must leave (with how many models are missing), `kept` what dlt keeps."""
+    """A response. `run` is the row that a sync must leave (with how many models are missing), `kept` what dlt keeps.
+
+    `trust` is off where the rules of trust would withhold what is to be written.
+    """
 
     body: bytes
     etag: bool
     run: dict[str, Any]
     kept: dict[str, int]
+    trust: bool = True
 
 
 def offer(scenario: str, catalog: Catalog) -> Offer:
-    """What A, B0, B1, B2 or C is about, where all but A come after a sync of the catalog."""
+    """What A, B0, B1, B2, C or R is about, where all but A come after a sync of the catalog."""
     return _OFFERS[scenario](catalog)
 
 
@@ -45,7 +49,20 @@ def _moved(catalog: Catalog) -> Offer:
     return Offer(moved.body(), False, run, _kept(count, retired=counts.repriced + counts.removed))
 
 
-_OFFERS = {"A": _first, "B0": _not_modified, "B1": _same_bytes, "B2": _same_listings, "C": _moved}
+def _all_repriced(catalog: Catalog) -> Offer:
+    count = len(catalog.prices)
+    run = _run("changed", count, repriced=count)
+    return Offer(catalog.repriced().body(), False, run, _kept(count, retired=count), trust=False)
+
+
+_OFFERS = {
+    "A": _first,
+    "B0": _not_modified,
+    "B1": _same_bytes,
+    "B2": _same_listings,
+    "C": _moved,
+    "R": _all_repriced,
+}
 
 
 def _run(outcome: str, listed: int | None, **others: int) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.benchmarks.shapes import ONE, Shape
+
 HERE = Path(__file__).resolve().parent
 FLOORS = HERE / "floors"
 _ROOT = HERE.parent.parent
 _LAUNCHER = HERE / "launcher.py"
+SYNCER = str(Path(sys.executable).with_name("syncer"))
 
 
 class Sample(NamedTuple):
@@ -51,12 +54,24 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, files: Mappin
     return Sample(**cost, printed=printed)
 
 
-def syncer(url: str, database: str, *, max_body: int | None = None) -> Sample:
-    """The shipped `syncer sync` of this environment."""
+def syncer(url: str, database: str, *, max_body: int | None = None, trust: bool = True, shape: Shape = ONE) -> Sample:
+    """The shipped `syncer sync` of this environment; what is as usual needs no file."""
     environment = {"SYNCER_API_URL": url, "SYNCER_API_KEY": "bench", "SYNCER_DATABASE_URL": database}
-    table = f'[[sources]]\nname = "default"\nurl = "{url}"\napi_key_env = "SYNCER_API_KEY"\nmax_body = {max_body}\n'
-    files = {"syncer.toml": table} if max_body else {}
-    return run([str(Path(sys.executable).with_name("syncer")), "sync"], environment, files=files)
+    if max_body is None and trust and shape is ONE:
+        return run([SYNCER, "sync"], environment)
+    keyed = shape.format != "models.dev"
+    lines = [
+        "[[sources]]",
+        'name = "default"',
+        f'url = "{url + shape.path}"',
+        f'format = "{shape.format}"',
+        *(['api_key_env = "SYNCER_API_KEY"'] if keyed else []),
+        *([f"max_body = {max_body}"] if max_body else []),
+        *([] if trust else ["trust = false"]),
+        shape.tables,
+    ]
+    del environment["SYNCER_API_URL"]
+    return run([SYNCER, "sync"], environment, files={"syncer.toml": "\n".join(lines)})
 
 
 def script(path: Path, *arguments: str, python: str = sys.executable) -> Sample:

@@ -1,7 +1,9 @@
 """Scenarios A to D: whole processes of ours beside whole processes of each floor, taking turns, from the same state.
 
 - A: first load into a database that has the schema. B0: a 304. B1: the same bytes without an ETag. B2: the same
-  listings, other bytes (order and envelope). C: 1 % repriced, 0.1 % added, 0.1 % removed. D: 100 syncs in one process.
+  listings, other bytes (order and envelope). C: 1 % repriced, 0.1 % added, 0.1 % removed. R: every price moved. D: 100
+  syncs in one process.
+- A4, B24, C4 and R4 are the same with four prices a model; M2 and MC are B2 and C in models.dev's shape and size.
 - Each repetition runs every contestant once, each time another one first; figures are medians.
 - A database is prepared once for each size and copied for each run. What a sync says it did is checked.
 """
@@ -21,11 +23,36 @@ from tests.benchmarks.databases import Database
 from tests.benchmarks.offers import Offer, offer
 from tests.benchmarks.other_tools import Dlt, State
 from tests.benchmarks.processes import FLOORS, HERE, Sample
+from tests.benchmarks.shapes import FOUR, MODELS_DEV, ONE, Shape
 from tests.upstream import Reply, Upstream
 
-SCENARIOS = ("first", "A", "B0", "B1", "B2", "C", "D", "memory")
 MILLION = 1_000_000
-_FLOORS = {"A": ("raw", "F"), "B0": ("start",), "B1": ("start", "F"), "B2": ("F",), "C": ("F",)}
+
+
+class Scenario(NamedTuple):
+    """What is offered, in which shape, and what it is measured against."""
+
+    offer: str
+    floors: tuple[str, ...]
+    shape: Shape = ONE
+
+
+_SIZED = {
+    "A": Scenario("A", ("raw", "F")),
+    "B0": Scenario("B0", ("start",)),
+    "B1": Scenario("B1", ("start", "F")),
+    "B2": Scenario("B2", ("F",)),
+    "C": Scenario("C", ("F",)),
+    "R": Scenario("R", ("raw",)),
+    "A4": Scenario("A", ("raw", "F"), FOUR),
+    "B24": Scenario("B2", ("F",), FOUR),
+    "C4": Scenario("C", ("F",), FOUR),
+    "R4": Scenario("R", ("raw",), FOUR),
+    "M2": Scenario("B2", ("F",), MODELS_DEV),
+    "MC": Scenario("C", ("F",), MODELS_DEV),
+}
+SCENARIOS = (*_SIZED, "first", "D", "memory")
+MODELS_DEV_SIZE = 5_300
 _OTHERS_IN = frozenset({"A", "B2", "C"})
 _D_MODELS = 500
 _USUAL_BODY = SourceSettings(url="").max_body  # that is for real catalogs
@@ -49,6 +76,7 @@ class Plan(NamedTuple):
     databases: Collection[str]
     repeats: Mapping[int, int]
     syncs: tuple[int, int]
+    usual_repeats: int = 5
     dlt: str | None = None
     dlt_repeats: int = 3
 
@@ -79,9 +107,9 @@ class Figure(NamedTuple):
         """Ours to the floor's."""
         return self.median() / self.median(floor)
 
-    def cpu(self) -> float:
-        """Median seconds of processor of our process."""
-        return statistics.median(sample.cpu for sample in self.samples["ours"])
+    def cpu(self, contestant: str = "ours") -> float:
+        """Median seconds of processor of a contestant's process (of a server's none are in it)."""
+        return statistics.median(sample.cpu for sample in self.samples[contestant])
 
     def peak_mb(self) -> float:
         """Median peak memory of our process, in MiB."""
@@ -95,7 +123,9 @@ def measure(plan: Plan) -> Iterator[Figure]:
         for database in databases.available(stack, plan.databases):
             bench = _Bench(plan, upstream, database)
             for models in plan.repeats:
-                yield from bench.sized(models)
+                for shape in (ONE, FOUR):
+                    yield from bench.sized(models, shape)
+            yield from bench.sized(MODELS_DEV_SIZE, MODELS_DEV)
             if "D" in plan.scenarios:
                 yield bench.many_syncs(*plan.syncs)
             if "first" in plan.scenarios:
@@ -111,40 +141,38 @@ class _Bench:
         self.plan, self.upstream, self.database = plan, upstream, database
         self.empty = databases.with_schema(database)
 
-    def sized(self, models: int) -> Iterator[Figure]:
-        """The scenarios A to C at one size."""
-        wanted = [name for name in _FLOORS if name in self.plan.scenarios]
+    def sized(self, models: int, shape: Shape) -> Iterator[Figure]:
+        """The scenarios of one shape at one size."""
+        wanted = [name for name, one in _SIZED.items() if name in self.plan.scenarios and one.shape is shape]
         if not wanted:
             return
-        catalog = Catalog.of(models)
+        catalog = Catalog.of(models, shape)
         with ExitStack() as stack:
             prepared = stack.enter_context(self.prepared(catalog))
             others = self.others(stack, models) if _OTHERS_IN.intersection(wanted) else {}
             for scenario in wanted:
                 yield self.scenario(scenario, catalog, prepared, others if scenario in _OTHERS_IN else {})
 
-    def scenario(
-        self, scenario: str, catalog: Catalog, prepared: str, others: Mapping[str, tuple[Dlt, State]]
-    ) -> Figure:
-        """One of A to C."""
-        models = len(catalog.prices)
-        repeats = self.plan.repeats[models]
-        self.progress(f"{scenario} at {models:,} models, {repeats} times")
-        offered = self.offer(scenario, catalog)
-        template = self.empty if scenario == "A" else prepared
-        contestants: dict[str, Contestant] = {"ours": partial(self.ours, template, offered)}
-        contestants |= {floor: self.floor(floor, models) for floor in _FLOORS[scenario]}
+    def scenario(self, name: str, catalog: Catalog, prepared: str, others: Mapping[str, tuple[Dlt, State]]) -> Figure:
+        """One of them."""
+        scenario, models = _SIZED[name], len(catalog.prices)
+        repeats = self.plan.repeats.get(models, self.plan.usual_repeats)
+        self.progress(f"{name} at {models:,} models, {repeats} times")
+        offered = self.offer(scenario.offer, catalog)
+        template = self.empty if scenario.offer == "A" else prepared
+        contestants: dict[str, Contestant] = {"ours": partial(self.ours, template, offered, scenario.shape)}
+        contestants |= {floor: self.floor(floor, template, offered, scenario) for floor in scenario.floors}
         contestants |= {
-            name: partial(tool.again, None if scenario == "A" else state, offered.kept)
-            for name, (tool, state) in others.items()
+            other: partial(tool.again, None if scenario.offer == "A" else state, offered.kept)
+            for other, (tool, state) in others.items()
         }
         samples = take_turns(contestants, repeats, fewer=dict.fromkeys(others, self.plan.dlt_repeats))
         seconds: dict[str, list[float]] = {}
-        for name, taken in samples.items():
-            seconds[name] = [sample.wall for sample in taken]
-            if name == "raw":
+        for contestant, taken in samples.items():
+            seconds[contestant] = [sample.wall for sample in taken]
+            if contestant == "raw" and scenario.offer == "A":
                 seconds["raw, writing only"] = [sample.said()["write_seconds"] for sample in taken]
-        return Figure(scenario, self.database.name, models, samples, seconds)
+        return Figure(name, self.database.name, models, samples, seconds)
 
     def others(self, stack: ExitStack, models: int) -> dict[str, tuple[Dlt, State]]:
         """The two ways of dlt, each with a state that has loaded what is offered now."""
@@ -205,36 +233,41 @@ class _Bench:
         """A settled database that has just loaded the catalog."""
         self.progress(f"preparing {len(catalog.prices):,} models")
         with self.copied(self.empty) as url:
-            self.checked(url, self.offer("A", catalog))
+            self.checked(url, self.offer("A", catalog), catalog.shape)
             self.database.settle(url)
             yield url
 
     # -- the contestants -------------------------------------------------------------------------------------------
 
-    def ours(self, template: str | None, offered: Offer) -> Sample:
+    def ours(self, template: str | None, offered: Offer, shape: Shape = ONE) -> Sample:
         """`syncer sync` on a copy."""
         with self.copied(template) as url:
-            return self.checked(url, offered)
+            return self.checked(url, offered, shape)
 
-    def checked(self, url: str, offered: Offer) -> Sample:
+    def checked(self, url: str, offered: Offer, shape: Shape = ONE) -> Sample:
         """`syncer sync`, and the run that it left."""
         large = len(offered.body) > _USUAL_BODY
-        sample = processes.syncer(self.upstream.url, url, max_body=2 * len(offered.body) if large else None)
+        max_body = 2 * len(offered.body) if large else None
+        sample = processes.syncer(self.upstream.url, url, max_body=max_body, trust=offered.trust, shape=shape)
         _require(url, _LATEST, offered.run)
         return sample
 
-    def floor(self, name: str, models: int) -> Contestant:
+    def floor(self, name: str, template: str, offered: Offer, scenario: Scenario) -> Contestant:
         """The floor of this name."""
-        if name == "raw":
-            return partial(self.raw_load, models)
-        arguments = [self.upstream.url] if name == "F" else []
-        return partial(processes.script, FLOORS / {"F": "fetch.py", "start": "start.py"}[name], *arguments)
+        place = self.upstream.url + scenario.shape.path
+        if name == "start":
+            return partial(processes.script, FLOORS / "start.py")
+        if name == "F":
+            return partial(processes.script, FLOORS / "fetch.py", place, scenario.shape.name)
+        return partial(self.raw, template, offered, place)
 
-    def raw_load(self, models: int) -> Sample:
-        """The driver alone, into a copy of the empty database."""
-        with self.copied(self.empty) as url:
-            sample = processes.script(FLOORS / "raw.py", "load", self.upstream.url, databases.plain(url))
-            _require(url, _WRITTEN, {"changes": models})
+    def raw(self, template: str, offered: Offer, place: str) -> Sample:
+        """The driver alone, on a copy."""
+        listed, repriced = offered.run["listed"], offered.run["repriced"]
+        what = ("syncs", place, "1") if repriced else ("load", place)
+        with self.copied(template) as url:
+            sample = processes.script(FLOORS / "raw.py", what[0], place, databases.plain(url), *what[2:])
+            _require(url, _WRITTEN, {"changes": listed + repriced})
             return sample
 
     def syncs(self, template: str, replies: list[Reply], changes: int, script: Path, *what: str) -> Sample:
@@ -242,7 +275,8 @@ class _Bench:
         self.upstream.reply(*replies)
         with self.copied(template) as url:
             place = databases.plain(url) if what else url
-            sample = processes.script(script, *what, self.upstream.url, place, str(len(replies)))
+            address = self.upstream.url + (ONE.path if what else "")
+            sample = processes.script(script, *what, address, place, str(len(replies)))
             _require(url, _WRITTEN, {"changes": changes})
             return sample
 

@@ -23,17 +23,24 @@ from tests.benchmarks.floors.fetch import Model, fetch
 
 Row = tuple[Any, ...]
 
-_SOURCE = ("id", "name", "url", "created_at", "salt", "lease_token", "body_digest", "stored_with", "last_good_look_at")
+_SOURCE = (
+    "id", "name", "url", "format", "headline", "created_at", "salt", "lease_token", "body_digest", "stored_with",
+    "last_observed_at",
+)  # fmt: skip
 _RUN = (
     "id", "source_id", "kind", "started_at", "observed_at", "finished_at", "outcome", "http_status", "listed", "added",
     "repriced", "body_digest",
 )  # fmt: skip
-_STATE = ("alias", "type", "context_length", "max_completion_tokens", "description", "price", "huggingface_url")
-_MODEL = ("id", "source_id", "name", *_STATE, "extra", "digest", "first_seen_at", "last_changed_at", "missing_looks")
+_STATE = (
+    "alias", "type", "context_length", "max_completion_tokens", "description", "huggingface_url", "price", "prices",
+)  # fmt: skip
+_MODEL = ("id", "source_id", "name", *_STATE, "extra", "digest", "parser", "first_seen_at", "last_changed_at")
 _CHANGE = (
     "id", "source_id", "run_id", "model_id", "kind", "observed_at", "effective_at", "changed_after", "old_price",
     "name", *_STATE, "changed", "raw",
 )  # fmt: skip
+_PRICE = ("model_id", "component", "effective_at", "change_id", "kind", "changed_after", "old_price", "price")
+_PARSER = "raw"
 
 
 class _Data(msgspec.Struct):
@@ -47,6 +54,7 @@ class _Envelope(msgspec.Struct):
 
 _read_envelope = msgspec.json.Decoder(_Envelope).decode
 _read_model = msgspec.json.Decoder(Model).decode
+_read_prices = msgspec.json.Decoder(dict[str, Decimal]).decode
 
 
 class Sqlite:
@@ -74,10 +82,6 @@ class Sqlite:
     def price(self, price: Decimal | None) -> Any:
         """A REAL."""
         return None if price is None else float(price)
-
-    def stored(self, price: Any) -> Decimal | None:
-        """The price that was stored."""
-        return None if price is None else Decimal(repr(price))
 
 
 class PostgreSql:
@@ -108,10 +112,6 @@ class PostgreSql:
         """NUMERIC."""
         return price
 
-    def stored(self, price: Any) -> Any:
-        """A Decimal already."""
-        return price
-
 
 Driver = Sqlite | PostgreSql
 
@@ -123,14 +123,15 @@ def load(driver: Driver, url: str) -> dict[str, Any]:
     begin, now = perf_counter(), driver.time(datetime.now(UTC))
     digest = blake2b(body, digest_size=16).hexdigest()
     driver.begin()
-    driver.insert("sources", _SOURCE, [(1, "default", url, now, bytes(16), 1, digest, digest, now)])
+    source = (1, "default", url, "serverless", "price", now, bytes(16), 1, digest, digest, now)
+    driver.insert("sources", _SOURCE, [source])
     count = len(elements)
     driver.insert("runs", _RUN, [(1, 1, "sync", now, now, now, "changed", 200, count, count, 0, digest)])
     driver.insert(
         "models",
         _MODEL,
         (
-            (number, 1, model.model_name, *_state(driver, model), "{}", _digest(raw), now, now, 0)
+            (number, 1, model.model_name, *_state(driver, model), "{}", _digest(raw), _PARSER, now, now)
             for number, (raw, model) in enumerate(elements, 1)
         ),
     )
@@ -143,6 +144,15 @@ def load(driver: Driver, url: str) -> dict[str, Any]:
             for number, (raw, model) in enumerate(elements, 1)
         ),
     )  # fmt: skip
+    driver.insert(
+        "prices",
+        _PRICE,
+        (
+            (number, component, now, number, "added", None, None, driver.price(price))
+            for number, (_, model) in enumerate(elements, 1)
+            for component, price in _prices(model).items()
+        ),
+    )
     driver.link.execute(f"UPDATE feed SET last_id = {count}")
     driver.link.execute("COMMIT")
     return {"write_seconds": perf_counter() - begin}
@@ -157,12 +167,12 @@ def sync(driver: Driver, url: str) -> None:
     moved = [
         (known[model.model_name], raw, model)
         for raw, model in elements
-        if known[model.model_name][1:] != (*_values(model),)
+        if known[model.model_name][1:] != (*_values(model), _prices(model))
     ]
     digest = blake2b(body, digest_size=16).hexdigest()
     driver.begin()
     run, last = _one(driver, "SELECT max(id) + 1 FROM runs"), _one(driver, "SELECT last_id FROM feed")
-    after = _one(driver, "SELECT last_good_look_at FROM sources WHERE id = 1")
+    after = _one(driver, "SELECT last_observed_at FROM sources WHERE id = 1")
     driver.insert("runs", _RUN, [(run, 1, "sync", now, now, now, "changed", 200, len(elements), 0, len(moved), digest)])
     setting = ", ".join(f"{column} = {mark}" for column in (*_STATE, "digest", "last_changed_at"))
     driver.link.cursor().executemany(
@@ -173,13 +183,22 @@ def sync(driver: Driver, url: str) -> None:
         "changes",
         _CHANGE,
         [
-            (number, 1, run, before[0], "repriced", now, now, after, driver.price(before[6]), model.model_name,
-             *_state(driver, model), f'{{"price": [{before[6]}, {model.price}]}}', raw.decode())
+            (number, 1, run, before[0], "repriced", now, now, after, driver.price(before[-1]["price"]),
+             model.model_name, *_state(driver, model), _changed(before[-1], _prices(model)), raw.decode())
             for number, (before, raw, model) in enumerate(moved, last + 1)
         ],
     )  # fmt: skip
+    driver.insert(
+        "prices",
+        _PRICE,
+        (
+            (before[0], component, now, number, "repriced", after, driver.price(old), driver.price(new))
+            for number, (before, _, model) in enumerate(moved, last + 1)
+            for component, old, new in _moves(before[-1], _prices(model))
+        ),
+    )
     driver.link.execute(f"UPDATE feed SET last_id = {last + len(moved)}")
-    driver.link.execute(f"UPDATE sources SET body_digest = {mark}, last_good_look_at = {mark}", (digest, now))
+    driver.link.execute(f"UPDATE sources SET body_digest = {mark}, last_observed_at = {mark}", (digest, now))
     driver.link.execute("COMMIT")
 
 
@@ -196,20 +215,41 @@ def _values(model: Model) -> Row:
         None if context is None else int(context),
         None if longest is None else int(longest),
         model.description,
-        model.price,
         model.huggingface_url,
     )
 
 
+def _prices(model: Model) -> dict[str, Decimal]:
+    """Component -> price, as the formats of the shapes call them."""
+    found = {"price": model.price}
+    if model.price_output is not None:
+        found |= {
+            "output": model.price_output,
+            "cache_read": model.price_cache_read,
+            "cache_write": model.price_cache_write,
+        }
+    return {component: price for component, price in found.items() if price is not None}
+
+
 def _state(driver: Driver, model: Model) -> Row:
-    *first, price, url = _values(model)
-    return (*first, driver.price(price), url)
+    prices = _prices(model)
+    written = "{" + ",".join(f'"{component}":{price}' for component, price in prices.items()) + "}"
+    return (*_values(model), driver.price(model.price), written)
+
+
+def _moves(old: Mapping[str, Decimal], new: Mapping[str, Decimal]) -> list[tuple[str, Decimal, Decimal]]:
+    return [(component, old[component], price) for component, price in new.items() if price != old[component]]
+
+
+def _changed(old: Mapping[str, Decimal], new: Mapping[str, Decimal]) -> str:
+    return "{" + ",".join(f'"prices.{name}":[{before},{after}]' for name, before, after in _moves(old, new)) + "}"
 
 
 def _known(driver: Driver) -> Mapping[str, Row]:
-    """Name -> (id, tracked values)."""
-    rows = driver.link.execute(f"SELECT name, id, {', '.join(_STATE)} FROM models WHERE source_id = 1")
-    return {name: (*rest, driver.stored(price), url) for name, *rest, price, url in rows}
+    """Name -> (id, tracked values, prices)."""
+    first = _STATE[:-2]
+    rows = driver.link.execute(f"SELECT name, id, {', '.join(first)}, CAST(prices AS TEXT) FROM models")
+    return {name: (*rest, _read_prices(prices)) for name, *rest, prices in rows}
 
 
 def _digest(raw: bytes) -> bytes:
