@@ -146,6 +146,8 @@ def test_a_page_of_another_origin_is_refused() -> None:
         with pytest.raises(BadResponse, match="another origin"):
             parse.next_page(fmt(pages={"next": "n"}), b'{"data":[],"n":"' + link + b'"}', URL, 1)
 
+        ({"next": "links.next"}, b'"links":{"next":{"href":"?page=2"}}', URL, "https://x.example/v1/models?page=2"),
+        ({"next": "links.next"}, b'"links":{"next":{"href":null}}', URL, None),
 
 def test_the_pages_of_one_list_are_one_snapshot() -> None:
     """Pages are one list: a name on two of them, or a total that moved, means that it changed under us."""
@@ -158,3 +160,20 @@ def test_the_pages_of_one_list_are_one_snapshot() -> None:
     for wrong in (second.replace(b'"b"', b'"a"'), second.replace(b":2", b":3")):
         with pytest.raises(ListMoved):
             read([first, wrong], how)
+@pytest.mark.parametrize(
+    ("envelope", "said"),
+    [
+        (b'"more":"true","last":"b"', "more is neither true nor false"),
+        (b'"more":1,"last":"b"', "more is neither true nor false"),
+        (b'"more":true', "there is no cursor at last"),
+        (b'"more":true,"last":["b"]', "last cannot be followed"),
+        (b'"more":true,"last":"' + b"x" * 70_000 + b'"', "last cannot be followed"),
+    ],
+)
+def test_what_cannot_be_understood_is_no_end_of_a_list(envelope: bytes, said: str) -> None:
+    """The first page is never taken for the whole list (law 3)."""
+    how = fmt(pages={"cursor": "last", "parameter": "after", "more": "more"})
+    with pytest.raises(BadResponse, match=said):
+        parse.next_page(how, b'{"data":[{"id":"a"}],' + envelope + b"}", URL, 1)
+
+

@@ -2,13 +2,14 @@
 
 - A page is asked for from the same origin only.
 - A list is whole when its own words say so: no cursor, no link, an empty page, or as many elements as it has in all.
+  Words that cannot be understood are no end of it.
 """
 
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from syncer.core.formats import CompiledFormat, Pages
+from syncer.core.formats import CompiledFormat, Pages, Path
 from syncer.core.parse import scan, words
 from syncer.core.parse.envelope import Body, page_count, take_apart, text_of, total_hint
 from syncer.core.parse.scan import Bytes
@@ -42,8 +43,8 @@ def next_page(fmt: CompiledFormat, body: Bytes, url: str, number: int) -> NextPa
 
 
 def _by_link(pages: Pages, body: Bytes, url: str) -> str | None:
-    link = text_of(scan.find(body, pages.next))
-    if not link:
+    link = _pointer(body, pages.next)
+    if link is None:
         return None
     following = urljoin(url, link)
     if urlsplit(following)[:2] != urlsplit(url)[:2]:
@@ -52,14 +53,38 @@ def _by_link(pages: Pages, body: Bytes, url: str) -> str | None:
 
 
 def _by_cursor(pages: Pages, body: Bytes, url: str) -> str | None:
-    if pages.more and scan.find(body, pages.more) != b"true":
+    if pages.more and not _goes_on(body, pages.more):
         return None
-    cursor = text_of(scan.find(body, pages.cursor))
-    if cursor:
+    cursor = _pointer(body, pages.cursor)
+    if cursor is not None:
         return _with(url, pages.parameter, cursor)
     if pages.more:
         raise BadResponse(f"the list goes on, but there is no cursor at {'.'.join(pages.cursor)}")
     return None
+
+
+def _goes_on(body: Bytes, path: Path) -> bool:
+    """Whether a page says that there are more; what is neither yes nor no is no end of the list (law 3)."""
+    said = scan.find(body, path)
+    if said not in {None, b"null", b"true", b"false"}:
+        raise BadResponse(f"{'.'.join(path)} is neither true nor false: nobody can say whether the list goes on")
+    return said == b"true"
+
+
+def _pointer(body: Bytes, path: Path) -> str | None:
+    """The cursor or link at a path, of an object its href or url; None where there is none.
+
+    Raises BadResponse for anything else, which would be mistaken for the end of the list.
+    """
+    found = scan.find(body, path)
+    if found is not None and found[:1] == b"{":
+        found = scan.find(found, ("href",)) or scan.find(found, ("url",))
+    if found in {None, b"null", b"false"}:
+        return None
+    pointer = text_of(found)
+    if pointer is None:
+        raise BadResponse(f"{'.'.join(path)} cannot be followed to the next page")
+    return pointer.strip() or None
 
 
 def _by_count(pages: Pages, page: Body, url: str, number: int) -> str | None:
