@@ -75,8 +75,28 @@ def test_what_is_no_object_in_a_map() -> None:
     assert (set(snapshot.listings), [row.name for row in snapshot.rejected]) == ({"a"}, ["b"])
     assert not snapshot.nameless
     assert snapshot.present_unreadable == {"b"}
-    assert read(b'{"p":{"models":{"a":{}}},"q":{"models":"down"},"r":{}}', MAPS).nameless
-    assert not read(b'{"p":{"models":{"a":{}}},"q":{"models":null},"r":{}}', MAPS).nameless
+
+
+@pytest.mark.parametrize("part", [b'"q":"down"', b'"q":null', b'"q":{"models":[]}', b'"q":{"models":null}'])
+def test_a_part_of_a_map_that_cannot_be_entered(part: bytes) -> None:
+    """It may hold each known model under its key (law 3); under any other key it is nothing of ours."""
+    body = b'{"p":{"models":{"a":{}}},' + part + b"}"
+    assert read(body, MAPS, known={b"d": "q/x"}).nameless
+    assert not read(body, MAPS, known={b"d": "qq/x"}).nameless
+
+
+def test_a_map_of_elements_that_are_several_models() -> None:
+    """Keys and split go together, and what is kept of each can be read again."""
+    how = fmt(models="*", split="by", name="{$1}:{id}")
+    snapshot = read(b'{"m":{"by":[{"id":"a"},{"id":"b"}]},"n":{"by":[]},"o":{}}', how)
+    assert (set(snapshot.listings), snapshot.nameless) == ({"m:a", "m:b"}, ())
+    assert [parse.element(row.raw, how).name for row in snapshot.listings.values()] == ["m:a", "m:b"]
+
+
+def test_a_map_has_a_limit_like_a_list() -> None:
+    """However short its members are."""
+    with pytest.raises(BadResponse, match="more than 250,000 elements"):
+        read(b"{" + b",".join(b'"%d":{}' % number for number in range(250_001)) + b"}", MAP)
 
 
 def test_an_element_of_a_map_keeps_its_keys() -> None:
@@ -126,6 +146,8 @@ URL = "https://x.example/v1/models?limit=2"
         ({"cursor": "n", "parameter": "p"}, b'"n":""', URL, None),
         ({"next": "links.next"}, b'"links":{"next":"/v1/models?page=2"}', URL, "https://x.example/v1/models?page=2"),
         ({"next": "links.next"}, b'"links":{"next":null}', URL, None),
+        ({"next": "links.next"}, b'"links":{"next":{"href":"?page=2"}}', URL, "https://x.example/v1/models?page=2"),
+        ({"next": "links.next"}, b'"links":{"next":{"href":null}}', URL, None),
         ({"offset": "skip", "size": 2}, b'"x":1', URL + "&skip=4", URL + "&skip=6"),
         ({"offset": "skip", "size": 3}, b'"x":1', URL, None),
         ({"offset": "skip", "size": 3}, b'"total":5', URL, URL + "&skip=2"),
@@ -140,26 +162,6 @@ def test_where_the_next_page_is(pages: dict[str, Any], envelope: bytes, url: str
     assert (found and (found.url, found.number)) == (following and (following, 2))
 
 
-def test_a_page_of_another_origin_is_refused() -> None:
-    """A link to another host, port or scheme is never followed."""
-    for link in (b"https://y.example/v1", b"http://x.example/v1", b"//x.example:8443/v1"):
-        with pytest.raises(BadResponse, match="another origin"):
-            parse.next_page(fmt(pages={"next": "n"}), b'{"data":[],"n":"' + link + b'"}', URL, 1)
-
-        ({"next": "links.next"}, b'"links":{"next":{"href":"?page=2"}}', URL, "https://x.example/v1/models?page=2"),
-        ({"next": "links.next"}, b'"links":{"next":{"href":null}}', URL, None),
-
-def test_the_pages_of_one_list_are_one_snapshot() -> None:
-    """Pages are one list: a name on two of them, or a total that moved, means that it changed under us."""
-    how = fmt(pages={"cursor": "n", "parameter": "p"})
-    first, second = b'{"data":[{"id":"a"}],"n":"x","total":2}', b'{"data":[{"id":"b"}],"n":null,"total":2}'
-    whole = read([first, second], how)
-    assert (set(whole.listings), whole.partial, whole.elements) == ({"a", "b"}, None, 2)
-    assert read([first, second.replace(b'"total":2', b'"x":2')], how).partial is None
-    assert read([first.replace(b":2", b":9"), second.replace(b":2", b":9")], how).partial == "a total of 9"
-    for wrong in (second.replace(b'"b"', b'"a"'), second.replace(b":2", b":3")):
-        with pytest.raises(ListMoved):
-            read([first, wrong], how)
 @pytest.mark.parametrize(
     ("envelope", "said"),
     [
@@ -177,3 +179,21 @@ def test_what_cannot_be_understood_is_no_end_of_a_list(envelope: bytes, said: st
         parse.next_page(how, b'{"data":[{"id":"a"}],' + envelope + b"}", URL, 1)
 
 
+def test_a_page_of_another_origin_is_refused() -> None:
+    """A link to another host, port or scheme is never followed."""
+    for link in (b"https://y.example/v1", b"http://x.example/v1", b"//x.example:8443/v1"):
+        with pytest.raises(BadResponse, match="another origin"):
+            parse.next_page(fmt(pages={"next": "n"}), b'{"data":[],"n":"' + link + b'"}', URL, 1)
+
+
+def test_the_pages_of_one_list_are_one_snapshot() -> None:
+    """Pages are one list: a name on two of them, or a total that moved, means that it changed under us."""
+    how = fmt(pages={"cursor": "n", "parameter": "p"})
+    first, second = b'{"data":[{"id":"a"}],"n":"x","total":2}', b'{"data":[{"id":"b"}],"n":null,"total":2}'
+    whole = read([first, second], how)
+    assert (set(whole.listings), whole.partial, whole.elements) == ({"a", "b"}, None, 2)
+    assert read([first, second.replace(b'"total":2', b'"x":2')], how).partial is None
+    assert read([first.replace(b":2", b":9"), second.replace(b":2", b":9")], how).partial == "a total of 9"
+    for wrong in (second.replace(b'"b"', b'"a"'), second.replace(b":2", b":3")):
+        with pytest.raises(ListMoved):
+            read([first, wrong], how)

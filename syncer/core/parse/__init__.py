@@ -11,6 +11,7 @@ What the elements look like is the format's (core/formats.py); limits are consta
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from hashlib import blake2b
 from itertools import repeat
 
@@ -107,14 +108,14 @@ class _Reading:
         self.unreadable: list[Rejected] = []
         self._several: dict[str, dict[bytes, Listing]] = {}
         self._nameless = 0
-        self._names_of_values: frozenset[str] | None = None
 
     def read(self, page: Body) -> None:
         """Each element of one page: known, read, rejected, or one of several with its name."""
         earlier = self.same.keys() | self.listings.keys()  # of the pages before
         known, same, listings = self._known, self.same, self.listings
-        for part in page.broken:
-            self._reject(part, Refused("is a part of the response in which models should stand, and no object"), None)
+        for above, part in page.broken:
+            if not above or self._may_hold_known(above):
+                self._reject(part, Refused("is a part of the response in which models should stand, and no object"), None)
         for raw, keys in zip(page.elements, page.keys or repeat(()), strict=False):
             kept = raw if not keys else self._wrapped(raw, keys)
             if kept is None:
@@ -204,9 +205,16 @@ class _Reading:
             )
 
     def _is_known(self, name: str) -> bool:
-        if self._names_of_values is None:
-            self._names_of_values = frozenset(self._known.values())
-        return name in self._names_of_values or self._believed(name) is not None
+        return name in self._known_names or self._believed(name) is not None
+
+    def _may_hold_known(self, keys: Keys) -> bool:
+        """Whether a part of a map that cannot be entered may hold a known model; any other is nothing of ours."""
+        prefix = self._reader.prefix_of(keys)
+        return prefix != "" and any(name.startswith(prefix) for name in self._known_names)
+
+    @cached_property
+    def _known_names(self) -> frozenset[str]:
+        return frozenset(self._known.values())
 
     def _say(self, row: Listing, said: Iterable[str]) -> None:
         """Record what of a listing cannot be read, and which keys it holds twice."""

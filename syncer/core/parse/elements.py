@@ -111,6 +111,16 @@ class ElementReader:
         except Refused as why:
             return why.name
 
+    def prefix_of(self, keys: Keys) -> str:
+        """What the names of all models under these keys begin with; empty where the keys are no part of a name."""
+        known: list[str | None] = [
+            part if isinstance(part, str) else keys[part - 1] if isinstance(part, int) and part <= len(keys) else None
+            for part in self._format.name_parts
+        ]
+        end = known.index(None) if None in known else len(known)
+        has_key = any(isinstance(part, int) for part in self._format.name_parts[:end])
+        return "".join(part for part in known[:end] if part is not None) if has_key else ""
+
     def is_skipped(self, name: str | None) -> bool:
         """Whether the format says that this is no model."""
         return bool(self._format.skip) and name in self._format.skip

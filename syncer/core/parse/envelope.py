@@ -9,6 +9,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -42,6 +43,7 @@ _TOO_MANY = f"the response lists more than {MAX_ELEMENTS:,} elements, which no c
 _DEEP = "the response is nested too deeply to be a catalog"
 
 Keys = tuple[str, ...]
+Part = tuple[Keys, bytes]
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _list = msgspec.json.Decoder(list[Raw]).decode
 
@@ -50,13 +52,14 @@ class Body(msgspec.Struct, frozen=True):
     """A response taken apart.
 
     `elements` are the raw elements as sent; `keys` the keys of the maps that each stands under, for a format of maps.
-    `broken` are parts of a map in which elements should stand and that cannot be entered. `hints` are the members of
-    the envelope that may say how much there is, outermost first. `sent` counts the elements, before any is split.
+    `broken` are parts in which elements should stand and that cannot be entered, each with the keys above it. `hints`
+    are the members of the envelope that may say how much there is, outermost first. `sent` counts the elements, before
+    any is split.
     """
 
     elements: Sequence[Raw] | Sequence[bytes]
     keys: Sequence[Keys] | None
-    broken: Sequence[bytes]
+    broken: Sequence[Part]
     hints: Sequence[Mapping[str, bytes]]
     sent: int
 
@@ -72,13 +75,10 @@ def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         at, hints = _slow(body, fmt, str(error))
         patient = True
-    if fmt.stars:
-        return _of_maps(at, fmt, hints, patient=patient)
-    if len(at) > MAX_ELEMENTS:
+    whole = _of_maps(at, fmt, hints, patient=patient) if fmt.stars else Body(at, None, (), hints, len(at))
+    if len(whole.elements) > MAX_ELEMENTS:
         raise BadResponse(_TOO_MANY)
-    if not fmt.split:
-        return Body(at, None, (), hints, len(at))
-    return _of_split(at, fmt, hints, patient=patient)
+    return _of_split(whole, fmt, patient=patient) if fmt.split else whole
 
 
 def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
@@ -296,7 +296,7 @@ def _of_maps(at: Raw | bytes, fmt: CompiledFormat, hints: Any, *, patient: bool)
     """The members of a map, or of each map in a map; a part that cannot be entered may hold any model."""
     elements: list[bytes] = []
     keys: list[Keys] = []
-    broken: list[bytes] = []
+    broken: list[Part] = []
     waiting: list[tuple[bytes, Path, Keys]] = [(bytes(at), fmt.models[fmt.models.index("*") :], ())]
     if waiting[0][0][:1] != b"{":
         raise BadResponse(f"there is no map of models at {'.'.join(fmt.models)!r}; {words.begins(bytes(at))}")
@@ -306,8 +306,7 @@ def _of_maps(at: Raw | bytes, fmt: CompiledFormat, hints: Any, *, patient: bool)
             elements.append(raw)
             keys.append(above)
         elif raw[:1] != b"{":
-            if raw != b"null":
-                broken.append(raw)
+            broken.append((above, raw))
         else:
             members = [(key, value) for key, value in _each_member(raw, patient=patient) if path[0] in ("*", key)]
             star = path[0] == "*"
@@ -326,22 +325,24 @@ def _each_member(text: bytes, *, patient: bool) -> Iterator[tuple[str, bytes]]:
         yield key, text[start:end]
 
 
-def _of_split(outer: Sequence[Raw], fmt: CompiledFormat, hints: Any, *, patient: bool) -> Body:  # noqa: ANN401
+def _of_split(whole: Body, fmt: CompiledFormat, *, patient: bool) -> Body:
     """Each item of the list at `split` as an element of its own: the one around it, with this one item in the list."""
     elements: list[bytes] = []
-    broken: list[bytes] = []
+    keys: list[Keys] = []
+    broken: list[Part] = list(whole.broken)
     room = _MAX_SPLIT
-    for element in map(bytes, outer):
+    for element, above in zip(map(bytes, whole.elements), whole.keys or repeat(()), strict=False):
         try:
             before, pieces, after = _split(element, fmt.split, patient=patient)
         except (ValueError, msgspec.DecodeError, RecursionError):
-            broken.append(element)
+            broken.append((above, element))
             continue
         room -= len(pieces) * len(element)
         if room < 0 or len(elements) + len(pieces) > MAX_ELEMENTS:
             raise BadResponse(_TOO_MANY)
         elements += [before + piece + after for piece in pieces]
-    return Body(elements, None, broken, hints, len(outer))
+        keys += [above] * len(pieces)
+    return Body(elements, keys if fmt.stars else None, broken, whole.hints, whole.sent)
 
 
 def _split(element: bytes, path: Path, *, patient: bool) -> tuple[bytes, list[bytes], bytes]:
