@@ -494,7 +494,7 @@ class _Compiler:
         if type(per) is not int or not re.fullmatch("10*", str(per)) or per > 10**12:
             self.wrong(f"{key}.per", "write 1, 10, 100, 1000 and so on: how many of it the published price is for")
         of = value.get("of", base.of or ("token" if value.keys() & {"per", "factor"} else ""))
-        if not isinstance(of, str) or not (re.fullmatch("[a-z][a-z0-9_ ]{0,30}", of) or not value.keys() & set(_UNIT)):
+        if not isinstance(of, str) or ((of or "of" in value) and not re.fullmatch("[a-z][a-z0-9_ ]{0,30}", of)):
             self.wrong(f"{key}.of", 'write what is paid for, such as "token" or "image"')
         varies = value.get("varies")
         return Unit(

@@ -70,7 +70,7 @@ class Listing(Tracked, frozen=True, kw_only=True, gc=False):
     headline; of a stored model or a change, every component that was ever known. `price` is the headline's.
     `extra` holds what syncer does not track, by key. `unread` are the tracked fields (and PRICES, as one) that the
     element states and that cannot be read: here they are unknown, and the last known value stays. `stated` is what
-    the element states with a value that is not null: field names, and `prices.COMPONENT`.
+    the element states with a value that is neither null nor read as nothing: field names, and `prices.COMPONENT`.
     `raw` is the element as upstream sent it, a view into the response where it can be, and `digest` its fingerprint;
     both are empty for a listing that did not come from a response.
     """

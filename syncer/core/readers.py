@@ -32,12 +32,14 @@ _LITELLM_KEY = re.compile(
 class Reader(msgspec.Struct, frozen=True):
     """`read(element, prices, names, price)`; `names` maps the last key of each path to its component.
 
-    `consumes` are the paths that it reads, which are therefore not kept as `extra`.
+    `consumes` are the paths that it reads, which are therefore not kept as `extra`; `base_of` gives, for a key that
+    it reads as a tier of another one, that other key, and any other key as it is.
     """
 
     read: Callable[[Mapping[str, Any], Prices, Mapping[str, str], Price], None]
     version: int
     consumes: tuple[tuple[str, ...], ...]
+    base_of: Callable[[str], str] = str
 
 
 def _openrouter(element: Mapping[str, Any], prices: Prices, names: Mapping[str, str], price: Price) -> None:
@@ -72,6 +74,10 @@ def _litellm(element: Mapping[str, Any], prices: Prices, names: Mapping[str, str
             for key in tier.keys() & names.keys():
                 if suffix or prices.get(names[key]) is None:
                     prices[names[key] + suffix] = price(names[key], tier[key])
+
+
+def _litellm_base(key: str) -> str:
+    return _litellm_key(key)[0]
 
 
 def _models_dev(element: Mapping[str, Any], prices: Prices, names: Mapping[str, str], price: Price) -> None:
@@ -121,7 +127,7 @@ _VERCEL = ("input", "output", "input_cache_read", "input_cache_write")
 
 READERS: Mapping[str, Reader] = {
     "openrouter": Reader(_openrouter, 1, (("pricing", "overrides"),)),
-    "litellm": Reader(_litellm, 1, (("tiered_pricing",),)),
+    "litellm": Reader(_litellm, 1, (("tiered_pricing",),), _litellm_base),
     "models.dev": Reader(_models_dev, 1, (("cost", "tiers"), ("cost", "context_over_200k"))),
     "vercel": Reader(_vercel, 1, tuple(("pricing", f"{key}_tiers") for key in _VERCEL)),
     "novita": Reader(

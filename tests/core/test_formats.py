@@ -169,6 +169,19 @@ def test_an_element_is_read_again_from_what_is_kept(name: str) -> None:
         assert parse.element(bytes(row.raw), formats.builtin(name)) == row
 
 
+def test_what_a_reader_reads_is_not_called_unread() -> None:
+    """LiteLLM's keys with a suffix are tiers; a key that means nothing stays in the list."""
+    body = b'{"a":{"input_cost_per_token":1e-6,"input_cost_per_token_flex":1e-6,"input_cost_per_token_odd":1e-6}}'
+    how = formats.builtin("litellm")
+    assert parse.unmatched(parse.snapshot(body, how, observed_at=AT), how).unused == ("input_cost_per_token_odd",)
+
+
+def test_numbers_that_mean_no_price_need_no_unit() -> None:
+    """`varies` stands on a component of whatever unit, known or not."""
+    how = formats.compile({"extends": "serverless", "prices": {"price": {"path": "price", "varies": ["-1"]}}}, "a", "f")
+    assert (how.price_units, how.components[0].unit.varies) == ({}, {-1})
+
+
 @pytest.mark.parametrize("name", formats.names())
 def test_a_built_in_format_is_shown_as_it_is_written(name: str) -> None:
     """What `show` prints can be pasted into syncer.toml, and is the same reading there."""
@@ -322,5 +335,9 @@ def test_a_typo_in_every_price_path_is_an_error() -> None:
     wrong = acme(prices={"input": "pricng.prompt", "output": "pricng.completion"})
     said = parse.unmatched(parse.snapshot(body, wrong, observed_at=AT), wrong).error
     assert said == "no element has a price: the format 'acme' looks for `pricng.prompt`, `pricng.completion`"
+    through = b'{"data":[{"id":"a","pricing":[{"prompt":"1"}]},{"id":"b","pricing":"free"}]}'
+    assert "pricing.prompt" in str(parse.unmatched(parse.snapshot(through, right, observed_at=AT), right).error)
+    unreadable = b'{"data":[{"id":"a","pricing":{"prompt":"N/A"}}]}'
+    assert parse.unmatched(parse.snapshot(unreadable, right, observed_at=AT), right).error is None
     with pytest.raises(BadResponse, match="none of the 2 listed models can be read: the first one has no ident"):
         parse.snapshot(body, acme(name="ident"), observed_at=AT)

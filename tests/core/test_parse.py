@@ -112,6 +112,13 @@ def test_a_missing_field_is_not_stated() -> None:
     assert one(model(price=None)).prices == {"price": None}
 
 
+@pytest.mark.parametrize("description", [None, b"1"])
+def test_what_is_read_as_nothing_is_not_stated(description: bytes | None) -> None:
+    """An empty text for a number, or an empty list, says no more than null: else a lost field would be news."""
+    sent = model(context_length=b'""', model_type=b"[]", description=description)
+    assert one(sent).stated == (frozenset() if description is None else {"description"})
+
+
 @pytest.mark.parametrize(
     ("sent", "why"),
     [

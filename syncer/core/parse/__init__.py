@@ -115,7 +115,9 @@ class _Reading:
         known, same, listings = self._known, self.same, self.listings
         for above, part in page.broken:
             if not above or self._may_hold_known(above):
-                self._reject(part, Refused("is a part of the response in which models should stand, and no object"), None)
+                self._reject(
+                    part, Refused("is a part of the response in which models should stand, and no object"), None
+                )
         for raw, keys in zip(page.elements, page.keys or repeat(()), strict=False):
             kept = raw if not keys else self._wrapped(raw, keys)
             if kept is None:

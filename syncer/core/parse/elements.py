@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
@@ -23,7 +24,7 @@ from syncer.core.fields import FIELDS
 from syncer.core.formats import CompiledFormat, Component, Lookup, Path
 from syncer.core.model import NOTHING, PRICES, Listing
 from syncer.core.parse import scan, words
-from syncer.core.parse.envelope import MAX_ELEMENT, Keys
+from syncer.core.parse.envelope import MAX_ELEMENT, Keys, unwrapped
 from syncer.errors import BadResponse
 
 MAX_NAME = 255
@@ -111,6 +112,18 @@ class ElementReader:
         except Refused as why:
             return why.name
 
+    def has_a_price(self, listing: Listing) -> bool:
+        """Whether the element of a listing has anything at all at the path of any price, readable or not."""
+        raw = unwrapped(bytes(listing.raw), self._format.stars)[1] if self._format.stars else listing.raw
+        row = outer = self._decoded(raw)
+        if self._format.split:
+            row = self._item(outer)
+        for _, _, get, *_ in self._prices:
+            with suppress(ValueError):  # something else stands on the way there
+                if get(row, outer) is not None:
+                    return True
+        return False
+
     def prefix_of(self, keys: Keys) -> str:
         """What the names of all models under these keys begin with; empty where the keys are no part of a name."""
         known: list[str | None] = [
@@ -175,7 +188,7 @@ class ElementReader:
         unread: list[str] = []
         try:
             values = {field: read(value) for field, key, read in self._by_key if (value := row.get(key)) is not None}
-            stated = list(values)
+            stated = [field for field, value in values.items() if value is not None]
         except ValueError:
             values, stated = {}, []
             for field, key, read in self._by_key:
@@ -212,15 +225,16 @@ class ElementReader:
         unread: list[str],
         said: list[str],
     ) -> None:
-        """One field, into what was read, or into what cannot be read and why."""
+        """One field, into what was read, or into what cannot be read and why; one read as nothing states nothing."""
         if value is None:
             return
-        stated.append(field)
         try:
             values[field] = read(value)
         except ValueError as why:
             unread.append(field)
             said.append(_complaint(field, value, why))
+        if field in unread or values[field] is not None:
+            stated.append(field)
 
     def _priced(
         self, row: Mapping[str, Any], outer: Mapping[str, Any], stated: list[str], unread: list[str], said: list[str]

@@ -11,6 +11,7 @@ import msgspec
 
 from syncer.core.formats import CompiledFormat
 from syncer.core.model import PRICES, Snapshot
+from syncer.core.parse.elements import reader_of
 
 _MAX_UNUSED = 100
 
@@ -28,13 +29,16 @@ class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
 
 def unmatched(snapshot: Snapshot, fmt: CompiledFormat) -> Unmatched:
     """What no element of this response has, and what elements have that the format does not read."""
-    unused = Counter(path for row in snapshot.listings.values() for path in _paths(row.extra))
+    read = {".".join(component.lookup.path) for component in fmt.components}
+    base_of = str if fmt.reader is None else fmt.reader.base_of
+    every = (path for row in snapshot.listings.values() for path in _paths(row.extra))
+    unused = Counter(path for path in every if base_of(path) not in read)
     if not snapshot.listed:
         return Unmatched()
     wanted = [component for component in fmt.components if not component.optional]
     absent = [component for component in wanted if f"{PRICES}.{component.name}" not in snapshot.stated]
     error = None
-    if wanted and len(absent) == len(wanted) and not any(one.startswith(f"{PRICES}.") for one in snapshot.stated):
+    if wanted and not _has_a_price(snapshot, fmt):
         paths = ", ".join(f"`{component.lookup}`" for component in wanted)
         error = f"no element has a price: the format {fmt.name!r} looks for {paths}"
         absent = []
@@ -47,6 +51,14 @@ def unmatched(snapshot: Snapshot, fmt: CompiledFormat) -> Unmatched:
     return Unmatched(
         error=error, warnings=tuple(warnings), unused=tuple(path for path, _ in unused.most_common(_MAX_UNUSED))
     )
+
+
+def _has_a_price(snapshot: Snapshot, fmt: CompiledFormat) -> bool:
+    """Whether anything stands at the path of any price in any element; what cannot be read stands there, too."""
+    if not any(field.startswith(f"{PRICES}.") for field in snapshot.stated):
+        return False
+    reader, listings = reader_of(fmt), snapshot.listings.values()
+    return any(PRICES not in listing.unread or reader.has_a_price(listing) for listing in listings)
 
 
 def _paths(extra: Mapping[str, Any], above: str = "") -> Iterator[str]:
