@@ -93,9 +93,10 @@ def moved_source(lease: Lease) -> str | None:
 
 
 def _place(url: str) -> tuple[str, str]:
-    """What a URL points to, whatever its scheme, its query and a slash at its end."""
+    """What a URL points to, whatever its scheme (and the port that goes with it), its query and a slash at its end."""
     parts = urlsplit(url)
-    return parts.netloc.lower(), parts.path.rstrip("/")
+    usual = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return parts.netloc.lower().removesuffix(usual), parts.path.rstrip("/")
 
 
 def _with_what_the_same_state(

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy.engine import Engine
 
 from syncer.db import leases, results
 from syncer.db.engine import reading, writing
+from syncer.db.inputs import moved_source
 from syncer.db.leases import LONGEST_LEASE, Lease
 from syncer.db.results import Failure, RunResult, Shortcut
 from syncer.db.tables import consumers, sources
@@ -165,3 +167,22 @@ def test_the_operators_own_stop_is_no_failure(engine: Engine) -> None:
         assert results.close_failed(connection, lease, Failure(error="interrupted", abandoned=True), now=START)
     assert rows(engine, "SELECT outcome, error FROM runs") == [("abandoned", "interrupted")]
     assert rows(engine, f"SELECT lease_owner FROM {sources.name}") == [(None,)]
+
+
+MOVES = [
+    ("http://x.example:80/v1/", "https://x.example/v1?key=1", False),
+    ("http://x.example/v1", "https://X.example:443/v1", False),
+    ("http://x.example/v1", "http://x.example:8080/v1", True),
+    ("http://x.example/v1", "http://x.example/v2", True),
+]
+
+
+def test_a_source_has_moved_where_host_port_or_path_are_others(sqlite_url: str) -> None:
+    """Scheme, with the port that goes with it, trailing slash and query do not count (the rule of moved sources)."""
+    with opened(sqlite_url) as made:
+        lease = acquire(Shop(made), "me")
+    past = msgspec.structs.replace(lease.past, last=START)
+    for observed, now, moved in MOVES:
+        record = msgspec.structs.replace(lease.record, url=now)
+        again = msgspec.structs.replace(lease, record=record, observed_url=observed, past=past)
+        assert (moved_source(again) is not None) is moved, (observed, now)
