@@ -46,8 +46,8 @@ def check_command(app: App, file: Path, source: str | None, max_age: timedelta) 
 
     A line is a model's name or alias, optionally with limits: `acme/large max_input=2.5 max_output=10
     min_context=32000 not_expiring=30d`. `max_price` is the headline's. Lines that begin with # are comments. A price
-    that is unknown or negative is not below any limit. A model that the last observations did not show, but that is not
-    believed gone yet, is a warning only, unless its source requires it.
+    that is unknown, unreadable or negative is not below any limit. A model that the last observations did not show, but
+    that is not believed gone yet, is a warning only, unless its source requires it.
 
     \b
     Example:
@@ -170,6 +170,8 @@ def find_problem(wish: Wish, row: "CatalogRow | None", present: datetime) -> str
 def _problems(wish: Wish, row: "CatalogRow", present: datetime) -> Iterator[str]:
     for component, limit in wish.max_prices.items():
         yield from _too_dear(row, component or row.component, limit)
+    if wish.max_prices and row.unread_since is not None:
+        yield f"price cannot be read since {row.unread_since:%Y-%m-%d %H:%MZ}, the known one may be old"
     if wish.min_context is not None and row.context_length is None:
         yield "context length is unknown"
     if wish.min_context is not None and row.context_length is not None and row.context_length < wish.min_context:

@@ -398,7 +398,8 @@ def offers_command(app: App, model: str, at: datetime | None, component: str | N
         left_out = [] if at is None else history.not_observed(connection, at=at)
     rows = [_row(offer, columns) for offer in offers if component in {None, offer.component}]
     drop = ("identity", "unit", "currency")
-    empty = f"nobody offers {model}" if at is None else f"nobody offered {model} then"
+    nobody = f"nobody offers {model}" if at is None else f"nobody offered {model} then"
+    empty = f"no offer of {model} is known of then" if left_out else nobody
     print_rows(columns, rows, format=form(), out=sys.stdout, title=f"Offers of {model}", drop=drop, empty=empty)
     for one in left_out:
         print_line(not_observed_then(one.source, one.first_observed_at), out=sys.stderr)

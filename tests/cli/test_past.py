@@ -490,6 +490,22 @@ def test_a_price_that_is_no_amount(home: Home) -> None:
     assert "price is -1, which is not an amount" in said.out
 
 
+def test_a_price_that_cannot_be_read_is_below_no_limit(home: Home) -> None:
+    """Nobody knows what the model costs now; one that is asked for nothing but being there is as wanted."""
+    home.day(model("a", 1))
+    home.day(model("a", {"input": 5}))
+    said = check(home, "a max_price=2")
+    assert (said.code, "price cannot be read since 2026-01-02 00:00Z" in said.out) == (1, True)
+    assert check(home, "a").code == 0
+
+
+def test_offers_of_a_time_before_any_observation(past: Home) -> None:
+    """That nobody offered it is said only of a time that was observed (law 6)."""
+    early, late = (past.syncer("offers", "acme/varies", "--at", at) for at in ("2025-12-01", "2026-01-04"))
+    assert "no offer of acme/varies is known of then" in early.out + early.err
+    assert "nobody offered acme/varies then" in late.out + late.err
+
+
 def test_what_is_not_believed_is_a_warning(home: Home) -> None:
     """A model that one look did not show, or whose new price is withheld, fails no build; it is said."""
     home.day(model("a", 1), model("b", 1))
