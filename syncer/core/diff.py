@@ -77,12 +77,19 @@ def difference(old: Listing, new: Listing) -> dict[str, tuple[Any, Any]]:
 
 
 def appearance(
-    before: StoredModel | None, listing: Listing, snapshot: Snapshot, past: PastObservations
+    before: StoredModel | None,
+    listing: Listing,
+    snapshot: Snapshot,
+    past: PastObservations,
+    lost: Collection[str] = (),
 ) -> Change | None:
-    """What a whole listing shows to be new or different; None if all that is tracked is as it was."""
+    """What a whole listing shows to be new or different; None if all that is tracked is as it was.
+
+    `lost` are the fields that it keeps because no element of the response has them.
+    """
     if before is None:
         return _added(listing, snapshot.observed_at, past)
-    base, reading = _read_anew(before, listing, snapshot)
+    base, reading = _read_anew(before, listing, snapshot, lost)
     moved = difference(base, listing)
     if before.listed and not moved and not reading:
         return None
@@ -131,11 +138,13 @@ def is_another_reading(before: StoredModel, listing: Listing, snapshot: Snapshot
     return before.parser != snapshot.parser and (_same_bytes(before, listing) or before.reread is not None)
 
 
-def _read_anew(before: StoredModel, listing: Listing, snapshot: Snapshot) -> tuple[Listing, Moved]:
+def _read_anew(
+    before: StoredModel, listing: Listing, snapshot: Snapshot, lost: Collection[str]
+) -> tuple[Listing, Moved]:
     """The state that a listing is compared with, and how a new reading of old bytes differs from what was recorded.
 
     Equal bytes under another parser: all that differs is a new reading. Other bytes and another parser: what the old
-    bytes say by the new reading is compared with what the new bytes say.
+    bytes say by the new reading is compared with what the new bytes say. What the listing keeps, the old bytes keep.
     """
     old = before.listing
     if before.parser == snapshot.parser:
@@ -144,7 +153,8 @@ def _read_anew(before: StoredModel, listing: Listing, snapshot: Snapshot) -> tup
         return listing, difference(old, listing)
     if before.reread is None:
         return old, NOTHING
-    base = whole(before.reread, before, snapshot.headline)
+    unread = before.reread.unread | listing.unread
+    base = whole(msgspec.structs.replace(before.reread, unread=unread), before, snapshot.headline, lost)
     return base, difference(old, base)
 
 

@@ -59,12 +59,12 @@ class Evaluation:
         for name, listing in self.snapshot.listings.items():
             before, masked = self.seen.known.get(name), self.masked.get(name, frozenset())
             state = diff.whole(listing, before, self.snapshot.headline, masked)
+            move = diff.appearance(before, state, self.snapshot, self.seen.past, masked)
             if masked or listing.unread:  # these bytes are not the believed state: they have to be read again
                 state = msgspec.structs.replace(state, digest=b"")
             self.states[name] = state
-            move = diff.appearance(before, state, self.snapshot, self.seen.past)
             if move is not None:
-                self.moves[name] = self._narrowed(before, move)
+                self.moves[name] = self._narrowed(before, msgspec.structs.replace(move, listing=state))
         for name, withheld in self.late.items():
             self.believe_late(name, withheld)
 

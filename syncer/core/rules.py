@@ -178,18 +178,27 @@ def _same_headline(listing: Listing, before: StoredModel | None) -> bool:
 
 
 def lost_fields(snapshot: Snapshot, known: Iterable[StoredModel]) -> frozenset[str]:
-    """Fields and components that many models of the response had, and that none of its elements states any more."""
+    """Fields and components that many models of the response had, and that none of its elements states any more.
+
+    Of another reading that finds no price at all it is each known price, however few models had one: a typo.
+    """
     had: Counter[str] = Counter()
+    finds_no_price = not any(component_of(field) is not None for field in snapshot.stated)
+    typo = False
     for model in known:
         listing = snapshot.listings.get(model.listing.name)
         if listing is None or not model.listed:
             continue
         anew = diff.is_another_reading(model, listing, snapshot)  # may drop a field on purpose, but hardly all prices
+        typo = typo or (anew and finds_no_price)
         had.update(
             field for field in _had(model.listing)
             if field not in snapshot.stated and not (anew and component_of(field) is None)
         )  # fmt: skip
-    return frozenset(field for field, count in had.items() if count > _MANY or _most(count, snapshot.listed))
+    return frozenset(
+        field for field, count in had.items()
+        if count > _MANY or _most(count, snapshot.listed) or (typo and component_of(field) is not None)
+    )  # fmt: skip
 
 
 def _had(listing: Listing) -> Iterator[str]:

@@ -982,6 +982,42 @@ def test_other_bytes_by_another_parser_are_a_reading_and_a_change() -> None:
     assert (change.old_price, change.changed_after) == (Decimal("0.5"), START)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+@pytest.mark.parametrize("price", [1, 2])
+def test_a_reading_that_finds_no_price_is_a_question(count: int, price: int) -> None:
+    """A typo in a price path loses all prices: in a catalog of any size, whatever the bytes, the known ones stay."""
+    world = World(headline="input").sees(0, shelf(count, {"input": 1, "alias": "a"}))
+
+    def read_nothing(name: str, element: Element, headline: str) -> Listing:
+        row = listing(name, element, headline)
+        return msgspec.structs.replace(row, price=None, prices={headline: None}, stated=frozenset({"alias"}))
+
+    world.parser, world.read = "two", read_nothing
+    world.sees(1, shelf(count, {"input": price, "alias": "a"}))
+    assert (world.open(), set(world.catalog.values())) == ({"shape": sorted(shelf(count))}, {1})
+    world.parser, world.read = "one", listing
+    assert (world.sees(2, shelf(count, {"input": 1, "alias": "a"})).open(), len(world.history)) == ({}, count)
+
+
+@pytest.mark.parametrize("price", [1, 2])
+def test_a_reading_that_cannot_read_a_field_makes_no_news_of_it(price: int) -> None:
+    """What is kept because it cannot be read is neither a change nor a new reading, the bytes being others or not."""
+    world = World(headline="input").sees(0, shelf(8, {"input": 1, "alias": "a"}))
+
+    def read_otherwise(name: str, element: Element, headline: str) -> Listing:
+        row = listing(name, element, headline)
+        if row.price == price:  # the present bytes
+            return msgspec.structs.replace(
+                row, price=None, prices={headline: None}, unread=frozenset({"prices"}), alias="b"
+            )
+        return msgspec.structs.replace(row, price=Decimal(7), prices={headline: Decimal(7)}, alias="b")
+
+    world.parser, world.read = "two", read_otherwise
+    world.sees(1, shelf(8, {"input": price, "alias": "a"}))
+    moves = {(change.kind, *change.changed) for told, change in world.history if told == at(1)}
+    assert (moves, set(world.catalog.values())) == ({(Kind.REREAD, "alias")}, {1})
+
+
 # -- what ends ---------------------------------------------------------------------------------------------------------
 
 
