@@ -28,7 +28,8 @@ from syncer.errors import UsageError
 from syncer.importing import Recorded, import_observation
 from syncer.settings import SourceSettings, format_of
 from tests.cli.home import Home
-from tests.cli.test_process import wait_for
+from tests.conftest import clean_environment
+from tests.faults.child import Job, Nursery
 from tests.upstream import Upstream, catalog_body, model
 
 PRICES = ["0.1", "0.2", "123456789012.345", "0.000000000000000001", "999999999999999", "-1", "0", None]
@@ -233,33 +234,31 @@ def long(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
     folder = tmp_path_factory.mktemp("long")
     shutil.copy(migrated, folder / "syncer.db")
     with Upstream() as upstream:
-        fill(Home(folder, f"sqlite:///{folder / 'syncer.db'}", upstream))
+        fill(Home(folder, f"sqlite:///{folder / 'syncer.db'}", upstream), LONG // MODELS)
     return folder / "syncer.db"
 
 
-def fill(home: Home) -> None:
+def fill(home: Home, days: int) -> None:
     """Write a long history in bulk: many models, each repriced every two days."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     known = {"source_id": 1, "extra": {}, "digest": b"", "first_seen_at": start, "last_changed_at": start}
     known |= {"parser": "p", "prices": {"price": None}}
+    row = {"source_id": 1, "changed": {}, "description": "what it is good for " * 20}
     with home.engine() as engine, db.writing(engine) as connection:
         source = {"id": 1, "name": "shop", "url": "x", "created_at": start, "salt": b"", "last_observed_at": start}
         source |= {"format": "serverless", "headline": "price"}
         connection.execute(sources.insert().values(source))
         connection.execute(models.insert(), [{**known, "id": n + 1, "name": f"acme/{n}"} for n in range(MODELS)])
-        for number in range(LONG // MODELS):
+        for number in range(days):
             at = start + timedelta(days=2 * number)
             run = {"id": number + 1, "source_id": 1, "kind": "sync", "started_at": at, "observed_at": at}
             connection.execute(runs.insert().values(run | {"outcome": "changed"}))
-            row = {"source_id": 1, "run_id": number + 1, "observed_at": at, "effective_at": at, "changed": {}}
-            row |= {"kind": "repriced" if number else "added", "description": "what it is good for " * 20}
-            row |= {"prices": {"price": Decimal(number)}}
-            rows = [
-                {**row, "id": number * MODELS + n + 1, "model_id": n + 1, "name": f"acme/{n}", "price": Decimal(number)}
-                for n in range(MODELS)
-            ]
-            connection.execute(changes.insert(), rows)
-        connection.execute(sa.update(feed).values(last_id=LONG))
+            day = row | {"run_id": number + 1, "observed_at": at, "effective_at": at, "price": Decimal(number)}
+            day |= {"kind": "repriced" if number else "added", "prices": {"price": Decimal(number)}}
+            values = [sa.literal(value, changes.c[name].type) for name, value in day.items()]
+            of_each = sa.select(models.c.id + number * MODELS, models.c.id, models.c.name, *values).order_by(models.c.id)
+            connection.execute(changes.insert().from_select(["id", "model_id", "name", *day], of_each))
+        connection.execute(sa.update(feed).values(last_id=days * MODELS))
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -330,28 +329,38 @@ def test_a_full_disk(home: Home, kind: str) -> None:
     assert left_behind(home.path / "out") == []
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Where the processes are born."""
+    with Nursery(clean_environment()) as started:
+        yield started
+
+
+@pytest.mark.parametrize(("kind", "function"), [("jsonl", "_flattened"), ("parquet", "_record_batch")])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_an_export_that_is_interrupted(home: Home, long: Path, kind: str, number: signal.Signals) -> None:
+def test_an_export_that_is_interrupted(
+    home: Home, nursery: Nursery, kind: str, function: str, number: signal.Signals
+) -> None:
     """No half file ever has its final name, whatever ends the export; run again it is whole, nothing left over."""
-    shutil.copy(long, home.path / "syncer.db")
-    (home.path / "out").mkdir()
-    target = "out/it.jsonl" if kind == "jsonl" else "out"
-    command = ("export", "--format", kind, "-o", target)
-    with home.started(*command) as child:
-        wait_for(lambda: left_behind(home.path / "out"))
-        child.send_signal(number)
-        assert child.wait(60) in {143, -signal.SIGKILL}
-    left = left_behind(home.path / "out")
+    fill(home, days := 2)
+    out = home.path / "out"
+    out.mkdir()
+    command = ("--config", str(home.path / "syncer.toml"), "export", "--format", kind)
+    command += ("-o", str(out / "it.jsonl" if kind == "jsonl" else out))
+    late = 1_500 if kind == "jsonl" else 1  # the row, or the batch, in the midst of whose writing it ends
+    job = Job(command=command, signal=number, on_entering=f"syncer.exports:{function}", entering=late)
+    (ended,) = nursery.run(job)
+    assert ended.code in {143, -signal.SIGKILL}, ended.said
+    left = left_behind(out)
     assert [name for name in left if not name.endswith(".partial")] == []
     assert all(Path(name).name.startswith(".") for name in left), "hidden from all who read a whole directory"
-    assert left == [] or number == signal.SIGKILL
-    again = home.process(*command)
+    assert bool(left) == (number == signal.SIGKILL), "what is killed leaves a part, anything else nothing"
+    again = home.syncer(*command)
     assert again.code == 0, again.err
-    assert again.err.splitlines()[-1].startswith(f"{LONG} rows")
-    assert not [name for name in left_behind(home.path / "out") if name.endswith(".partial")]
+    assert again.err.splitlines()[-1].startswith(f"{days * MODELS} rows")
+    assert not [name for name in left_behind(out) if name.endswith(".partial")]
     if kind == "parquet":
-        assert ask(f"SELECT count(*), count(DISTINCT id) FROM '{home.path}/out/*/*.parquet'") == [(LONG, LONG)]
+        assert ask(f"SELECT count(*), count(DISTINCT id) FROM '{out}/*/*.parquet'") == [(2_000, 2_000)]
 
 
 BLOCKED = """\
@@ -435,5 +444,5 @@ def test_memory_does_not_grow_with_the_history(home: Home, long: Path, kind: str
 @pytest.mark.parametrize("any_home", ["postgresql"], indirect=True)
 def test_memory_does_not_grow_on_postgresql(any_home: Home) -> None:
     """PostgreSQL keeps the rows in a cursor, instead of sending all at once."""
-    fill(any_home)
+    fill(any_home, LONG // MODELS)
     assert_little_memory(any_home, "jsonl")

@@ -42,8 +42,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     `sources`: one after the other. `rounds`: so often, a minute later by the clock each time. `command`: the shipped
     command with these arguments and this `environment` instead, with the real clock. `signal` is sent to itself at
-    point number `at_point` (from 1), counted from the first call of the function `on_entering` ("module:name") if one
-    is named; without a number, in that very moment. `session`: a statement for each new connection;
+    point number `at_point` (from 1), counted from the call number `entering` of the function `on_entering`
+    ("module:name"; a generator is entered for each of its items) if one is named; without a point, in that very moment. `session`: a statement for each new connection;
     `transaction`: one for each transaction, behind syncer's own. `file_limit`: bytes; `user`: a uid.
     """
 
@@ -59,6 +59,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     signal: int | None = None
     at_point: int | None = None
     on_entering: str | None = None
+    entering: int = 1
     session: str | None = None
     transaction: str | None = None
     file_limit: int | None = None
@@ -278,6 +279,7 @@ class _Points:
         self.passed = 0
         self._job = job
         self._armed = job.on_entering is None
+        self._entered = 0
         for name in ("before_cursor_execute", "after_cursor_execute", "begin"):
             event.listen(Engine, name, self._pass)
         self._around_commits()
@@ -306,6 +308,9 @@ class _Points:
             return
         module, _, name = str(self._job.on_entering).partition(":")
         if frame.f_code.co_name == name and frame.f_globals.get("__name__") == module:
+            self._entered += 1
+            if self._entered < self._job.entering:
+                return
             sys.setprofile(None)
             self.passed, self._armed = 0, True
             if self._job.at_point is None:
