@@ -61,6 +61,7 @@ def demo_command(path: Path | None, *, serve: bool) -> None:
             print_line(step.title, out=sys.stdout)
             _live_through(engine, source, first_day + timedelta(days=day))
     _look_back(engine)
+    engine.dispose()  # whoever copies the file finds all of it there, and nothing in a log beside it
     _what_next(file)
     if serve:
         _serve(engine, source)

@@ -1,12 +1,17 @@
 """times: a moment as a person writes it is one instant, or an error that shows the forms."""
 
+import csv
+import io
+import re
 import socket
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import pytest
 
 from syncer.settings.moments import FORMS, parse_moment
 from tests.cli.home import Home
+from tests.upstream import model
 
 PRESENT = datetime(2026, 11, 22, 17, 7, 35, 123456, UTC)
 
@@ -102,3 +107,37 @@ def test_a_wrong_grace_is_named_before_anything_is_opened(home: Home) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         said = home.syncer("run", "--listen", address, "--grace", "soon")
     assert (said.code, "--grace" in said.err, address in said.err) == (2, True, False), said.err
+
+
+def test_a_time_that_is_printed_can_be_pasted_into_sql(any_home: Home) -> None:
+    """A time of JSON, CSV or a table finds its row: in datetime() on SQLite, as it is on PostgreSQL."""
+    home = any_home
+    for number in (1, 2, 3):
+        home.serve(model("a", number))
+        home.observe(datetime(2026, 1, number, 23, 59, 59, 123456, UTC))
+    at_two = ("--since", "2026-01-02", "--until", "2026-01-03")
+    printed = {
+        *(row["time"] for row in home.syncer("changes", "--json", *at_two).json),
+        *(row["data"]["effective_at"] for row in home.syncer("changes", "--json", *at_two).json),
+        *(row["observed_at"] for row in csv.DictReader(io.StringIO(home.syncer("changes", "--csv", *at_two).out))),
+        *(row["effective_at"] for row in home.syncer("export", "changes", *at_two).json),
+        *(row["effective_at"] for row in csv.DictReader(io.StringIO(exported(home, *at_two)))),
+        " ".join(home.syncer("changes", *at_two).rows[0][1:3]),
+    }
+    assert len(printed) == 2, "with T and Z as programs write it, and as a person reads it"
+    for text in printed:
+        pasted = f"datetime('{text}')" if home.url.startswith("sqlite") else f"'{text}'"
+        rows = home.sql(f"SELECT new FROM price_changes WHERE effective_at >= {pasted} ORDER BY effective_at")
+        assert [float(new) for (new,) in rows] == [2, 3], text
+
+
+def exported(home: Home, *arguments: str) -> str:
+    """The changes as CSV."""
+    return home.syncer("export", "changes", "--format", "csv", *arguments).out
+
+
+def test_the_manual_opens_with_times_that_are_pasted() -> None:
+    """The first query of the page on the data wraps a pasted time, before anybody is misled by one that is not."""
+    page = (files("syncer") / "manual" / "data.md").read_text()
+    first = page.split("```sql")[1].split("```")[0]
+    assert re.search(r"effective_at >= datetime\('[0-9-]+T[0-9:]+Z'\)", first)

@@ -11,7 +11,7 @@ from syncer.core.model import Rejected
 MAX_REJECTED_RAW = 2_000
 """How much of a rejected element is kept, in characters."""
 MANY_REJECTED, MANY_REJECTED_RAW = 1_000, 100
-"""After so many rejected elements of one response, so little is kept of each."""
+"""After so many rejected elements of one response, so little is kept of each, and of why."""
 
 _SAYS = frozenset({"message", "msg", "detail", "details", "error", "errors", "reason", "title", "error_description"})
 _MAX_SEARCHED = 65_536
@@ -20,7 +20,10 @@ _MAX_WORDS = 3
 
 def reject(raw: Raw | bytes, digest: bytes, name: str | None, reason: str, *, earlier: Sequence[Rejected]) -> Rejected:
     """One element that cannot be read, or a part of one; `earlier` are those of the same response before it."""
-    limit = MAX_REJECTED_RAW if len(earlier) < MANY_REJECTED else MANY_REJECTED_RAW
+    if len(earlier) < MANY_REJECTED:
+        limit = MAX_REJECTED_RAW
+    else:
+        limit, reason = MANY_REJECTED_RAW, reason[:MANY_REJECTED_RAW]
     kept = bytes(memoryview(raw)[: 4 * limit]).decode("utf-8", "replace")[:limit]
     return Rejected(name=name, reason=reason, raw=kept, digest=digest)
 
