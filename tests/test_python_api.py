@@ -173,7 +173,7 @@ def test_a_recording_is_imported(bare: Home) -> None:
     seen: list[Imported] = []
     with syncer.open(database="own.db", sources=[]) as s:
         done = s.import_history("recorded.jsonl", "acme", on_line=seen.append)
-        assert [(line.line, line.word) for line in done] == [(1, "changed"), (2, "failed")]
+        assert [(line.name, line.word) for line in done] == [("line 1", "changed"), ("line 2", "failed")]
         assert isinstance(done[1].error, BadResponse)
         assert seen == done
         assert [line.word for line in s.import_history("recorded.jsonl", "acme")] == ["already there", "failed"]

@@ -94,7 +94,7 @@ class Tally:
         self.lines[line.word] += 1
         self.changes += sum(line.report.result.counts.values()) if line.report else 0
         if line.error is not None:
-            self.failures.append(f"line {line.line}: {line.error}")
+            self.failures.append(f"{line.name}: {line.error}")
 
     def tell(self, name: str, *, as_json: bool) -> None:
         """Say it: failures on stderr, then the summary."""

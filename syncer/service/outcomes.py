@@ -72,9 +72,9 @@ class DeliveryOutcome(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """What came of one line of a recording: a report, None if the source has seen it already, or why it failed."""
+    """What came of one line or commit: a report, None if the source has seen it already, or why it failed."""
 
-    line: int
+    name: str
     report: "Report | None" = None
     error: BadResponse | None = None
 

@@ -56,8 +56,8 @@ def _importer(context: Context, target: Target, ends_at: datetime | None) -> "Ca
         try:
             report = import_observation(attempt, recorded, ends_at=ends_at)
         except BadResponse as error:
-            return Imported(recorded.line, error=error)
-        return Imported(recorded.line, report)
+            return Imported(recorded.name, error=error)
+        return Imported(recorded.name, report)
 
     return poll
 
