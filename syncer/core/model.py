@@ -22,7 +22,8 @@ PRICES = "prices"
 _COMPONENT = "prices."
 
 NOTHING: Mapping[str, Any] = {}
-"""One empty mapping for the many listings without further fields, and for changes in which no field moved."""
+"""One empty mapping for the many changes in which no field moved."""
+NO_EXTRA = msgspec.Raw(b"{}")
 
 
 class Kind(StrEnum):
@@ -68,7 +69,8 @@ class Listing(Tracked, frozen=True, kw_only=True, gc=False):
     `prices` are canonical Decimals by component, in the source's currency and units; None is unknown, 0 is free and a
     negative number is kept as sent. From a response they are the components that the element states, and always the
     headline; of a stored model or a change, every component that was ever known. `price` is the headline's.
-    `extra` holds what syncer does not track, by key. `unread` are the tracked fields (and PRICES, as one) that the
+    `extra` is what syncer does not track, as the text of a JSON object: as values it would take thirty times the room.
+    `unread` are the tracked fields (and PRICES, as one) that the
     element states and that cannot be read: here they are unknown, and the last known value stays. `stated` is what
     the element states with a value that is neither null nor read as nothing: field names, and `prices.COMPONENT`.
     `raw` is the element as upstream sent it, a view into the response where it can be, and `digest` its fingerprint;
@@ -78,7 +80,7 @@ class Listing(Tracked, frozen=True, kw_only=True, gc=False):
     name: str
     price: Decimal | None = None
     prices: Mapping[str, Decimal | None] = NOTHING
-    extra: Mapping[str, Any] = NOTHING
+    extra: msgspec.Raw = NO_EXTRA
     unread: frozenset[str] = frozenset()
     stated: frozenset[str] = frozenset()
     raw: msgspec.Raw = msgspec.Raw()

@@ -73,9 +73,12 @@ def catalog(connection: Connection, source_id: int, parser: str) -> CatalogState
     return CatalogState(by_digest=by_digest, listed=unread.union(by_digest.values()), priced=priced, pending=pending)
 
 
+_MODEL = [sa.cast(column, sa.Text).label("extra") if column.name == "extra" else column for column in models.c]
+
+
 def stored_models(connection: Connection, source_id: int, names: Iterable[str]) -> dict[str, StoredModel]:
     """The whole last known state of each named model that the source ever listed."""
-    query = sa.select(models).where(
+    query = sa.select(*_MODEL).where(
         models.c.source_id == source_id, models.c.name.in_(sa.bindparam("names", expanding=True))
     )
     found: dict[str, StoredModel] = {}
@@ -210,7 +213,7 @@ def typed(field: str, value: Any) -> Any:  # noqa: ANN401 - a field's value
 def _stored(row: Any) -> StoredModel:  # noqa: ANN401 - a row of models
     return StoredModel(
         id=row.id,
-        listing=msgspec.structs.replace(_listing(row), extra=row.extra, digest=row.digest),
+        listing=msgspec.structs.replace(_listing(row), extra=msgspec.Raw(row.extra.encode()), digest=row.digest),
         parser=row.parser,
         listed=row.removed_at is None,
         missing_since=row.missing_since,

@@ -256,7 +256,9 @@ def fill(home: Home, days: int) -> None:
             day = row | {"run_id": number + 1, "observed_at": at, "effective_at": at, "price": Decimal(number)}
             day |= {"kind": "repriced" if number else "added", "prices": {"price": Decimal(number)}}
             values = [sa.literal(value, changes.c[name].type) for name, value in day.items()]
-            of_each = sa.select(models.c.id + number * MODELS, models.c.id, models.c.name, *values).order_by(models.c.id)
+            of_each = sa.select(models.c.id + number * MODELS, models.c.id, models.c.name, *values).order_by(
+                models.c.id
+            )
             connection.execute(changes.insert().from_select(["id", "model_id", "name", *day], of_each))
         connection.execute(sa.update(feed).values(last_id=days * MODELS))
 
@@ -345,8 +347,8 @@ def test_an_export_that_is_interrupted(
     fill(home, days := 2)
     out = home.path / "out"
     out.mkdir()
-    command = ("--config", str(home.path / "syncer.toml"), "export", "--format", kind)
-    command += ("-o", str(out / "it.jsonl" if kind == "jsonl" else out))
+    target = out / "it.jsonl" if kind == "jsonl" else out
+    command = ("--config", str(home.path / "syncer.toml"), "export", "--format", kind, "-o", str(target))
     late = 1_500 if kind == "jsonl" else 1  # the row, or the batch, in the midst of whose writing it ends
     job = Job(command=command, signal=number, on_entering=f"syncer.exports:{function}", entering=late)
     (ended,) = nursery.run(job)

@@ -126,13 +126,13 @@ def test_new_bytes_that_say_nothing_new(engine: Engine) -> None:
     """A refreshed model has the new bytes, further fields and parser, no change, and nothing pending."""
     shop = Shop(engine)
     shop.at(START, {"A": {"input": "1"}})
-    new = msgspec.structs.replace(listing("A", {"input": "1"}, raw="{}"), extra={"n": 1})
+    new = msgspec.structs.replace(listing("A", {"input": "1"}, raw="{}"), extra=msgspec.Raw(b'{"n":1}'))
     lease = shop.lease(START + HOUR)
     with writing(engine) as connection:
         known = state.stored_models(connection, 1, ["A"])
         shop.write(connection, lease, Decision(refreshed=(new,)), START + HOUR, known)
     model = stored(engine)["A"]
-    assert (model.listing.digest, model.listing.extra) == (new.digest, {"n": 1})
+    assert (model.listing.digest, model.listing.extra) == (new.digest, new.extra)
     assert rows(engine, "SELECT count(*) FROM changes") == [(1,)]
 
 

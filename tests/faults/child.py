@@ -43,8 +43,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     `sources`: one after the other. `rounds`: so often, a minute later by the clock each time. `command`: the shipped
     command with these arguments and this `environment` instead, with the real clock. `signal` is sent to itself at
     point number `at_point` (from 1), counted from the call number `entering` of the function `on_entering`
-    ("module:name"; a generator is entered for each of its items) if one is named; without a point, in that very moment. `session`: a statement for each new connection;
-    `transaction`: one for each transaction, behind syncer's own. `file_limit`: bytes; `user`: a uid.
+    ("module:name"; a generator is entered for each of its items) if one is named; without a point, in that very moment.
+    `session`: a statement for each new connection; `transaction`: one for each transaction, behind syncer's own. `file_limit`: bytes; `user`: a uid.
     """
 
     database: str = ""

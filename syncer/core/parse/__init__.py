@@ -9,7 +9,7 @@
 What the elements look like is the format's (core/formats.py); limits are constants, and stand in the manual.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -31,7 +31,10 @@ __all__ = ["NextPage", "Unmatched", "body_digest", "element", "element_digest", 
 
 MANY_NAMELESS = 1_000
 """So many elements without a legible name, if they are more than half, are no catalog with a few odd rows."""
+MAX_PRICES = 1_000_000
+"""So many prices of all models together are no catalog: each is a row in the first run, and real ones have 40,000."""
 _MAX_KEYS = 2_000
+_MAX_SAID = 10
 
 Believed = Callable[[str], Listing | None]
 
@@ -107,7 +110,7 @@ class _Reading:
         self.duplicates: list[Rejected] = []
         self.unreadable: list[Rejected] = []
         self._several: dict[str, dict[bytes, Listing]] = {}
-        self._nameless = 0
+        self._nameless = self._priced = 0
 
     def read(self, page: Body) -> None:
         """Each element of one page: known, read, rejected, or one of several with its name."""
@@ -183,6 +186,9 @@ class _Reading:
             return None
         if said:
             self._say(row, said)
+        self._priced += len(row.prices)
+        if self._priced > MAX_PRICES:
+            raise BadResponse(f"the response has more than {MAX_PRICES:,} prices, which no catalog has")
         return row
 
     def _refused(self, raw: Raw | bytes, keys: Keys, kept: Raw | bytes, digest: bytes, why: Refused) -> None:
@@ -218,11 +224,11 @@ class _Reading:
     def _known_names(self) -> frozenset[str]:
         return frozenset(self._known.values())
 
-    def _say(self, row: Listing, said: Iterable[str]) -> None:
-        """Record what of a listing cannot be read, and which keys it holds twice."""
-        for sentence in said:
-            into = self.duplicates if sentence.startswith("holds ") else self.unreadable
-            self._record(into, row.raw, row.digest, row.name, sentence)
+    def _say(self, row: Listing, said: Sequence[str]) -> None:
+        """Record what of a listing cannot be read, and which keys it holds twice: once, as it is one element."""
+        into = self.unreadable if row.unread else self.duplicates
+        more = f"; and {len(said) - _MAX_SAID} more" if len(said) > _MAX_SAID else ""
+        self._record(into, row.raw, row.digest, row.name, "; ".join(said[:_MAX_SAID]) + more)
 
     def _record(self, into: list[Rejected], raw: Raw | bytes, digest: bytes, name: str | None, reason: str) -> None:
         into.append(words.reject(raw, digest, name, reason, earlier=into))

@@ -14,6 +14,7 @@ from contextlib import suppress
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,12 +23,14 @@ from msgspec import Raw
 from syncer.core import prices
 from syncer.core.fields import FIELDS
 from syncer.core.formats import CompiledFormat, Component, Lookup, Path
-from syncer.core.model import NOTHING, PRICES, Listing
+from syncer.core.model import NO_EXTRA, PRICES, Listing
 from syncer.core.parse import scan, words
 from syncer.core.parse.envelope import MAX_ELEMENT, Keys, unwrapped
 from syncer.errors import BadResponse
 
 MAX_NAME = 255
+MAX_COMPONENTS = 200
+"""So many prices of one model are kept; real ones have a dozen."""
 _CONTAINERS = frozenset({dict, list})
 
 _read_object = msgspec.json.Decoder(dict[str, Any], float_hook=prices.decimal_literal).decode
@@ -92,7 +95,8 @@ class ElementReader:
             kept, digest = _storable(kept, digest)
         said: list[str] = []
         if doubled := _doubled(bytes(raw), outer):
-            said += [f"holds the key {words.short(key)} more than once; the last one counts" for key in doubled]
+            several = f"key{'s' * (len(doubled) > 1)} {', '.join(map(words.short, doubled))}"
+            said.append(f"holds the {several} more than once; the last one counts")
         return self._listing(row, outer, name, kept, digest, said), said
 
     def name_of(self, raw: bytes, keys: Keys) -> str | None:
@@ -199,7 +203,7 @@ class ElementReader:
             except ValueError as why:
                 stated.append(field)
                 unread.append(field)
-                said.append(f"has a {field} that {why}")
+                said.append(_complaint(field, None, why))
             else:
                 self._field(field, value, read, values, stated, unread, said)
         priced = self._priced(row, outer, stated, unread, said)
@@ -207,7 +211,7 @@ class ElementReader:
             name=name,
             price=priced.get(self._format.headline),
             prices=priced,
-            extra=self._rest(row, outer),
+            extra=_written(self._rest(row, outer)),
             unread=_names(tuple(unread)) if unread else _NONE,
             stated=_names(tuple(stated)),
             raw=kept,
@@ -258,19 +262,31 @@ class ElementReader:
                 said.append(_complaint(f"price {component}", value, why))
             stated.append(spelled)
         if self._format.reader is not None and not wrong:
-            try:
-                self._format.reader.read(row, found, self._names, self._price_of)
-            except ValueError as why:
-                wrong = True
-                said.append(f"has prices of which one {why}")
-            told = set(stated)
-            if found[self._format.headline] is None:
-                told.add(f"{PRICES}.{self._format.headline}")  # a key in any case: that it is there states nothing
-            stated += [spelled for component in found if (spelled := f"{PRICES}.{component}") not in told]
+            wrong = not self._tiers(row, found, stated, said)
         if wrong:
             unread.append(PRICES)
             return self._unknown
         return found
+
+    def _tiers(
+        self, row: Mapping[str, Any], found: dict[str, Decimal | None], stated: list[str], said: list[str]
+    ) -> bool:
+        """What the format's reader adds to the prices that were found; whether all of it can be read."""
+        assert self._format.reader is not None  # noqa: S101 - the caller has asked
+        readable = True
+        try:
+            self._format.reader.read(row, found, self._names, self._price_of)
+            if len(found) > MAX_COMPONENTS:
+                raise ValueError(f"is beyond the {MAX_COMPONENTS} that a model can have")
+        except ValueError as why:
+            readable = False
+            said.append(f"has prices of which one {why}")
+        told = set(stated)
+        if found[self._format.headline] is None:
+            told.add(f"{PRICES}.{self._format.headline}")  # a key in any case: that it is there states nothing
+        some = islice(found, MAX_COMPONENTS)
+        stated += [spelled for component in some if (spelled := f"{PRICES}.{component}") not in told]
+        return readable
 
     def _price_of(self, component: str, value: object) -> Decimal | None:
         shift, varies = self._units[component]
@@ -279,7 +295,7 @@ class ElementReader:
     def _rest(self, row: dict[str, Any], outer: dict[str, Any]) -> Mapping[str, Any]:
         """What the format does not read, by key."""
         if type(row) is _PatientRow:
-            return NOTHING
+            return {}
         consumed = self._consumed
         rest = {key: value for key, value in row.items() if key not in consumed}
         if self._deep:
@@ -289,7 +305,18 @@ class ElementReader:
         if outer is not row:
             root = self._format.split[0]
             rest = {key: value for key, value in outer.items() if key != root and key not in consumed} | rest
-        return rest or NOTHING
+        return rest
+
+
+_write_object = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def _written(rest: Mapping[str, Any]) -> Raw:
+    """What is left of an element as text: values of any kind must not outlive the reading of their element."""
+    try:
+        return Raw(_write_object(rest)) if rest else NO_EXTRA
+    except RecursionError:
+        raise Refused("is nested too deeply") from None
 
 
 class _PatientRow(dict[str, Any]):
@@ -488,9 +515,9 @@ def _count_keys(row: dict[str, Any]) -> int:
 
 
 def _complaint(field: str, value: object, why: ValueError) -> str:
-    if isinstance(value, Unfit):
-        return f"has a {field} that {value.reason}"
-    return f"has a {field} that {why} ({words.short(value)})" if value is not None else f"has a {field} that {why}"
+    article = "an" if field[0] in "aeiou" else "a"
+    said = f"has {article} {field} that {value.reason if isinstance(value, Unfit) else why}"
+    return said if value is None or isinstance(value, Unfit) else f"{said} ({words.short(value)})"
 
 
 @lru_cache(maxsize=1024)

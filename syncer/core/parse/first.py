@@ -31,7 +31,7 @@ def unmatched(snapshot: Snapshot, fmt: CompiledFormat) -> Unmatched:
     """What no element of this response has, and what elements have that the format does not read."""
     read = {".".join(component.lookup.path) for component in fmt.components}
     base_of = str if fmt.reader is None else fmt.reader.base_of
-    every = (path for row in snapshot.listings.values() for path in _paths(row.extra))
+    every = (path for row in snapshot.listings.values() for path in _paths(msgspec.json.decode(row.extra)))
     unused = Counter(path for path in every if base_of(path) not in read)
     if not snapshot.listed:
         return Unmatched()

@@ -10,8 +10,10 @@
 import json
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from contextlib import suppress
+from itertools import accumulate, islice
 from typing import Any
 
 import msgspec
@@ -34,6 +36,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _NEAR = 10_000
 """So many brackets are gone through one by one before a value counts as a long one."""
 _PIECE = 65_536
+_MAX_DOUBLED = 3
 _MAX_ODD = 1_000_000
 """So many NaN or lone surrogates are no slip of a catalog."""
 
@@ -125,22 +128,18 @@ def has_more(text: Bytes, path: tuple[str, ...], limit: int) -> bool:
 
 
 def doubled(text: Bytes) -> tuple[str, ...]:
-    """The keys that an object in this value holds twice, at any depth."""
-    found: list[str] = []
-    waiting = [skip_space(text, 0)]
-    while waiting:
-        at = waiting.pop()
-        if text[at : at + 1] == b"[":
-            waiting += [start for start, _ in items(text, at) if text[start] in _OPENING]
-        elif text[at : at + 1] == b"{":
-            seen: set[str] = set()
-            for key, start, _ in members(text, at):
-                if key in seen:
-                    found.append(key)
-                seen.add(key)
-                if text[start] in _OPENING:
-                    waiting.append(start)
-    return tuple(dict.fromkeys(found))
+    """The keys that an object in this value holds twice, at any depth; the first few of them, inner ones first."""
+    found: dict[str, None] = {}
+
+    def compare(pairs: list[tuple[str, object]]) -> None:
+        if len(found) < _MAX_DOUBLED and len(dict(pairs)) != len(pairs):
+            count = Counter(key for key, _ in pairs)
+            found.update((key, None) for key in count if count[key] > 1)
+
+    decoder = json.JSONDecoder(object_pairs_hook=compare, parse_int=len, parse_float=len, parse_constant=len)
+    with suppress(ValueError, RecursionError):  # what else is wrong with it, the reader of its values says
+        decoder.decode(bytes(text).decode("utf-8", "surrogatepass"))
+    return tuple(islice(found, _MAX_DOUBLED))
 
 
 def holds_each_once(raw: bytes, members: Iterable[tuple[str, bytes]]) -> bool:
