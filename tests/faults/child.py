@@ -44,7 +44,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     command with these arguments and this `environment` instead, with the real clock. `signal` is sent to itself at
     point number `at_point` (from 1), counted from the call number `entering` of the function `on_entering`
     ("module:name"; a generator is entered for each of its items) if one is named; without a point, in that very moment.
-    `session`: a statement for each new connection; `transaction`: one for each transaction, behind syncer's own. `file_limit`: bytes; `user`: a uid.
+    `session`: a statement for each new connection; `transaction`: one for each transaction, behind syncer's own.
+    `file_limit`: bytes; `user`: a uid.
     """
 
     database: str = ""

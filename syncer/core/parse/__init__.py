@@ -15,10 +15,11 @@ from functools import cached_property
 from hashlib import blake2b
 from itertools import repeat
 
+import msgspec
 from msgspec import Raw
 
 from syncer.core.formats import CompiledFormat
-from syncer.core.model import PRICES, Listing, Rejected, Snapshot
+from syncer.core.model import NO_EXTRA, PRICES, Listing, Rejected, Snapshot
 from syncer.core.parse import words
 from syncer.core.parse.elements import ElementReader, Refused, reader_of
 from syncer.core.parse.envelope import Body, Keys, partial_hint, take_apart, total_hint, unwrapped, wrapped
@@ -150,7 +151,7 @@ class _Reading:
             if chosen.digest in self._known:
                 self.same[name] = chosen.raw
             else:
-                self.listings[name] = chosen
+                self.listings[name] = self._again(chosen.raw)
             state = _state(chosen)
             for digest, row in sorted(rows.items()):
                 if digest != chosen.digest and _state(row) != state:
@@ -234,7 +235,8 @@ class _Reading:
         into.append(words.reject(raw, digest, name, reason, earlier=into))
 
     def _gather(self, name: str, row: Listing) -> None:
-        self._several.setdefault(name, {}).setdefault(row.digest, row)
+        few = msgspec.structs.replace(row, extra=NO_EXTRA)  # the chosen one is read again: there may be any number
+        self._several.setdefault(name, {}).setdefault(row.digest, few)
 
     def _again(self, kept: Raw | bytes) -> Listing:
         """An element that is known already, read all the same."""
