@@ -1,5 +1,6 @@
 """Envelopes: lists, maps, pages, and what says that a list is not whole."""
 
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from syncer.core import formats, parse
 from syncer.core.formats import CompiledFormat
 from syncer.core.model import Snapshot
+from syncer.core.parse import scan
 from syncer.errors import BadResponse, ListMoved
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -197,3 +199,23 @@ def test_the_pages_of_one_list_are_one_snapshot() -> None:
     for wrong in (second.replace(b'"b"', b'"a"'), second.replace(b":2", b":3")):
         with pytest.raises(ListMoved):
             read([first, wrong], how)
+
+
+def test_an_odd_body_is_not_held_as_one_text() -> None:
+    """Law 12: one smiley makes every character of a text take four bytes; what is odd is looked at piece by piece."""
+    odd = b'"\\ud800 \xed\xa0\x80 \xf0\x9f\x98\x80"' + b" " * 1_000_000
+    tracemalloc.start()
+    try:
+        assert scan.utf8(odd) == odd
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * len(odd)
+
+
+def test_a_list_that_multiplies_its_element_is_refused() -> None:
+    """Law 12: a long element that is hundreds of models would be held as many times."""
+    providers = ",".join(f'{{"provider":"p{number}"}}' for number in range(300))
+    element = f'{{"id":"m","x":"{"x" * 250_000}","providers":[{providers}]}}'
+    with pytest.raises(BadResponse, match="take more than 67,108,864 bytes together"):
+        parse.snapshot(f'{{"data":[{element}]}}'.encode(), formats.builtin("huggingface"), observed_at=AT)

@@ -27,7 +27,7 @@ _FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
 MAX_ELEMENT = 262_144
 """The longest element that is read, in bytes."""
 _MAX_HINT = 65_536
-_MAX_SPLIT = 2**27
+_MAX_SPLIT = 2**26
 """How many bytes the elements that a `split` makes may take in all."""
 
 _META = ("meta", "metadata", "pagination", "paging", "page_info", "pageInfo", "page", "links", "_links")
@@ -202,11 +202,11 @@ def _slow(body: Bytes, fmt: CompiledFormat, complaint: str) -> tuple[Any, Sequen
         value, hints = _fast(clean, fmt, whole=True)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _scanned(body, text, fmt), []
-    held = bytes(value)
+    held = memoryview(value)
     start = clean.find(held)
     if fmt.stars:
         return text[start : start + len(held)], hints
-    if held[:1] != b"[":
+    if bytes(held[:1]) != b"[":
         raise _explain(body, fmt)
     elements: list[Raw] = []
     at = start + 1
@@ -228,7 +228,7 @@ def _scanned(body: Bytes, text: bytes, fmt: CompiledFormat) -> Any:  # noqa: ANN
     return held if fmt.stars else [Raw(held[start:end]) for start, end in scan.items(held, 0)]
 
 
-def _valid(body: Bytes, complaint: str) -> tuple[bytes, bytes]:
+def _valid(body: Bytes, complaint: str) -> tuple[bytes, Bytes]:
     """The body as UTF-8, and as what any decoder takes; raises BadResponse where even the json module takes neither."""
     try:
         text = scan.utf8(body)
@@ -338,7 +338,9 @@ def _of_split(whole: Body, fmt: CompiledFormat, *, patient: bool) -> Body:
             broken.append((above, element))
             continue
         room -= len(pieces) * len(element)
-        if room < 0 or len(elements) + len(pieces) > MAX_ELEMENTS:
+        if room < 0:
+            raise BadResponse(f"the models that share an element take more than {_MAX_SPLIT:,} bytes together")
+        if len(elements) + len(pieces) > MAX_ELEMENTS:
             raise BadResponse(_TOO_MANY)
         elements += [before + piece + after for piece in pieces]
         keys += [above] * len(pieces)

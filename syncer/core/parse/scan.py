@@ -7,6 +7,7 @@
 - Nesting costs it no stack.
 """
 
+import codecs
 import json
 import re
 from array import array
@@ -153,7 +154,7 @@ def holds_each_once(raw: bytes, members: Iterable[tuple[str, bytes]]) -> bool:
     return raw[skip_space(raw, at) :].strip() == b"}"
 
 
-def cleaned(text: bytes) -> bytes:
+def cleaned(text: bytes) -> Bytes:
     """The text with what only the standard json module takes (lone surrogates, NaN) replaced, at the same length.
 
     Raises ValueError where there is too much of it.
@@ -168,13 +169,19 @@ def cleaned(text: bytes) -> bytes:
                 raise ValueError(f"it holds more than {_MAX_ODD:,} NaN or halves of characters")
             start, at = found.span(1)
             clean[start:at] = b"ufffd" if pattern is _LONE else b"1" * (at - start)
-    return bytes(clean)
+    return clean
 
 
 def utf8(body: Bytes) -> bytes:
     """The body as UTF-8 (lone surrogates kept), by the rules of json.loads; raises ValueError where it is no text."""
-    text = bytes(body).decode(json.detect_encoding(bytes(body[:4])), "surrogatepass")
-    return text.encode("utf-8", "surrogatepass")
+    encoding = json.detect_encoding(bytes(body[:4]))
+    if encoding != "utf-8":
+        return bytes(body).decode(encoding, "surrogatepass").encode("utf-8", "surrogatepass")
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")  # as one text it could take four times the room
+    for at in range(0, len(body), _PIECE):
+        decoder.decode(bytes(body[at : at + _PIECE]))
+    decoder.decode(b"", final=True)
+    return bytes(body)
 
 
 def _starts(text: Bytes, at: int) -> Iterator[tuple[str, int]]:
