@@ -23,7 +23,9 @@ class Evaluation:
     def __init__(self, seen: DecisionInput, policy: Policy | None, approval: Approval | None) -> None:
         self.seen, self.policy, self.snapshot, self.at = seen, policy, seen.snapshot, seen.snapshot.observed_at
         self.findings = Findings(seen.findings, approval, self.at)
-        self.nameless: bool = bool(self.snapshot.nameless)  # until a person has said that these rows are no models
+        self.odd_rows = frozenset(
+            row.digest.hex() for row in self.snapshot.nameless
+        )  # but for those that are no models
         self.unreadable = self.snapshot.present_unreadable
         gone = diff.not_present(seen.listed, self.snapshot)
         self.absent = gone if self.snapshot.partial is None else frozenset[str]()
@@ -43,6 +45,11 @@ class Evaluation:
     def is_empty(self) -> bool:
         """Whether the response lists nothing at all."""
         return not self.snapshot.listed and not self.snapshot.rejected
+
+    @property
+    def nameless(self) -> bool:
+        """Whether any row has no legible name and may be a model."""
+        return bool(self.odd_rows)
 
     def before(self, name: str) -> StoredModel | None:
         """The model as it is stored, if it is listed."""

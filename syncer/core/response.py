@@ -90,14 +90,19 @@ def judge_wholeness(evaluation: Evaluation) -> None:
 
 
 def judge_names(evaluation: Evaluation) -> None:
-    """Rows without a legible name are a finding until a person has said that these very rows are no models."""
+    """Rows without a legible name are a finding until a person has said that these very rows are no models.
+
+    Who says no to that is not asked again about these rows; absences go on to take patience.
+    """
     findings, kind = evaluation.findings, FindingKind.NAMELESS
+    said_yes = [_said(evidence) for evidence in findings.answered(kind)]
+    said_yes += [no for finding, no in _no_to_response(evaluation, kind) if findings.is_forgiven(finding, RESPONSE)]
+    no_models = frozenset[str]().union(*said_yes)
     rows = {row.digest.hex(): row.raw[:_EXCERPT] for row in evaluation.snapshot.nameless}
-    no_models = {row for evidence in findings.answered(kind) for row in _said(evidence)}
+    rows = {row: excerpt for row, excerpt in rows.items() if row not in no_models}
     asked = findings.before(kind).get(RESPONSE)
     approved = findings.is_approved(kind, RESPONSE) and asked is not None and rows.keys() <= (asked.fields or {}).keys()
-    rows = {row: excerpt for row, excerpt in rows.items() if row not in no_models}
-    evaluation.nameless = bool(rows) and not approved
+    evaluation.odd_rows = frozenset() if approved else frozenset(rows)
     _hold_or_leave(evaluation, kind, rows, evaluation.nameless, APPROVED if approved else WITHDRAWN)
 
 
@@ -111,10 +116,29 @@ def _hold_or_leave(
 ) -> None:
     findings = evaluation.findings
     before = findings.before(kind).get(RESPONSE)
-    if holds:
+    if _stays_rejected(evaluation, kind, said if holds else {}) or not holds:
+        if before is not None:
+            findings.leave(kind, RESPONSE, end)
+    else:
         findings.hold(kind, RESPONSE, said, since=None if before is None else before.since)
-    elif before is not None:
-        findings.leave(kind, RESPONSE, end)
+
+
+def _stays_rejected(evaluation: Evaluation, kind: FindingKind, said: Mapping[str, object]) -> bool:
+    """Whether a person has said no to all that the response says of itself: then nobody is asked again."""
+    findings, quiet = evaluation.findings, False
+    for finding, no in _no_to_response(evaluation, kind):
+        if evaluation.policy is None or findings.is_forgiven(finding, RESPONSE):
+            findings.drop_rejection(finding, APPROVED)
+        elif said and said.items() <= no.items():
+            findings.stay_rejected(finding, RESPONSE, finding.evidence[RESPONSE])
+            quiet = True
+    return quiet
+
+
+def _no_to_response(evaluation: Evaluation, kind: FindingKind) -> list[tuple[rules.Finding, Mapping[str, object]]]:
+    """What a person said no to of the response itself."""
+    rejections = evaluation.findings.rejections()
+    return [(it, its.fields or {}) for it, name, its in rejections if it.kind is kind and name == RESPONSE]
 
 
 # -- the shape ---------------------------------------------------------------------------------------------------------
@@ -202,31 +226,35 @@ def _kept_fields(evaluation: Evaluation, name: str, fields: Iterable[str]) -> fr
 
 def _judge_rows(evaluation: Evaluation) -> None:
     """More than a tenth of the rows without a readable name or price: asked about where any of them is new."""
-    findings, snapshot, known = evaluation.findings, evaluation.snapshot, evaluation.seen.known
-    before, policy = findings.before(FindingKind.SHAPE).get(RESPONSE), evaluation.policy
-    nameless = len(snapshot.nameless) if evaluation.nameless else 0
-    names = rules.unreadable_rows(snapshot, nameless, known)
-    too_many = bool(names) or nameless * 10 > snapshot.listed + len(snapshot.rejected)
-    if before is not None and (policy is None or not too_many):
-        findings.leave(FindingKind.SHAPE, RESPONSE, APPROVED if policy is None else WITHDRAWN)
+    findings, kind, policy = evaluation.findings, FindingKind.SHAPE, evaluation.policy
+    before = findings.before(kind).get(RESPONSE)
+    said, is_news = _too_many_unreadable(evaluation)
+    no = [int(str(held.get("unreadable", 0))) for _, held in _no_to_response(evaluation, kind)]
+    most = {key: max([count, *no]) for key, count in said.items()}  # not more than a person said no to is no news
+    quiet = _stays_rejected(evaluation, kind, most)
+    if before is not None and (policy is None or not said or quiet):
+        findings.leave(kind, RESPONSE, APPROVED if policy is None else WITHDRAWN)
     elif before is not None and policy is not None and _is_answered(evaluation, before):
-        approved = findings.is_approved(FindingKind.SHAPE, RESPONSE)
-        findings.leave(FindingKind.SHAPE, RESPONSE, APPROVED if approved else CONFIRMED)
-    elif policy is not None and too_many and (before is not None or _is_news(evaluation, names)):
-        said = {"unreadable": len(names) + nameless}
-        findings.hold(FindingKind.SHAPE, RESPONSE, said, since=None if before is None else before.since)
+        findings.leave(kind, RESPONSE, APPROVED if findings.is_approved(kind, RESPONSE) else CONFIRMED)
+    elif policy is not None and said and not quiet and (before is not None or is_news):
+        findings.hold(kind, RESPONSE, said, since=None if before is None else before.since)
+
+
+def _too_many_unreadable(evaluation: Evaluation) -> tuple[dict[str, int], bool]:
+    """How many rows are unreadable, if they are too many; and whether the last observation could still read any."""
+    snapshot, known = evaluation.snapshot, evaluation.seen.known
+    nameless = sum(row.digest.hex() in evaluation.odd_rows for row in snapshot.nameless)
+    names = rules.unreadable_rows(snapshot, nameless, known)
+    if not names and nameless * 10 <= snapshot.listed + len(snapshot.rejected):
+        return {}, False
+    kind, findings = FindingKind.NAMELESS, evaluation.findings
+    asked = [_said(findings.before(kind)), *(no for _, no in _no_to_response(evaluation, kind))]
+    new_rows = evaluation.odd_rows - frozenset[str]().union(*asked)
+    is_news = bool(new_rows) or any(name not in known or PRICES not in known[name].unread for name in names)
+    return {"unreadable": len(names) + nameless}, is_news
 
 
 def _is_answered(evaluation: Evaluation, before: Withheld) -> bool:
     patience = None if evaluation.policy is None else evaluation.policy.patience
     approved = evaluation.findings.is_approved(FindingKind.SHAPE, RESPONSE)
     return approved or rules.is_over(before.since, patience, evaluation.at)
-
-
-def _is_news(evaluation: Evaluation, names: list[str]) -> bool:
-    """Whether a row is unreadable that the last observation could still read."""
-    known = evaluation.seen.known
-    asked = evaluation.findings.before(FindingKind.NAMELESS).get(RESPONSE)
-    rows = {row.digest.hex() for row in evaluation.snapshot.nameless}
-    new_rows = evaluation.nameless and not rows <= (set() if asked is None else (asked.fields or {}).keys())
-    return new_rows or any(name not in known or PRICES not in known[name].unread for name in names)

@@ -397,6 +397,52 @@ def test_a_person_says_that_nameless_rows_are_no_models() -> None:
     assert world.decision.outcome == "unchanged"
     world.sees(28, shelf(29), rejected=[nameless(), nameless("null")])
     assert world.open() == {"nameless": [""]}
+    world.sees(29, shelf(29), rejected=[nameless(), nameless("null")], approval=Approval())
+    assert (world.open(), world.decision.judges) == ({}, True)
+
+
+def test_an_odd_row_of_a_small_catalog_is_asked_about_once() -> None:
+    """A tenth of the rows is soon one row: after patience its share is no question again, whatever else was said."""
+    odd = [nameless(), nameless("null")]
+    world = World().hourly(0, 200, shelf(5), rejected=odd)
+    assert world.states() == [("nameless", "open"), ("shape", "confirmed")]
+    world = World().sees(0, shelf(5), rejected=odd).reject(FindingKind.NAMELESS).hourly(1, 200, shelf(5), rejected=odd)
+    assert world.states() == [("nameless", "rejected"), ("shape", "confirmed")]
+
+
+def test_who_says_no_to_what_a_response_says_is_not_asked_again() -> None:
+    """Quietly, as long as it says no more; absences are judged as before, and a yes to the rejection takes it back."""
+    odd = [nameless()]
+    world = World().sees(0, shelf(30), rejected=odd).reject(FindingKind.NAMELESS)
+    world.hourly(1, 72, shelf(29), rejected=odd)
+    assert (world.open(), world.decision.outcome, removed(world)) == ({}, "unchanged", [])
+    world.sees(73, shelf(29), rejected=odd)
+    assert removed(world) == ["73/1 removed m29"]
+    world.sees(74, shelf(29), rejected=[*odd, nameless("null")])
+    assert (world.open(), world.states()) == ({"nameless": [""]}, [("nameless", "withdrawn"), ("nameless", "open")])
+    world = World().sees(0, shelf(30), rejected=odd).reject(FindingKind.NAMELESS)
+    world.sees(1, shelf(29), rejected=odd, approval=Approval(findings=frozenset({1}))).hourly(
+        2, 27, shelf(29), rejected=odd
+    )
+    assert (world.states(), removed(world)) == ([("nameless", "approved")], ["26/1 removed m29"])
+
+
+def test_a_rejected_partial_response_proves_no_absence_either() -> None:
+    """A person's no ends the question, not law 3; when the list is whole again the rejection is over."""
+    world = World(AT_ONCE).sees(0, shelf(9)).sees(1, shelf(5), partial="has_more").reject(FindingKind.PARTIAL)
+    world.hourly(2, 90, shelf(5), partial="has_more")
+    assert (world.open(), world.decision.outcome, removed(world)) == ({}, "unchanged", [])
+    assert world.sees(91, shelf(5), partial="next").open() == {"partial": [""]}
+    assert world.sees(92, shelf(9)).states() == [("partial", "withdrawn"), ("partial", "withdrawn")]
+
+
+def test_too_many_unreadable_rows_are_rejected_once() -> None:
+    """Not more of them than a person said no to are no news."""
+    unread = {**shelf(8), "x": UNREADABLE, "y": UNREADABLE}
+    world = World().sees(0, shelf(8) | {"x": 1, "y": 1}).sees(1, unread).reject(FindingKind.SHAPE)
+    world.sees(2, unread).sees(3, {**unread, "x": 1, "m00": UNREADABLE})
+    assert (world.open(), world.decision.outcome) == ({}, "unchanged")
+    assert world.sees(4, {**unread, "m01": UNREADABLE}).open() == {"shape": [""]}
 
 
 def test_a_clean_miss_is_needed_when_the_row_is_gone() -> None:
