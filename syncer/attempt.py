@@ -8,9 +8,8 @@ import msgspec
 from sqlalchemy.engine import Connection, Engine
 
 from syncer import fetch, http_client
-from syncer.core import parse
-from syncer.core.decide import Approval, Policy
 from syncer.core.formats import CompiledFormat
+from syncer.core.rules import Approval, Policy
 from syncer.db import leases
 from syncer.db.leases import Lease, SourceRecord
 from syncer.errors import ListMoved
@@ -61,10 +60,14 @@ def request_of(attempt: Attempt, *, etag: str | None = None) -> fetch.Request:
     paged = fmt.pages is not None and not fmt.pages.whole
 
     def next_page(body: Body, url: str, number: int) -> str | None:
+        from syncer.core import parse
+
         page = parse.next_page(fmt, body, url, number)
         return None if page is None else page.url
 
     def contradiction(bodies: tuple[Body, ...]) -> str | None:
+        from syncer.core import parse
+
         try:
             parse.snapshot(bodies, fmt, observed_at=attempt.clock())
         except ListMoved as moved:

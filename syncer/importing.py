@@ -18,8 +18,8 @@ from typing import IO, Any, NamedTuple, cast
 
 import msgspec
 
+from syncer.apply import decide_and_apply
 from syncer.attempt import Attempt, acquire, reading_digest
-from syncer.core import parse
 from syncer.core.observation import MAX_CLOCK_STEP_BACK
 from syncer.db import results
 from syncer.db.engine import reading, writing
@@ -27,10 +27,9 @@ from syncer.db.leases import Lease, SourceRecord
 from syncer.db.results import Shortcut
 from syncer.errors import BadResponse, UsageError
 from syncer.failures import record_failure_of
-from syncer.poll import Observation
+from syncer.poll import Observation, body_digest
 from syncer.report import Report
 from syncer.settings import SourceSettings
-from syncer.sync import decide_and_apply
 
 UNKNOWN_URL = "(imported)"
 """The URL of a source that is known from recordings only."""
@@ -82,7 +81,7 @@ def import_observation(attempt: Attempt, recorded: Recorded, *, ends_at: datetim
     for a response that is not later than what the source has seen, or later than the clock; BadResponse for one that
     is no catalog; both leave a failed run, as in a sync. SourceBusy and DatabaseError too.
     """
-    digest = parse.body_digest(recorded.body)
+    digest = body_digest(recorded.body)
     name = attempt.source.name
     with reading(attempt.engine) as connection:
         if results.already_imported(connection, name, recorded.observed_at, digest):

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from syncer import fetch
+from syncer.apply import load_inputs, read_response
 from syncer.attempt import Attempt, limits, policy, record_of, request_of
 from syncer.core.decide import DecisionInput, decide
 from syncer.core.model import TRACKED, Change
@@ -14,7 +15,6 @@ from syncer.db import leases
 from syncer.db.engine import reading
 from syncer.poll import observation_of
 from syncer.report import Report, report_of, result_of
-from syncer.sync import load_inputs, read_response
 
 
 def preview_source(attempt: Attempt, *, is_new: bool) -> Report:

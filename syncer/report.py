@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from syncer.attempt import Attempt
-from syncer.core.decide import Decision
+from syncer.core.decision import Decision
 from syncer.core.model import Change, Kind, Snapshot
 from syncer.core.notices import Notice
 from syncer.db.results import RunResult

@@ -11,24 +11,14 @@ is waited for with no transaction open. The clock is the caller's.
         record_failure_of    whatever went wrong
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
-from sqlalchemy.engine import Connection
-
-from syncer.attempt import Attempt, acquire, policy, redacted
-from syncer.core import parse
-from syncer.core.decide import Decision, DecisionInput, decide
-from syncer.core.model import Kind, Snapshot
-from syncer.db import feed, inputs, leases, results, state, writes
-from syncer.db.engine import reading, writing
+from syncer.attempt import Attempt, acquire
+from syncer.db import feed, inputs, leases, results
+from syncer.db.engine import writing
 from syncer.db.leases import Lease
 from syncer.db.results import RunResult
-from syncer.db.state import CatalogState
-from syncer.errors import BadResponse
 from syncer.failures import record_failure_of
 from syncer.poll import Observation, is_usable, poll
-from syncer.report import Report, report_of, result_of
+from syncer.report import Report
 
 
 def sync_source(attempt: Attempt) -> Report:
@@ -55,6 +45,8 @@ def sync_leased(attempt: Attempt, lease: Lease) -> Report:
         observation = poll(attempt, lease, usable=usable)
         if usable and observation.shortcut.body_digest == lease.body_digest:
             return close_unchanged(attempt, lease, observation)
+        from syncer.apply import decide_and_apply  # not at the top: it is half of the start-up
+
         if attempt.archive is not None:
             attempt.archive(attempt.source.name, observation.at, b"".join(observation.bodies))
         return decide_and_apply(attempt, lease, observation)
@@ -70,7 +62,10 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
         notices, thresholds = inputs.of_unchanged(
             connection, lease, observation.at, observation.witness, trust_date=attempt.source.trust_date
         )
-        writes.mark_expiring(connection, lease.source_id, thresholds)
+        if thresholds:
+            from syncer.db.writes import mark_expiring
+
+            mark_expiring(connection, lease.source_id, thresholds)
         feed.write_notices(connection, lease.source_id, lease.run_id, notices, observation.at)
         result = RunResult(
             outcome="unchanged",
@@ -87,95 +82,3 @@ def close_unchanged(attempt: Attempt, lease: Lease, observation: Observation) ->
     return Report(
         source=attempt.source.name, kind=attempt.kind, run_id=lease.run_id, result=result, notices=tuple(notices)
     )
-
-
-def decide_and_apply(attempt: Attempt, lease: Lease, observation: Observation) -> Report:
-    """Read one response and apply what is believed of it, all in one transaction; raises BadResponse or Fenced."""
-    with reading(attempt.engine) as connection:  # our lease keeps the catalog as it is
-        read = read_response(attempt, observation, connection, lease)
-    with writing(attempt.engine) as connection:
-        leases.check_fencing_token(connection, lease)
-        seen = load_inputs(connection, attempt, lease, observation, read)
-        decision = decide(seen, policy(attempt.source), attempt.approval)
-        counts = apply(connection, attempt, lease, seen, decision)
-        result = result_of(observation, read.snapshot, decision, counts, attempt.clock())
-        results.close(connection, lease, result)
-    return report_of(attempt, lease.run_id, result, decision, read.warnings)
-
-
-# -- the parts of decide_and_apply -------------------------------------------------------------------------------------
-
-
-class Reading(NamedTuple):
-    """A response as it was read, and what a first one tells of its format."""
-
-    snapshot: Snapshot
-    catalog: CatalogState
-    warnings: tuple[str, ...] = ()
-
-
-def read_response(
-    attempt: Attempt, observation: Observation, connection: Connection | None, lease: Lease | None
-) -> Reading:
-    """The response as a snapshot; raises BadResponse, without the key, where it is no catalog."""
-    catalog = CatalogState()
-    if connection is not None and lease is not None:
-        catalog = state.catalog(connection, lease.source_id, attempt.format.parser)
-    try:
-        snapshot = parse.snapshot(
-            observation.bodies,
-            attempt.format,
-            observed_at=observation.at,
-            shown_at=observation.shown_at,
-            known=catalog.by_digest,
-            http_partial=observation.partial,
-            believed=None if connection is None or lease is None else state.believed(connection, lease.source_id),
-        )
-        warnings = _misfits(attempt, snapshot) if lease is None or not lease.ever_listed else ()
-    except BadResponse as error:
-        raise BadResponse(redacted(attempt, str(error)), http_status=observation.status) from None
-    return Reading(snapshot, catalog, warnings)
-
-
-def load_inputs(
-    connection: Connection, attempt: Attempt, lease: Lease, observation: Observation, read: Reading
-) -> DecisionInput:
-    """Everything the decision rests on: whole states only of what moved, is missing or was pending."""
-    return inputs.load(
-        connection,
-        lease,
-        read.catalog,
-        read.snapshot,
-        required=attempt.source.required,
-        trust_date=attempt.source.trust_date,
-        reread=lambda raw: parse.element(raw.encode(), attempt.format),
-        witness=observation.witness,
-        expiring_after=observation.expiring_after,
-    )
-
-
-def apply(
-    connection: Connection, attempt: Attempt, lease: Lease, seen: DecisionInput, decision: Decision
-) -> Mapping[Kind, int]:
-    """Write what was decided, the feed last."""
-    snapshot, at = seen.snapshot, seen.snapshot.observed_at
-    writes.write_rejected(connection, lease, (*snapshot.rejected, *snapshot.duplicates, *snapshot.unreadable))
-    return writes.write_decision(
-        connection,
-        lease,
-        seen.known,
-        decision,
-        at=at,
-        parser=snapshot.parser,
-        comment=None if attempt.approval is None else attempt.approval.comment,
-    )
-
-
-def _misfits(attempt: Attempt, snapshot: Snapshot) -> tuple[str, ...]:
-    """What a first response says against its format; raises BadResponse where it cannot be the right one."""
-    if not snapshot.listed and not snapshot.rejected:
-        raise BadResponse("the list is empty, and this source has never listed a model")
-    misfits = parse.unmatched(snapshot, attempt.format)
-    if misfits.error:
-        raise BadResponse(misfits.error)
-    return misfits.warnings

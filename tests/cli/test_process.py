@@ -17,6 +17,7 @@ from tests.cli.home import KEY, Home
 from tests.upstream import Reply, Upstream, model
 
 UNWANTED = {"alembic", "jinja2", "apscheduler", "starlette", "sqlalchemy.orm", "uvicorn", "zoneinfo", "difflib"}
+UNWANTED |= {"syncer.apply", "syncer.core.parse", "syncer.core.decide", "syncer.db.writes", "syncer.history"}
 """Modules that a sync which finds nothing new has no use for. rich comes in through httpx, whose package imports it."""
 MANY = [model(f"acme/model-{number}", number, description="x" * 200) for number in range(2000)]
 

@@ -16,6 +16,7 @@ from syncer.core import formats, parse
 from syncer.core.model import PRICES, Listing, Snapshot
 from syncer.core.parse import words
 from syncer.errors import BadResponse
+from syncer.poll import body_digest
 from tests.core.strategies import CATALOGS, body, element
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -487,7 +488,7 @@ def test_an_empty_list_is_a_catalog() -> None:
 def test_a_repeated_digest_is_a_repeated_element() -> None:
     """Equal bytes have equal fingerprints, and the body's fingerprint is hexadecimal."""
     assert parse.element_digest(b"a") == parse.element_digest(b"a") != parse.element_digest(b"b")
-    assert len(bytes.fromhex(parse.body_digest(b"a"))) == 16
+    assert len(bytes.fromhex(body_digest(b"a"))) == 16
 
 
 # -- size --------------------------------------------------------------------------------------------------------------

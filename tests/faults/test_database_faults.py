@@ -120,7 +120,7 @@ def test_failover_that_lost_the_claim(postgres: Postgres, known_pg: str, upstrea
             upstream=upstream.url,
             at=NOON + HOUR,
             signal=signal.SIGSTOP,
-            on_entering="syncer.sync:load_inputs",
+            on_entering="syncer.apply:load_inputs",
         )
     )
     wait_until(lambda: is_stopped(pid), "the child to stop")

@@ -91,7 +91,7 @@ def test_suspended_with_the_response_in_hand(
         upstream=upstream.url,
         at=NOON + HOUR,
         signal=signal.SIGSTOP,
-        on_entering="syncer.sync:read_response",
+        on_entering="syncer.apply:read_response",
         at_point=at_point,
     )
     [pid] = nursery.start(job)

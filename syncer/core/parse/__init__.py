@@ -40,11 +40,6 @@ _MAX_SAID = 10
 Believed = Callable[[str], Listing | None]
 
 
-def body_digest(body: Bytes) -> str:
-    """The fingerprint of a whole response, in hex: equal bytes need not be read again."""
-    return blake2b(body, digest_size=16).hexdigest()
-
-
 def element_digest(element: Raw | bytes) -> bytes:
     """The fingerprint of one element with the keys that it stands under: 16 bytes."""
     return blake2b(element, digest_size=16).digest()
