@@ -22,7 +22,7 @@ DEADLINE = timedelta(seconds=10)
 _PEER = Peer(name="its address", check="heartbeat_url", slow="check heartbeat_url, and that whoever listens is up")
 
 
-def beat(url: "Secret", *, ok: bool, deadline: timedelta = DEADLINE) -> bool:
+def send(url: "Secret", *, ok: bool, deadline: timedelta = DEADLINE) -> bool:
     """Say that the last round was well, or that it was not; was it heard (2xx) within the deadline?"""
     address = url.reveal() if ok else failing(url.reveal())
     reason = _send(address, (*url_secrets(url.reveal()), *url_secrets(address)), deadline.total_seconds())

@@ -19,7 +19,7 @@ from syncer.db import leases, results, state, writes
 from syncer.db.engine import reading, writing
 from syncer.db.leases import Lease
 from syncer.db.results import Failure, RunResult
-from syncer.db.state import Written
+from syncer.db.state import WrittenChange
 from syncer.errors import Fenced, SyncerError, UsageError
 
 _LEASE = timedelta(minutes=10)
@@ -84,7 +84,7 @@ def _revert(connection: Connection, lease: Lease, run_id: int, now: datetime) ->
     return Reverted(run_id=lease.run_id, source=lease.record.name, models=tuple(sorted(known)), refused=refused)
 
 
-def _compensation(row: Written, before: StoredModel, lease: Lease, at: datetime) -> Change:
+def _compensation(row: WrittenChange, before: StoredModel, lease: Lease, at: datetime) -> Change:
     return Change(
         kind=_opposite(row.kind),
         model_id=before.id,
@@ -101,7 +101,7 @@ def _opposite(kind: Kind) -> Kind:
     return {Kind.ADDED: Kind.REMOVED, Kind.RELISTED: Kind.REMOVED, Kind.REMOVED: Kind.RELISTED}.get(kind, kind)
 
 
-def _restored(now: Listing, row: Written, headline: str) -> Listing:
+def _restored(now: Listing, row: WrittenChange, headline: str) -> Listing:
     """The state before the change; its element is unknown, so that the next observation reads it anew."""
     before = {field: pair[0] for field, pair in _fields(row).items()}
     prices = {**now.prices, **{name: old for field, old in before.items() if (name := component_of(field)) is not None}}
@@ -110,25 +110,25 @@ def _restored(now: Listing, row: Written, headline: str) -> Listing:
     return msgspec.structs.replace(now, **tracked, prices=prices, price=price, raw=msgspec.Raw(), digest=b"")
 
 
-def _fields(row: Written) -> Mapping[str, tuple[Any, Any]]:
+def _fields(row: WrittenChange) -> Mapping[str, tuple[Any, Any]]:
     """What the change moved; a relisting is taken back as a whole."""
     return row.changed if row.kind in {Kind.REPRICED, Kind.UPDATED, Kind.REREAD} else {}
 
 
-def _marks(taken_back: Collection[Written], at: datetime) -> Iterator[tuple[str, Mark]]:
+def _marks(taken_back: Collection[WrittenChange], at: datetime) -> Iterator[tuple[str, Mark]]:
     """Upstream does not plainly show what we now say: all of these are pending, and what comes next comes after."""
     for row in taken_back:
         gone = _opposite(row.kind) is Kind.REMOVED
         yield row.name, Mark(missing_since=at if gone else None, last_seen_at=at)
 
 
-def _not_again(taken_back: Collection[Written], at: datetime) -> Finding:
+def _not_again(taken_back: Collection[WrittenChange], at: datetime) -> Finding:
     """The values of the reverted run, as rejected: upstream may go on saying them."""
     evidence = {row.name: Withheld(since=at, fields=_said(row)) for row in taken_back}
     return Finding(kind=FindingKind.REVERTED, evidence=evidence, opened_at=at, state="rejected")
 
 
-def _said(row: Written) -> Mapping[str, Any] | None:
+def _said(row: WrittenChange) -> Mapping[str, Any] | None:
     """What the change said of its model: its absence (None), the whole state, or what moved."""
     if row.kind is Kind.REMOVED:
         return None

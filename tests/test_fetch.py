@@ -404,7 +404,7 @@ def test_a_refusal_says_what_to_check(upstream: Upstream, status: int, key: str 
     assert f"{upstream.url}/serverless/models answered with status {status}" in str(error)
 
 
-def test_an_echoed_key_is_blotted_out(upstream: Upstream) -> None:
+def test_an_echoed_key_is_masked(upstream: Upstream) -> None:
     """Law 11: an upstream that echoes the key does not make us show it."""
     upstream.reply(Reply(status=400, body=f"bad token {KEY}, I said {KEY}".encode()))
     assert "bad token ***, I said ***" in str(failure(upstream))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncer.errors import SettingsError
-from syncer.heartbeat import beat, failing
+from syncer.heartbeat import failing, send
 from syncer.settings import Secret, Settings, load, read_heartbeat_url
 from syncer.settings.describing import describe
 from tests.upstream import Reply, Upstream
@@ -25,9 +25,9 @@ def address(upstream: Upstream) -> Secret:
 
 
 def test_a_good_round_calls_the_address_and_a_bad_one_fail(upstream: Upstream, address: Secret) -> None:
-    """A beat is one GET: the address when all is well, the address and /fail when something is wrong."""
-    assert beat(address, ok=True)
-    assert beat(address, ok=False)
+    """A heartbeat is one GET: the address when all is well, the address and /fail when something is wrong."""
+    assert send(address, ok=True)
+    assert send(address, ok=False)
     asked = [(request.method, request.path) for request in upstream.requests]
     assert asked == [("GET", f"/ping/{SECRET}"), ("GET", f"/ping/{SECRET}/fail")]
 
@@ -63,7 +63,7 @@ def test_what_is_not_heard_is_one_warning_in_time(
     upstream.reply(reply)
     began = time.monotonic()
     with caplog.at_level(logging.DEBUG):
-        assert not beat(address, ok=True, deadline=timedelta(seconds=0.5))
+        assert not send(address, ok=True, deadline=timedelta(seconds=0.5))
     assert time.monotonic() - began < 5
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert why in warning
@@ -76,7 +76,7 @@ def test_nobody_there_is_a_warning_without_the_address(caplog: pytest.LogCapture
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
         with caplog.at_level(logging.DEBUG):
-            assert not beat(Secret(f"http://127.0.0.1:{port}/{SECRET}"), ok=True)
+            assert not send(Secret(f"http://127.0.0.1:{port}/{SECRET}"), ok=True)
     assert (
         "cannot connect to its address: [Errno 111] Connection refused; check heartbeat_url and the network"
         in caplog.text

@@ -71,7 +71,7 @@ def test_upstream_cannot_forge_a_line(format: str) -> None:  # noqa: A002
 
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_no_secret_is_logged(format: str) -> None:  # noqa: A002
-    """Law 11: a bearer token, a password in a URL and a Secret are blotted out, in message, fields and traceback."""
+    """Law 11: a bearer token, a password in a URL and a Secret are masked, in message, fields and traceback."""
     out = io.StringIO()
     logs.configure(format, 0, out)  # type: ignore[arg-type]
     dsn = "postgresql://me:s3cr@t/s3cret@host/db"

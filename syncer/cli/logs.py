@@ -1,7 +1,7 @@
 """Logging: one line an event, UTC, as text or as JSON. Set up once, by the command line only.
 
 - A line break in a message or a traceback is escaped, so no upstream text can forge a line (law 12).
-- Nothing secret (law 11): what looks like a bearer token or a password within a URL is blotted out, whoever logged it;
+- Nothing secret (law 11): what looks like a bearer token or a password within a URL is masked, whoever logged it;
   httpx, which logs each URL, is only heard from WARNING up.
 - Fields given with `extra=` are kept: as JSON keys, or as key=value behind the text.
 """
@@ -59,17 +59,17 @@ class TextFormatter(logging.Formatter):
 
 def _event(record: logging.LogRecord) -> dict[str, str]:
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    event = {"at": at, "level": record.levelname, "logger": record.name, "message": _blot(record.getMessage())}
+    event = {"at": at, "level": record.levelname, "logger": record.name, "message": _mask(record.getMessage())}
     if record.exc_info:
-        event["exception"] = _blot(logging.Formatter().formatException(record.exc_info))
+        event["exception"] = _mask(logging.Formatter().formatException(record.exc_info))
     return event
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    """The fields given with `extra=`; texts blotted."""
+    """The fields given with `extra=`; texts masked."""
     given = {key: value for key, value in vars(record).items() if key not in _OWN}
-    return {key: _blot(value) if isinstance(value, str) else value for key, value in given.items()}
+    return {key: _mask(value) if isinstance(value, str) else value for key, value in given.items()}
 
 
-def _blot(text: str) -> str:
+def _mask(text: str) -> str:
     return _SECRET.sub("***", text)

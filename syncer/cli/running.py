@@ -126,11 +126,11 @@ def _watchdog() -> "Callable[[], object]":
 
 def _heartbeat(app: App) -> "Callable[[bool], object] | None":
     """The dead-man switch: somebody else notices when syncer itself stops."""
-    from syncer.heartbeat import beat
+    from syncer.heartbeat import send
     from syncer.settings import read_heartbeat_url
 
     url = read_heartbeat_url(app.settings, os.environ)
-    return None if url is None else lambda well: beat(url, ok=well)
+    return None if url is None else lambda well: send(url, ok=well)
 
 
 def _say(outcome: "DeliveryOutcome", problems: dict[str, str | None]) -> None:

@@ -417,10 +417,10 @@ def _follow(app: App, filters: dict[str, Any], *, notices: bool) -> NoReturn:
                 end = max(end, int(event["id"]))
         sys.stdout.flush()
         position = end
-        _wait_for_next_look()
+        _wait_for_next_poll()
 
 
-def _wait_for_next_look() -> None:
+def _wait_for_next_poll() -> None:
     """Let a second pass, or stop at once if whoever reads our output went away: a next write may never come."""
     reader = select.poll()
     reader.register(sys.stdout.fileno(), 0)  # of no interest but for errors

@@ -31,14 +31,14 @@ class Verdict(NamedTuple):
 def check(app: App) -> NoReturn:
     """Print the line and exit with the code; what keeps us from asking is a line too."""
     try:
-        verdict = _look(app, now())
+        verdict = _judged(app, now())
     except SyncerError as error:
         verdict = Verdict(error.exit_code, f"PROBLEM: {error}")
     print_line(safe(verdict.line), out=sys.stdout)
     sys.exit(verdict.code)
 
 
-def _look(app: App, present: datetime) -> Verdict:
+def _judged(app: App, present: datetime) -> Verdict:
     from syncer import history
     from syncer.history import watch
 

@@ -32,7 +32,7 @@ class CatalogState(msgspec.Struct, frozen=True, kw_only=True):
     pending: AbstractSet[str] = frozenset()
 
 
-class Written(msgspec.Struct, frozen=True, kw_only=True):
+class WrittenChange(msgspec.Struct, frozen=True, kw_only=True):
     """One change that a run wrote; `is_latest` unless a later change of its model builds on it."""
 
     id: int
@@ -174,13 +174,13 @@ def findings_in_force(connection: Connection, source_id: int) -> tuple[Finding, 
     )
 
 
-def written_by(connection: Connection, run_id: int) -> list[Written]:
+def written_by(connection: Connection, run_id: int) -> list[WrittenChange]:
     """The changes of a run in feed order."""
     later = changes.alias()
     is_latest = ~sa.exists().where(later.c.model_id == changes.c.model_id, later.c.id > changes.c.id)
     query = sa.select(changes, is_latest.label("is_latest")).where(changes.c.run_id == run_id).order_by(changes.c.id)
     return [
-        Written(
+        WrittenChange(
             id=row.id,
             kind=Kind(row.kind),
             name=row.name,

@@ -45,7 +45,7 @@ class Secret:
         return "***"
 
     def reveal(self) -> str:
-        """The text itself: for the header that carries it, and for blotting it out of messages."""
+        """The text itself: for the header that carries it, and for masking it in messages."""
         return self._text
 
 

@@ -103,14 +103,14 @@ class Monitor:
             "syncer_build", "What is running.", {"version": __version__, "python": platform.python_version()}
         )
         try:
-            known = self._ask(self._look)
+            known = self._ask(self._read)
         except SyncerError as error:
             _log.warning("no metrics: %s", error)
             known = []
         up.add_metric([], 1 if known else 0)
         return [build, up, *known]
 
-    def _look(self) -> list[Metric]:
+    def _read(self) -> list[Metric]:
         require_schema(self._site.engine)
         with db.reading(self._site.engine, one_moment=True) as connection:
             self._tally.count(connection)

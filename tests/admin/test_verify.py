@@ -189,7 +189,7 @@ VIOLATIONS = {
     ),
     "an approval by nobody": (["UPDATE findings SET state = 'approved'"], ["findings 1: contract: whether it is"]),
     "a finding of a failed run": (["UPDATE findings SET opened_run_id = 7"], ["findings 1: law 1: read no catalog"]),
-    "a finding upheld before it was opened": (
+    "a finding last seen before it was opened": (
         ["UPDATE findings SET last_run_id = 1"],
         ["findings 1: law 6: out of order"],
     ),

@@ -72,7 +72,7 @@ def test_an_unchanged_catalog_recovers_too(story: Story) -> None:
 
 
 def test_what_is_held_is_said_once_and_its_end_once(story: Story) -> None:
-    """A finding is one `held` however long it is upheld, and one `settled` when upstream takes it back."""
+    """A finding is one `held` however long it stays open, and one `settled` when upstream takes it back."""
     gone = [model(f"m{number:02}") for number in range(40)]
     story.on("01-02", *gone, A="1", B="1")
     for hour in range(1, 4):

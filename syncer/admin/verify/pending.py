@@ -64,10 +64,10 @@ SOURCES = all_of(
 
 # -- findings, notices, rejected rows ----------------------------------------------------------------------------------
 
-_opened, _upheld, _settled = runs.alias("opened"), runs.alias("upheld"), runs.alias("settled")
+_opened, _last_seen, _settled = runs.alias("opened"), runs.alias("last_seen"), runs.alias("settled")
 _with_runs = (
     findings.join(_opened, _opened.c.id == findings.c.opened_run_id)
-    .join(_upheld, _upheld.c.id == findings.c.last_run_id)
+    .join(_last_seen, _last_seen.c.id == findings.c.last_run_id)
     .outerjoin(_settled, _settled.c.id == findings.c.settled_run_id)
 )
 FINDINGS = all_of(
@@ -83,16 +83,16 @@ FINDINGS = all_of(
         table=findings,
         what="its runs are of another source",
         rows=_with_runs,
-        broken=sa.or_(*(run.c.source_id != findings.c.source_id for run in (_opened, _upheld, _settled))),
+        broken=sa.or_(*(run.c.source_id != findings.c.source_id for run in (_opened, _last_seen, _settled))),
     ),
     Rule(
         law="law 1",
         table=findings,
-        what="was opened, upheld or settled by a run that read no catalog",
+        what="was opened, last seen or settled by a run that read no catalog",
         rows=_with_runs,
         broken=sa.or_(
             ~is_observed(_opened),
-            ~is_observed(_upheld),
+            ~is_observed(_last_seen),
             findings.c.settled_run_id.is_not(None) & ~is_observed(_settled),
         ),
     ),
