@@ -73,7 +73,7 @@ def make(url: Secret, *, deadline: timedelta = DEADLINE) -> Sink:
         error, late = http_client.run_with_deadline(
             ends_at, lambda: _add(client, stream, message), client.connection_pool.disconnect, name="syncer-redis"
         )
-        if late:
+        if late or isinstance(error, redis.TimeoutError):  # whichever of the two clocks ends first
             raise DeliveryError(f"{where} did not answer within {deadline.total_seconds():g} s; check that it is up")
         if isinstance(error, (redis.RedisError, OSError, ValueError)):
             reason = http_client.escape(http_client.redact(str(error), http_client.url_secrets(url.reveal()))[:_SHOWN])
