@@ -16,6 +16,8 @@ from syncer.core.text import rfc3339
 
 LATE_AFTER = 3
 """So many intervals without an observation make a source late."""
+UNTAKEN_AFTER = timedelta(days=1)
+"""So does a tick of its schedule that nobody took for so long: three weeks, or months, would be silence."""
 THRESHOLDS = (30, 7, 1)
 """So many days before a model's end it is announced."""
 MAX_NAMES = 100
@@ -96,8 +98,13 @@ def of_lateness(trouble: str | None, last_observed_at: datetime | None, interval
     return [Notice(kind=NoticeKind.STALE, data=data)]
 
 
-def is_late(now: datetime, known_since: datetime, interval: timedelta) -> bool:
-    """Whether the last observation (or, without one, the first lease) is three intervals ago."""
+def is_late(now: datetime, known_since: datetime, interval: timedelta, due_at: datetime | None) -> bool:
+    """Whether the last observation (or, without one, the first lease) is three intervals ago.
+
+    Or whether a tick of the daemon's schedule, `due_at`, came a day ago, and nobody took it or observed since.
+    """
+    if due_at is not None and known_since < due_at and now - due_at > UNTAKEN_AFTER:
+        return True
     return now - known_since > LATE_AFTER * interval
 
 

@@ -131,7 +131,7 @@ def last_outage(connection: Connection, name: str) -> timedelta | None:
 def _lateness(connection: Connection, source: Any, now: datetime, interval: timedelta) -> list[Notice]:  # noqa: ANN401 - a row
     if source is None or source.retired_at is not None:
         return []
-    if not is_late(now, source.last_observed_at or source.created_at, interval):
+    if not is_late(now, source.last_observed_at or source.created_at, interval, source.next_due_at):
         return []
     return of_lateness(trouble(connection, source.id), source.last_observed_at, interval)
 

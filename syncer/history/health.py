@@ -32,8 +32,8 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     run's (a run still open is `running`). `listed` counts the models of the current catalog, `missing` those of them
     that the last observations did not show, `unreadable` those whose prices cannot be read. `open_findings` counts
     what is withheld, and `held_by` are the rules that withhold it. `late`: no observation for three intervals, counted
-    from the first lease if there never was one; a retired source is never late. `required_missing` are the required
-    models that are not listed, or missing.
+    from the first lease if there never was one, or for a day after a poll was due; a retired source is never late.
+    `required_missing` are the required models that are not listed, or missing.
     `retired_at` is None while it is meant to be synced.
 
     `doubts` are the words for what makes an answer about now less sure than it looks: late, cached, clock, partial,
@@ -77,6 +77,7 @@ _FRESHNESS = (
         sources.c.name,
         sources.c.created_at,
         sources.c.last_observed_at,
+        sources.c.next_due_at,
         sources.c.retired_at,
         runs.c.started_at,
         runs.c.outcome,
@@ -125,7 +126,7 @@ def freshness(
         _freshness(
             row,
             late=row.retired_at is None
-            and is_late(now, row.last_observed_at or row.created_at, every.get(row.name, HOURLY)),
+            and is_late(now, row.last_observed_at or row.created_at, every.get(row.name, HOURLY), row.next_due_at),
             kinds=tuple(open_kinds.get(row.id, ())),
             gone=_gone(connection, row.id, needed.get(row.name, ())),
             trouble=feed.trouble(connection, row.id),

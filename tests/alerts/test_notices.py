@@ -14,9 +14,10 @@ from syncer import history
 from syncer.alerts.feed import read_feed
 from syncer.alerts.rules import ON_REQUEST
 from syncer.core.decide import Approval
-from syncer.db.engine import reading
+from syncer.db.engine import reading, writing
 from syncer.db.feed import note_late
-from syncer.history import NoticeRow
+from syncer.db.tables import sources
+from syncer.history import NoticeRow, freshness
 from tests.alerts.feeding import Target, round_at, subscription
 from tests.cli.home import KEY, Home
 from tests.story import Story, instant
@@ -131,6 +132,22 @@ def test_a_source_that_nobody_syncs_is_stale_once(story: Story) -> None:
     assert said(story) == ["stale", "recovered"]
     assert late(story, "01-02")
     assert said(story) == ["stale", "recovered", "stale"]
+
+
+def test_a_tick_that_nobody_took_is_late_a_day_later(story: Story) -> None:
+    """No daemon runs: that is said a day after the poll was due, and not after three weeks of a weekly schedule."""
+    with writing(story.engine) as connection:
+        connection.execute(sa.update(sources).values(next_due_at=instant("01-08")))
+    week = timedelta(weeks=1)
+    assert not note_late(story.engine, "shop", now=instant("01-09"), interval=week)
+    story.on("01-08 12:00", A="1", B="1")
+    assert not note_late(story.engine, "shop", now=instant("01-10"), interval=week), "somebody polled it by hand"
+    with writing(story.engine) as connection:
+        connection.execute(sa.update(sources).values(next_due_at=instant("01-15")))
+    assert note_late(story.engine, "shop", now=instant("01-16 00:01"), interval=week)
+    with reading(story.engine) as connection:
+        (shop,) = freshness(connection, now=instant("01-16 00:01"), intervals={"shop": week})
+    assert (shop.late, said(story)) == (True, ["stale"])
 
 
 def test_a_failing_source_is_not_stale_as_well(story: Story) -> None:
