@@ -377,6 +377,8 @@ CREATE TABLE prices (
   CONSTRAINT fk_prices_change_id_changes FOREIGN KEY(change_id) REFERENCES changes (id)
 );
 
+CREATE INDEX ix_prices_reread ON prices (effective_at) WHERE kind = 'reread';
+
 COMMENT ON TABLE prices IS 'the moves of each price: append-only, the database refuses UPDATE and DELETE';
 COMMENT ON COLUMN prices.component IS 'input, output, ...; the seed''s only one is price';
 COMMENT ON COLUMN prices.effective_at IS 'first observation that showed the new price';

@@ -253,6 +253,8 @@ CREATE TABLE prices (
 )
  WITHOUT ROWID;
 
+CREATE INDEX ix_prices_reread ON prices (effective_at) WHERE kind = 'reread';
+
 -- INSERT OR REPLACE deletes without firing the delete trigger: it is stopped where it would insert.
 CREATE TRIGGER changes_in_order BEFORE INSERT ON changes
 WHEN NEW.id <= (SELECT coalesce(max(id), 0) FROM changes)

@@ -49,6 +49,12 @@ sa.Index(
     postgresql_where=models.c.expires_at.is_not(None),
 )
 sa.Index("ix_changes_observed_at", changes.c.observed_at)
+sa.Index(
+    "ix_prices_reread",  # a comparison of two moments leaves these out
+    prices.c.effective_at,
+    sqlite_where=prices.c.kind == "reread",
+    postgresql_where=prices.c.kind == "reread",
+)
 sa.Index("ix_findings_source_id_state", findings.c.source_id, findings.c.state)
 sa.Index("ix_notices_source_id_id", notices.c.source_id, notices.c.id)
 sa.Index("ix_notices_observed_at", notices.c.observed_at)

@@ -19,6 +19,7 @@ from syncer.core import prices
 from syncer.core.model import Kind
 from syncer.db.tables import changes, models, sources
 from syncer.db.tables import prices as moves
+from syncer.db.types import Price, UtcDateTime
 from syncer.history import exact
 from syncer.history.resolve import BY_TYPE, Source, Unit, all_sources, dialect_of, require_aware, source_id
 
@@ -124,22 +125,6 @@ def _mover(row: Any, source: Source) -> Mover:  # noqa: ANN401 - a row of _query
 # -- the question ------------------------------------------------------------------------------------------------------
 
 
-def _moved_at(component: sa.ColumnElement[str], at: str) -> "sa.ScalarSelect[Any]":
-    """When the price last moved by `at`: one seek."""
-    move = moves.alias()
-    query = sa.select(move.c.effective_at).where(
-        move.c.model_id == models.c.id, move.c.component == component, move.c.effective_at <= sa.bindparam(at)
-    )
-    return query.order_by(move.c.effective_at.desc()).limit(1).correlate_except(move).scalar_subquery()
-
-
-def _components(dialect: str) -> Any:  # noqa: ANN401 - a table-valued function
-    """The components of each model, one a row."""
-    if dialect == "postgresql":
-        return sa.func.jsonb_each(models.c.prices).table_valued("key", "value", name="k").lateral("k")
-    return sa.func.json_each(models.c.prices).table_valued("key", name="k")
-
-
 @cache
 def _query(dialect: str, given: frozenset[str], *, headline_only: bool, ranked: bool) -> sa.Select[Any]:
     """Some seeks for each price of a model that changed since: built once for each set of arguments.
@@ -147,7 +132,8 @@ def _query(dialect: str, given: frozenset[str], *, headline_only: bool, ranked: 
     Each step is materialized, so that no planner turns the seeks of the step before into a walk through the history.
     """
     moved = _moved(_candidates(dialect, given, headline_only=headline_only))
-    query = sa.select(moved).where(moved.c.old.is_distinct_from(moved.c.new))
+    compared = sa.tuple_(moved.c.id, moved.c.component).not_in(sa.select(_read_anew()))
+    query = sa.select(moved).where(compared, _in_one_unit(moved))
     percent = sa.and_(moved.c.old > 0, moved.c.new.is_not(None))
     if not ranked:
         return query.where(sa.not_(sa.func.coalesce(percent, sa.false())))
@@ -158,68 +144,17 @@ def _query(dialect: str, given: frozenset[str], *, headline_only: bool, ranked: 
 
 
 _NINE_DIGITS = sa.literal(1e9, sa.Double)
-
-
-def _moved(candidates: sa.CTE) -> sa.CTE:
-    """Those that moved in between and were listed at both moments, with both prices."""
-    return (
-        sa.select(
-            candidates.c.id,
-            candidates.c.source_id,
-            candidates.c.name,
-            candidates.c.component,
-            candidates.c.type,
-            _at_move(candidates, moves.c.price, candidates.c.then_at).label("old"),
-            _at_move(candidates, moves.c.price, candidates.c.later_at).label("new"),
-        )
-        .where(
-            candidates.c.later_at > candidates.c.then_at,
-            _at_move(candidates, moves.c.kind, candidates.c.then_at) != Kind.REMOVED.value,
-            _at_move(candidates, moves.c.kind, candidates.c.later_at) != Kind.REMOVED.value,
-            _read_anew(candidates).is_(None),
-            _in_one_unit(candidates),
-        )
-        .cte("moved")
-        .prefix_with("MATERIALIZED")
-    )
-
-
-def _at_move(
-    candidates: sa.CTE, column: sa.ColumnElement[Any], at: sa.ColumnElement[datetime]
-) -> "sa.ScalarSelect[Any]":
-    """A column of the price's move at this very time."""
-    query = sa.select(column).where(
-        moves.c.model_id == candidates.c.id, moves.c.component == candidates.c.component, moves.c.effective_at == at
-    )
-    return query.correlate(candidates).scalar_subquery()
-
-
-def _read_anew(candidates: sa.CTE) -> "sa.ScalarSelect[Any]":
-    """When the price was read another way in between. (EXISTS would become a join with the whole table.)"""
-    query = sa.select(moves.c.effective_at).where(
-        moves.c.model_id == candidates.c.id,
-        moves.c.component == candidates.c.component,
-        moves.c.effective_at > candidates.c.then_at,
-        moves.c.effective_at <= candidates.c.later_at,
-        moves.c.kind == Kind.REREAD.value,
-    )
-    return query.limit(1).correlate(candidates).scalar_subquery()
-
-
-def _type_at(candidates: sa.CTE, at: str) -> "sa.ScalarSelect[Any]":
-    then = changes.alias()
-    query = sa.select(then.c.type).where(then.c.model_id == candidates.c.id, then.c.effective_at <= sa.bindparam(at))
-    return query.order_by(then.c.effective_at.desc()).limit(1).correlate(candidates).scalar_subquery()
+_Time = sa.BindParameter[datetime]
+_SINCE, _UNTIL = sa.bindparam("since", type_=UtcDateTime), sa.bindparam("until", type_=UtcDateTime)
 
 
 def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> sa.CTE:
-    """The prices of models that changed since, each with the moves it had last at either moment."""
-    key: Any
-    if headline_only:
-        tables, key = models.join(sources, sources.c.id == models.c.source_id), sources.c.headline
-    else:
-        each = _components(dialect)
-        tables, key = models.join(each, sa.true()), each.c.key
+    """The prices of models that changed since: the one of then, and the one of now.
+
+    `is_now`: the model has not changed since `until`, so that its row says how it was then, without a seek.
+    """
+    tables, key, price = _headlines() if headline_only else _each_price(dialect)
+    is_now = models.c.last_changed_at <= _UNTIL
     query = (
         sa.select(
             models.c.id,
@@ -227,11 +162,12 @@ def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> 
             models.c.name,
             models.c.type,
             key.label("component"),
-            _moved_at(key, "since").label("then_at"),
-            _moved_at(key, "until").label("later_at"),
+            _last_move(models.c.id, key, moves.c.price, _SINCE).label("old"),
+            is_now.label("is_now"),
+            price.label("price"),
         )
         .select_from(tables)
-        .where(models.c.last_changed_at > sa.bindparam("since"))
+        .where(models.c.last_changed_at > _SINCE, sa.or_(models.c.removed_at.is_(None), sa.not_(is_now)))
     )
     if "source_id" in given:
         query = query.where(models.c.source_id == sa.bindparam("source_id"))
@@ -240,7 +176,67 @@ def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> 
     return query.cte("candidates").prefix_with("MATERIALIZED")
 
 
-def _in_one_unit(candidates: sa.CTE) -> sa.ColumnElement[bool]:
-    by_type = sa.or_(candidates.c.component == BY_TYPE, candidates.c.component.startswith(f"{BY_TYPE}@"))
-    same = _type_at(candidates, "since").is_not_distinct_from(_type_at(candidates, "until"))
+def _headlines() -> tuple[sa.FromClause, Any, Any]:
+    """The one price that stands for each model."""
+    return models.join(sources, sources.c.id == models.c.source_id), sources.c.headline, models.c.price
+
+
+def _each_price(dialect: str) -> tuple[sa.FromClause, Any, Any]:
+    """The components of each model, one a row."""
+    if dialect == "postgresql":
+        each: Any = sa.func.jsonb_each_text(models.c.prices).table_valued("key", "value", name="k").lateral("k")
+    else:
+        each = sa.func.json_each(models.c.prices).table_valued("key", "value", name="k")
+    return models.join(each, sa.true()), each.c.key, sa.cast(each.c.value, Price())
+
+
+def _moved(candidates: sa.CTE) -> sa.CTE:
+    """Those that moved in between and were listed at the end too, with both prices."""
+
+    def at(column: sa.ColumnElement[Any], moment: _Time) -> "sa.ScalarSelect[Any]":
+        return _last_move(candidates.c.id, candidates.c.component, column, moment)
+
+    new = sa.case((candidates.c.is_now, candidates.c.price), else_=at(moves.c.price, _UNTIL))
+    columns = [candidates.c[name] for name in ("id", "source_id", "name", "component", "type", "old")]
+    return (
+        sa.select(*columns, new.label("new"))
+        .where(
+            candidates.c.old.is_distinct_from(new),
+            at(moves.c.kind, _SINCE) != Kind.REMOVED.value,
+            sa.or_(candidates.c.is_now, at(moves.c.kind, _UNTIL) != Kind.REMOVED.value),
+        )
+        .cte("moved")
+        .prefix_with("MATERIALIZED")
+    )
+
+
+def _last_move(
+    model: sa.ColumnElement[int], component: sa.ColumnElement[str], column: sa.ColumnElement[Any], at: _Time
+) -> "sa.ScalarSelect[Any]":
+    """A column of the price's last move by `at`: one seek."""
+    move = moves.alias()
+    query = sa.select(move.c[column.name]).where(
+        move.c.model_id == model, move.c.component == component, move.c.effective_at <= at
+    )
+    return query.order_by(move.c.effective_at.desc()).limit(1).correlate_except(move).scalar_subquery()
+
+
+def _read_anew() -> sa.CTE:
+    """The prices that were read another way in between: few, if any, and in an index of their own."""
+    is_reread = moves.c.kind == sa.literal_column(f"'{Kind.REREAD.value}'")  # spelled out, or that index is no help
+    query = sa.select(moves.c.model_id, moves.c.component).where(
+        is_reread, moves.c.effective_at > _SINCE, moves.c.effective_at <= _UNTIL
+    )
+    return query.cte("rereads").prefix_with("MATERIALIZED")
+
+
+def _type_at(moved: sa.CTE, at: _Time) -> "sa.ScalarSelect[Any]":
+    then = changes.alias()
+    query = sa.select(then.c.type).where(then.c.model_id == moved.c.id, then.c.effective_at <= at)
+    return query.order_by(then.c.effective_at.desc()).limit(1).correlate(moved).scalar_subquery()
+
+
+def _in_one_unit(moved: sa.CTE) -> sa.ColumnElement[bool]:
+    by_type = sa.or_(moved.c.component == BY_TYPE, moved.c.component.startswith(f"{BY_TYPE}@"))
+    same = _type_at(moved, _SINCE).is_not_distinct_from(_type_at(moved, _UNTIL))
     return sa.or_(sa.not_(by_type), same)
