@@ -211,11 +211,13 @@ class _Sum:
 
     def _unreadable(self) -> Iterator[tuple[str, frozenset[str]]]:
         """The models of which something cannot be read that could be when their episode began."""
-        for name in {*self.snapshot.listings, *self.evaluation.unreadable}:
+        listings = self.snapshot.listings
+        partly = (name for name, listing in listings.items() if listing.unread)
+        for name in {*partly, *self.evaluation.unreadable}:
             before = self.seen.known.get(name)
-            unread = _EVERYTHING if name not in self.snapshot.listings else self.snapshot.listings[name].unread
+            unread = _EVERYTHING if name not in listings else listings[name].unread
             known = before.unread if before is not None and before.listed else frozenset[str]()
-            if unread - known and (before is not None or name in self.snapshot.listings):
+            if unread - known and (before is not None or name in listings):
                 yield name, unread
 
     def _left_out(self) -> list[tuple[str, str]]:

@@ -120,10 +120,11 @@ def price_moves(change: Change) -> Iterator[tuple[str, Kind, Decimal | None, Dec
     came by another reading of old bytes is `reread`, also beside moves.
     """
     now = change.listing.prices
+    if change.kind is Kind.ADDED:  # most of a first load
+        yield from ((component, Kind.ADDED, None, price) for component, price in now.items())
+        return
     moved, reread = _of_prices(change.changed), _of_prices(change.reread)
     match change.kind:
-        case Kind.ADDED:
-            yield from ((component, Kind.ADDED, None, price) for component, price in now.items())
         case Kind.REMOVED:
             yield from ((component, Kind.REMOVED, price, price) for component, price in now.items())
         case Kind.REREAD:
