@@ -119,13 +119,13 @@ def test_an_unchanged_day_follows_a_day_that_leaves_nothing_open() -> None:
 
 
 def test_removals_last_long_enough_to_be_confirmed() -> None:
-    """Gemma is missing from four good looks before it returns, Stable Diffusion XL from each after it left."""
+    """Gemma is missing from four observations before it returns, Stable Diffusion XL from each after it left."""
     assert [day for day in CALENDAR if GEMMA not in models_on(day)] == [3, 4, 5, 6]
     assert [day for day in CALENDAR if SDXL not in models_on(day)] == [8, 9, 10, 12, 13, 14]
     assert price_on(2, GEMMA) != price_on(8, GEMMA)
 
 
-def test_the_glitch_lasts_one_look() -> None:
+def test_the_glitch_lasts_one_observation() -> None:
     """Whisper is missing from one whole list only, and the same before and after."""
     assert [day for day in CALENDAR if WHISPER not in models_on(day)] == [5]
     assert models_on(4)[WHISPER] == models_on(6)[WHISPER]
@@ -155,7 +155,7 @@ def test_the_false_mass_removal_is_taken_back() -> None:
 
 
 def test_only_the_mistaken_unit_is_implausible() -> None:
-    """One price is 1000 times too high for one look; every other positive price stays within a factor of two."""
+    """One price is 1000 times too high for one observation; every other positive price stays within a factor of two."""
     assert price_on(MISTAKEN_DAY, LLAMA) == 1000 * price_on(MISTAKEN_DAY - 1, LLAMA)
     assert step_of(MISTAKEN_DAY + 1).body == step_of(MISTAKEN_DAY - 1).body
     for name in models_on(10):

@@ -112,7 +112,7 @@ def test_netrc_is_not_read(upstream: Upstream, tmp_path: Path, monkeypatch: pyte
     assert "authorization" not in upstream.requests[0].headers
 
 
-def test_etag_makes_the_next_look_conditional(upstream: Upstream) -> None:
+def test_etag_makes_the_next_observation_conditional(upstream: Upstream) -> None:
     """The ETag of one answer, sent with the next question, brings a 304 with an empty body and the same ETag."""
     upstream.serve(BODY)
     first = get(upstream)

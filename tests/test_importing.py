@@ -40,7 +40,7 @@ Line = tuple[str, bytes]
 
 
 def recorded(lines: list[Line]) -> list[Recorded]:
-    """These looks as the lines of a recording."""
+    """These observations as the lines of a recording."""
     return [
         Recorded(line=n, observed_at=instant(when), body=body, name=f"line {n}")
         for n, (when, body) in enumerate(lines, 1)
@@ -48,7 +48,7 @@ def recorded(lines: list[Line]) -> list[Recorded]:
 
 
 def write(path: Path, lines: list[Line]) -> Path:
-    """A recording of these looks; gzipped if its name says so."""
+    """A recording of these observations; gzipped if its name says so."""
     bodies = [(instant(when).isoformat(), body.decode("utf-8", "surrogateescape")) for when, body in lines]
     rows = [{"observed_at": at, "body": body} for at, body in bodies]
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -65,7 +65,7 @@ def import_all(
     trust: bool = False,
     now: datetime = NOW,
 ) -> list[str]:
-    """Import these looks into `shop`; how each went: its outcome, `failed`, or `there` already."""
+    """Import these observations into `shop`; how each went: its outcome, `failed`, or `there` already."""
     with db.reading(engine) as connection:
         settings = import_settings(leases.stored_record(connection, name), source, name)
     settings = msgspec.structs.replace(settings, trust=trust, trust_date=False)
@@ -152,12 +152,12 @@ def test_a_wandering_catalog_imported_is_the_same_lived(tmp_path: Path, upstream
     live_and_import(urls, upstream, lines, trust=seed % 2 == 0)
 
 
-def wandering(chance: random.Random, looks: int) -> list[Line]:
+def wandering(chance: random.Random, polls: int) -> list[Line]:
     """Responses that go through everything that can happen to a catalog, eight hours apart."""
     names, prices = [f"m{n}" for n in range(7)], [None, "0", "-1", "0.1", "0.3", "40", "40000"]
     offered = dict.fromkeys(names, "1")
     lines: list[Line] = []
-    for look in range(looks):
+    for poll in range(polls):
         for name in chance.sample(names, chance.choice([0, 0, 1, 2, 5])):
             offered[name] = chance.choice(prices) if offered.pop(name, None) is None else "1"  # type: ignore[assignment]
             if chance.random() < 0.4:
@@ -165,7 +165,7 @@ def wandering(chance: random.Random, looks: int) -> list[Line]:
         faults = [{"model_name": "m1", "price": "free"}, {"price": 1}]
         rows = [chance.choice(faults)] if chance.random() < 0.15 else []
         body = body_of(*rows, **offered) if chance.random() > 0.1 else chance.choice([b"<html>", b"\xff\xfe", b"{}"])
-        lines.append((label(instant("01-01") + timedelta(hours=8 * look)), body))
+        lines.append((label(instant("01-01") + timedelta(hours=8 * poll)), body))
     return lines
 
 

@@ -1,6 +1,6 @@
 """Whole sequences of random situations against a small oracle of what should be (laws 2, 3, 5, 6 and 10).
 
-The oracle knows the rules of DESIGN in plain words and nothing of syncer's code. Trust is off: what a look shows is
+The oracle knows the rules of DESIGN in plain words and nothing of syncer's code. Trust is off: what a poll shows is
 believed at once. Every example is a source of its own in one database, over real HTTP.
 """
 
@@ -62,8 +62,8 @@ class Element:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A look so long after the last one, at these elements (None: at the same as the last), or at a fault."""
+class Poll:
+    """An observation so long after the last one, at these elements (None: at the same as the last), or at a fault."""
 
     after: timedelta
     elements: tuple[Element, ...] | None = None
@@ -87,7 +87,7 @@ class Model:
 
 
 class Oracle:
-    """What the database should say after each look: `models` and `history`."""
+    """What the database should say after each observation: `models` and `history`."""
 
     def __init__(self) -> None:
         self.models: dict[str, Model] = {}
@@ -95,8 +95,8 @@ class Oracle:
         self.last: datetime | None = None
         self.absences: dict[str, set[datetime]] = {name: set() for name in NAMES}
 
-    def look(self, clock: datetime, elements: tuple[Element, ...]) -> bool:
-        """Take a look; False if it can only fail, and then nothing is another."""
+    def poll(self, clock: datetime, elements: tuple[Element, ...]) -> bool:
+        """Take an observation; False if it can only fail, and then nothing is another."""
         at = self._observed_at(clock)
         counted = {element.name: element for element in elements if element.name}
         listed = {name: element for name, element in counted.items() if element.readable}
@@ -154,30 +154,30 @@ elements = st.builds(
     readable=st.sampled_from((True, True, True, False)),
 )
 catalogs = st.lists(elements, max_size=6).map(tuple)
-looks = st.one_of(
-    st.builds(Look, after=st.sampled_from(STEPS), elements=catalogs, etag=st.booleans()),
-    st.builds(Look, after=st.sampled_from(STEPS), elements=catalogs, etag=st.booleans()),
-    st.builds(Look, after=st.sampled_from(STEPS), elements=st.none()),
-    st.builds(Look, after=st.sampled_from(STEPS), fault=st.sampled_from(BROKEN)),
+polls = st.one_of(
+    st.builds(Poll, after=st.sampled_from(STEPS), elements=catalogs, etag=st.booleans()),
+    st.builds(Poll, after=st.sampled_from(STEPS), elements=catalogs, etag=st.booleans()),
+    st.builds(Poll, after=st.sampled_from(STEPS), elements=st.none()),
+    st.builds(Poll, after=st.sampled_from(STEPS), fault=st.sampled_from(BROKEN)),
 )
-stories = st.lists(looks, min_size=1, max_size=12)
+stories = st.lists(polls, min_size=1, max_size=12)
 
 
-def live(catalog: Story, story: list[Look]) -> None:
-    """Live through a story as a source of its own, and compare with the oracle after each look."""
+def live(catalog: Story, story: list[Poll]) -> None:
+    """Live through a story as a source of its own, and compare with the oracle after each observation."""
     oracle, served = Oracle(), None
     now = instant("06-01")
     catalog.upstream.reply(BROKEN[0])
-    for look in story:
-        now += look.after
-        if look.fault:
-            catalog.upstream.reply(look.fault)
+    for poll in story:
+        now += poll.after
+        if poll.fault:
+            catalog.upstream.reply(poll.fault)
             served = None
-        elif look.elements is not None:
-            body = catalog_body([element.row() for element in look.elements])
-            catalog.upstream.reply(Reply(body=body, headers={"ETag": etag_of(body)} if look.etag else {}))
-            served = look.elements
-        if served is not None and oracle.look(now, served):
+        elif poll.elements is not None:
+            body = catalog_body([element.row() for element in poll.elements])
+            catalog.upstream.reply(Reply(body=body, headers={"ETag": etag_of(body)} if poll.etag else {}))
+            served = poll.elements
+        if served is not None and oracle.poll(now, served):
             catalog.again(label(now))
         else:
             with pytest.raises(SyncerError):
@@ -194,7 +194,9 @@ def compare(catalog: Story, oracle: Oracle) -> None:
     assert sorted(map(_event, history), key=repr) == sorted(oracle.history, key=repr)
     for row in history:
         if row.kind in {"added", "relisted"} and row.changed_after is not None:
-            assert row.changed_after in set(map(label, oracle.absences[row.name])), "a look that proved the absence"
+            assert row.changed_after in set(map(label, oracle.absences[row.name])), (
+                "an observation that proved the absence"
+            )
     for name, known in oracle.models.items():
         assert catalog.periods(name) == known.periods
 
@@ -212,7 +214,7 @@ def live_many(url: str, upstream: Upstream, examples: int) -> None:
 
         @settings(max_examples=examples)
         @given(stories)
-        def check(story: list[Look]) -> None:
+        def check(story: list[Poll]) -> None:
             live(catalog.set(name=f"shop {next(number)}"), story)
 
         check()

@@ -238,7 +238,7 @@ def test_answers_for_pandas_and_json(home: Home) -> None:
 
 @pytest.mark.parametrize("at", ["2026-01-01", date(2026, 1, 1), 1767225600])
 def test_a_wrong_type_of_time_says_so(home: Home, at: Any) -> None:
-    """A text, a date or a number is no instant: the error shows what one looks like, and a naive one is told too."""
+    """A text, a date or a number is no instant: the error shows what one polls like, and a naive one is told too."""
     home.day(model("acme/a", 1))
     with history.connect(home.url) as connection:
         with pytest.raises(TypeError, match=r"at must be an aware datetime, such as datetime\(2026"):

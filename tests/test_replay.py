@@ -48,7 +48,7 @@ def catalog(database_url: str, upstream: Upstream) -> Iterator[Story]:
 
 
 def live(catalog: Story, states: list[tuple[str, bytes]]) -> None:
-    """One look at each state, when it was."""
+    """One observation at each state, when it was."""
     for when, body in states:
         catalog.sends(when, body)
 

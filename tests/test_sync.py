@@ -39,11 +39,11 @@ def trusting(database_url: str, upstream: Upstream) -> Iterator[Story]:
         yield story
 
 
-# -- the first look, and looks at the same -----------------------------------------------------------------------------
+# -- the first poll, and looks at the same -----------------------------------------------------------------------------
 
 
 def test_first_sync(catalog: Story) -> None:
-    """The first good look lists all models as a baseline: no price before, and nothing that they were listed after."""
+    """The first poll lists all models as a baseline: no price before, and nothing that they were listed after."""
     catalog.set(currency="USD", price_units={"price": {"Text": (1_000_000, "token")}}).on("01-01", A="10", B=None)
     assert catalog.changes() == ["01-01 added A 10", "01-01 added B None"]
     assert [(row.changed_after, row.old_price, row.changed) for row in catalog.history()] == [(None, None, {})] * 2
@@ -57,8 +57,8 @@ def test_first_sync(catalog: Story) -> None:
     assert (shop.lease_owner, shop.lease_until, shop.last_observed_at) == (None, None, "01-01")
 
 
-def test_the_same_etag_is_unchanged_and_a_good_look(catalog: Story) -> None:
-    """A 304 costs one row, is never parsed, and counts as a look that saw everything."""
+def test_the_same_etag_is_unchanged_and_an_observation(catalog: Story) -> None:
+    """A 304 costs one row, is never parsed, and counts as an observation that saw everything."""
     catalog.on("01-01", A="10").again("01-01 01:00").on("01-01 02:00")
     run = catalog.runs()[1]
     assert (run.outcome, run.http_status, run.listed, run.observed_at) == ("unchanged", 304, None, "01-01 01:00")
@@ -107,7 +107,7 @@ def test_other_spellings_of_the_same_price_are_no_change(catalog: Story) -> None
 
 
 def test_an_added_model(catalog: Story) -> None:
-    """A model that came later was not there at the look before; its row holds the element as it was sent."""
+    """A model that came later was not there at the observation before; its row holds the element as it was sent."""
     catalog.on("01-01", A="10").on("01-02", A="10", B="2.50")
     (row,) = catalog.history("B")
     assert (row.kind, row.effective_at, row.changed_after) == ("added", "01-02", "01-01")
@@ -231,7 +231,7 @@ def test_a_row_without_a_name_proves_no_absence(catalog: Story) -> None:
 
 
 def test_a_model_added_beside_an_unnamed_row_may_have_been_there_before(catalog: Story) -> None:
-    """The window of an addition begins at the last look that proved its absence (law 6)."""
+    """The window of an addition begins at the last observation that proved its absence (law 6)."""
     catalog.on("01-01", A="1").on("01-02", UNNAMED, A="1").on("01-03", A="1", B="2")
     assert catalog.history("B")[0].changed_after == "01-01"
 
@@ -280,7 +280,7 @@ def test_an_empty_list_at_the_very_start_is_a_failure(catalog: Story) -> None:
     assert catalog.history("A")[0].changed_after is None
 
 
-def test_a_refused_look_is_a_failed_run(catalog: Story) -> None:
+def test_a_refused_observation_is_a_failed_run(catalog: Story) -> None:
     """An HTTP error is recorded with its status and changes nothing."""
     catalog.on("01-01", A="10")
     before = _effects(catalog)
@@ -290,8 +290,8 @@ def test_a_refused_look_is_a_failed_run(catalog: Story) -> None:
     assert (catalog.run.outcome, catalog.run.http_status, catalog.run.error) == ("failed", 404, str(error))
 
 
-def test_a_failed_run_is_no_good_look(catalog: Story) -> None:
-    """What changed between two good looks changed after the first of them, whatever failed in between (law 6)."""
+def test_a_failed_run_is_no_observation(catalog: Story) -> None:
+    """What changed between two observations changed after the first of them, whatever failed in between (law 6)."""
     catalog.on("01-01", A="10")
     catalog.failing("01-02", b"<html>")
     catalog.on("01-03", A="11")
@@ -400,7 +400,7 @@ def test_a_stuck_cache_heals(catalog: Story) -> None:
 
 
 def test_a_clock_a_little_behind_is_clamped(catalog: Story) -> None:
-    """Up to five minutes behind the last observation, a look is dated one microsecond after it (law 5)."""
+    """Up to five minutes behind the last observation, an observation is dated one microsecond after it (law 5)."""
     catalog.on("01-01 06:00", A="1").on("01-01 05:55", A="2").again("01-01 05:58")
     assert [run.observed_at for run in catalog.runs()] == [
         "01-01 06:00",
@@ -424,7 +424,7 @@ def test_a_clock_far_behind_is_refused(catalog: Story) -> None:
 
 
 def test_a_304_has_a_time_too(catalog: Story) -> None:
-    """A look that was not parsed is dated by the same rule (law 5)."""
+    """An observation that was not parsed is dated by the same rule (law 5)."""
     catalog.on("01-01 06:00", A="1").again("01-01 05:59")
     assert catalog.run.observed_at == "01-01 06:00:00.000001"
     assert isinstance(catalog.failing("01-01 03:00"), ClockError)

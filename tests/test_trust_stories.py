@@ -236,7 +236,7 @@ def test_an_empty_list_is_held(shop: Story) -> None:
 
 
 def test_an_approved_mass_removal_is_effective_from_the_first_miss(catalog: Story) -> None:
-    """One yes settles the finding: the models are gone since the look that first missed them."""
+    """One yes settles the finding: the models are gone since the observation that first missed them."""
     catalog.on("01-01", **shelf(20)).on("01-02", **shelf(5)).again("01-03", approving=Approval())
     assert (catalog.run.kind, catalog.run.outcome, catalog.run.removed) == ("approve", "changed", 15)
     assert [finding.state for finding in catalog.findings()] == ["approved"]
@@ -345,7 +345,7 @@ def test_a_price_that_never_stands_still_is_believed_after_patience(shop: Story)
 
 
 def test_an_implausible_price_that_was_a_slip_leaves_no_history(shop: Story) -> None:
-    """Back at the next look: withdrawn, and no change was ever written."""
+    """Back at the next observation: withdrawn, and no change was ever written."""
     shop.on("01-01", **shelf(4), A="0.5").on("01-02", **shelf(4), A="60").on("01-03", **shelf(4), A="0.5")
     assert shop.changes("A") == ["01-01 added A 0.5"]
     assert [finding.state for finding in shop.findings()] == ["withdrawn"]

@@ -26,7 +26,7 @@ def broken(engine: Engine) -> list[Verdict]:
 
 @pytest.mark.parametrize(("seed", "trust"), [(1, True), (2, True), (3, False)])
 def test_intact_after_random_syncs(database_url: str, upstream: Upstream, seed: int, trust: bool) -> None:
-    """After many looks at a random catalog, with faults, doubts, answers and reverts, every law holds."""
+    """After many observations at a random catalog, with faults, doubts, answers and reverts, every law holds."""
     with opened(database_url) as engine:
         wander(engine, upstream, polls=40, seed=seed, trust=trust)
         assert broken(engine) == []

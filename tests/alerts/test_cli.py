@@ -369,7 +369,7 @@ def test_one_may_be_spoken_of_before_its_first_delivery(home: Home) -> None:
 
 @pytest.mark.parametrize("words", [("pause",), ("resume",), ("skip", "--yes"), ("test",), ("replay", "--since", "7d")])
 def test_an_unknown_name_is_answered_with_the_nearest(shop: Home, words: tuple[str, ...]) -> None:
-    """A slip of the pen costs a look at the answer; exit code 2."""
+    """A slip of the pen costs a second try; exit code 2."""
     said = shop.syncer("alerts", words[0], "taem", *words[1:])
     assert (said.code, said.out) == (2, "")
     assert "did you mean 'team'?" in said.err

@@ -18,7 +18,7 @@ from tests.upstream import Reply, model
 
 @pytest.fixture
 def shop(home: Home) -> Home:
-    """A shop whose first look is done, and whose cursor `finance` has seen that."""
+    """A shop whose first observation is done, and whose cursor `finance` has seen that."""
     home.day(model("A", 1), trust=False)
     first = home.syncer("changes", "--cursor", "finance", "--json")
     assert (first.code, first.out) == (0, "")
@@ -26,8 +26,8 @@ def shop(home: Home) -> Home:
     return home
 
 
-def look(home: Home, *more: str) -> Said:
-    """One look of the cursor `finance`."""
+def poll(home: Home, *more: str) -> Said:
+    """One observation of the cursor `finance`."""
     return home.syncer("changes", "--cursor", "finance", "--json", *more)
 
 
@@ -43,15 +43,15 @@ def ids(said: Said) -> list[int]:
 
 
 def test_a_cursor_shows_what_is_new_once(shop: Home) -> None:
-    """Each look shows what came since the last one, changes and notices alike; `--peek` does not move it."""
+    """Each observation shows what came since the last one, changes and notices alike; `--peek` does not move it."""
     shop.day(model("A", 2), trust=False)
-    assert ids(look(shop, "--peek")) == ids(look(shop, "--peek")) == [2]
-    assert ids(look(shop)) == [2]
-    assert look(shop).out == ""
+    assert ids(poll(shop, "--peek")) == ids(poll(shop, "--peek")) == [2]
+    assert ids(poll(shop)) == [2]
+    assert poll(shop).out == ""
     shop.configure()
     shop.upstream.reply(Reply(status=404))
     assert shop.syncer("sync").code == 1
-    assert [event["type"] for event in look(shop).json] == ["syncer.source.failed"]
+    assert [event["type"] for event in poll(shop).json] == ["syncer.source.failed"]
 
 
 def test_peek_makes_no_cursor(home: Home) -> None:
@@ -70,17 +70,17 @@ def test_a_table_and_csv_move_it_too(shop: Home) -> None:
     assert position(shop) == 3
 
 
-def test_a_first_look_at_another_source_is_no_news(shop: Home) -> None:
+def test_a_first_observation_at_another_source_is_no_news(shop: Home) -> None:
     """A baseline is passed over, as for consumers; --after still shows it."""
     shop.configure({"name": "other", "url": shop.upstream.url})
     shop.serve(model("A", 1), model("B", 2))
     assert shop.syncer("sync").code == 0
-    assert look(shop).out == ""
+    assert poll(shop).out == ""
     assert position(shop) == 3
 
 
 def test_it_stays_when_the_output_could_not_be_written(shop: Home) -> None:
-    """With a full disk or a reader that went away before the end, the next look shows everything again."""
+    """With a full disk or a reader that went away before the end, the next observation shows everything again."""
     shop.day(model("A", 2), trust=False)
     looking = ("changes", "--cursor", "finance", "--json")
     with Path("/dev/full").open("w") as full, shop.started(*looking, options={"stdout": full}) as child:
@@ -91,11 +91,11 @@ def test_it_stays_when_the_output_could_not_be_written(shop: Home) -> None:
         os.close(pipe)
         assert child.wait(60) == 141
     assert position(shop) == 1
-    assert ids(look(shop)) == [2]
+    assert ids(poll(shop)) == [2]
 
 
 def test_killed_while_it_prints_it_stays(shop: Home) -> None:
-    """Killed before all was written, a look has moved nothing."""
+    """Killed before all was written, an observation has moved nothing."""
     many = [model(f"m{number:04}", description="x" * 500) for number in range(500)]
     shop.day(model("A", 1), *many, trust=False)
     near, far = socket.socketpair()  # nobody reads: what is printed beyond its buffer waits
@@ -105,10 +105,10 @@ def test_killed_while_it_prints_it_stays(shop: Home) -> None:
         child.send_signal(signal.SIGKILL)
         child.wait(60)
     assert position(shop) == 1
-    assert len(ids(look(shop))) == 500
+    assert len(ids(poll(shop))) == 500
 
 
-def test_of_two_looks_at_once_one_moves_it(shop: Home) -> None:
+def test_of_two_observations_at_once_one_moves_it(shop: Home) -> None:
     """Two at once may both show the same news; both moving it is impossible, and the loser says so."""
     shop.day(model("A", 2), trust=False)
     with shop.engine() as engine:
@@ -143,11 +143,11 @@ def test_a_position_beyond_the_feed_is_an_error(shop: Home) -> None:
     """A cursor that is ahead of its database says so and how to go on."""
     with shop.engine() as engine, writing(engine) as connection:
         consumers.reposition(connection, "finance", 99)
-    said = look(shop)
+    said = poll(shop)
     assert (said.code, said.out) == (2, "")
     assert "finance is at feed id 99, but the feed ends at 1" in said.err
     assert shop.syncer("alerts", "skip", "--yes", "finance").code == 0
-    assert look(shop).code == 0
+    assert poll(shop).code == 0
 
 
 def test_a_reader_may_think(postgres_url: str) -> None:

@@ -94,8 +94,8 @@ def test_a_new_consumer_starts_at_the_end(story: Story) -> None:
     assert early.by_message == [["added A", "added B"], ["repriced A 1 -> 2"]]
 
 
-def test_the_first_look_at_a_source_is_no_news(shop: Story) -> None:
-    """A source that is added later is told of from its second look on."""
+def test_the_first_observation_at_a_source_is_no_news(shop: Story) -> None:
+    """A source that is added later is told of from its second observation on."""
     target = Target()
     shop.set(name="new").on("01-02", C="1").on("01-03", C="2")
     round_at(shop, "01-03", subscription(target))

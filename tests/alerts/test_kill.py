@@ -84,7 +84,7 @@ class Kitchen:
         config.write_text(f'database_url = "{database}"\n[[alerts]]\nname = "team"\nurl = "{hook}"\n')
         return Job(command=("--config", str(config), "alerts", "deliver"), signal=signal.SIGKILL, at_point=at_point)
 
-    def look(self, database: str, cursor: str) -> Job:
+    def poll(self, database: str, cursor: str) -> Job:
         """A process of `syncer changes --cursor` there."""
         config = self._path / f"{next(self._numbers)}.toml"
         config.write_text(f'database_url = "{database}"\n')
@@ -240,15 +240,15 @@ def test_sigterm_ends_with_the_message_at_hand(kitchen: Kitchen, receiver: Recei
     assert len(receiver.requests) == 4
 
 
-def test_a_look_killed_before_its_cursor_moved_shows_the_same_again(kitchen: Kitchen, nursery: Nursery) -> None:
+def test_an_observation_killed_before_its_cursor_moved_shows_the_same_again(kitchen: Kitchen, nursery: Nursery) -> None:
     """All is written, the position is not yet moved: killed there, `changes --cursor` shows it once more, not less."""
     url = kitchen.copy()
     with Story(url, kitchen.upstream) as story, writing(story.engine) as connection:
         consumers.move_cursor(connection, "finance", 0, 2, now=story.now)
-    look = kitchen.look(url, "finance")
-    doomed = msgspec.structs.replace(look, signal=signal.SIGKILL, on_entering="syncer.alerts.consumers:move_cursor")
+    poll = kitchen.poll(url, "finance")
+    doomed = msgspec.structs.replace(poll, signal=signal.SIGKILL, on_entering="syncer.alerts.consumers:move_cursor")
     shown = []
-    for job, code in ((doomed, KILLED), (look, 0), (look, 0)):
+    for job, code in ((doomed, KILLED), (poll, 0), (poll, 0)):
         (ended,) = nursery.run(job)
         assert ended.code == code, ended.said
         shown.append([int(found) for found in re.findall(r'"id":"(\d+)"', ended.said)])

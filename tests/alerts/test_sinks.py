@@ -1005,14 +1005,14 @@ def test_the_url_is_on_no_command_line(receiver: Receiver) -> None:
     """Law 11: while Apprise runs, the process list shows neither URL nor token."""
     seen: list[str] = []
 
-    def look() -> None:
+    def poll() -> None:
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 seen.append(process.read_text("utf-8", "replace"))
             except OSError:
                 continue
 
-    receiver.reply(Reply(on_request=look))
+    receiver.reply(Reply(on_request=poll))
     apprise(receiver)(message())
     assert any(Path(apprise_child.__file__).name in line for line in seen)
     assert not any("t0ken" in line for line in seen)

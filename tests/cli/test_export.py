@@ -35,8 +35,8 @@ from tests.upstream import Upstream, catalog_body, model
 PRICES = ["0.1", "0.2", "123456789012.345", "0.000000000000000001", "999999999999999", "-1", "0", None]
 
 
-def look(home: Home, at: datetime, *rows: dict[str, Any], name: str = "shop") -> None:
-    """One look at these models, of that time."""
+def poll(home: Home, at: datetime, *rows: dict[str, Any], name: str = "shop") -> None:
+    """One observation at these models, of that time."""
     recorded = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(list(rows)))
     with home.engine() as engine:
         source = SourceSettings(name=name, url="https://example.com", trust=False)
@@ -47,11 +47,11 @@ def look(home: Home, at: datetime, *rows: dict[str, Any], name: str = "shop") ->
 
 
 def live(home: Home, first: datetime, count: int, name: str = "shop") -> None:
-    """So many looks, eleven days apart, at two models whose prices move each time."""
+    """So many observations, eleven days apart, at two models whose prices move each time."""
     for number in range(count):
         texts = (PRICES[number % len(PRICES)], PRICES[(number * 3 + 1) % len(PRICES)])
         rows = [model(f"acme/{n}", None if text is None else Decimal(text)) for n, text in enumerate(texts)]
-        look(home, first + timedelta(days=11 * number), *rows, name=name)
+        poll(home, first + timedelta(days=11 * number), *rows, name=name)
 
 
 def lake(home: Home, *arguments: str) -> str:
@@ -136,7 +136,7 @@ def test_going_on(any_home: Home) -> None:
     for number in range(4):
         for day in range(3):
             at = first + timedelta(days=3 * number + day)
-            look(any_home, at, model("a", number * 10 + day), model("b", day))
+            poll(any_home, at, model("a", number * 10 + day), model("b", day))
         said = any_home.syncer("export", *arguments, "--format", "parquet", "-o", "lake")
         with reading(any_home) as connection:
             end = history.feed_end(connection)
@@ -161,7 +161,7 @@ def test_the_same_again(home: Home) -> None:
 def test_json_lines_and_csv(any_home: Home) -> None:
     """JSON lines and CSV hold the same rows, exactly; the CSV is safe in a spreadsheet."""
     live(any_home, datetime(2026, 1, 1, tzinfo=UTC), 8)
-    look(any_home, datetime(2026, 6, 1, tzinfo=UTC), model("=cmd()", 1))
+    poll(any_home, datetime(2026, 6, 1, tzinfo=UTC), model("=cmd()", 1))
     lines = any_home.syncer("export")
     rows = [json.loads(line, parse_float=Decimal) for line in lines.out.splitlines()]
     sheet = list(csv.DictReader(io.StringIO(any_home.syncer("export", "--format", "csv").out)))
@@ -317,7 +317,7 @@ def test_where_nothing_can_be_written(home: Home, kind: str) -> None:
 def test_a_full_disk(home: Home, kind: str) -> None:
     """Where the disk is full the export exits 1, and leaves neither a half file nor a hidden one."""
     rows = [model(f"acme/{n}", n, description=os.urandom(2000).hex()) for n in range(300)]
-    look(home, datetime(2026, 1, 1, tzinfo=UTC), *rows)
+    poll(home, datetime(2026, 1, 1, tzinfo=UTC), *rows)
     (home.path / "out").mkdir()
 
     def limit() -> None:
@@ -396,7 +396,7 @@ def test_without_pyarrow(home: Home) -> None:
 
 def test_parquet_of_nothing(home: Home) -> None:
     """Without a row nothing is written, not even a directory."""
-    look(home, datetime(2026, 1, 1, tzinfo=UTC), model("a", 1))
+    poll(home, datetime(2026, 1, 1, tzinfo=UTC), model("a", 1))
     said = home.syncer("export", "--since", "2027-01-01", "--format", "parquet", "-o", "lake")
     assert (said.code, said.err) == (0, "0 rows\n")
     assert not (home.path / "lake").exists()

@@ -21,7 +21,7 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def recording(path: Path, *bodies: bytes | Sequence[dict[str, Any]], first: datetime = FIRST) -> str:
-    """A file with a look a day at these models, or at these very bytes; its name."""
+    """A file with an observation a day at these models, or at these very bytes; its name."""
     lines = []
     for day, each in enumerate(bodies):
         body = each if isinstance(each, bytes) else catalog_body(list(each))
@@ -82,7 +82,7 @@ def test_a_body_that_is_no_catalog(home: Home, tmp_path: Path) -> None:
 
 
 def test_what_is_refused(home: Home, tmp_path: Path) -> None:
-    """A look that is not later, and a line that is none, end with 2; what came before is told, and stays."""
+    """An observation that is not later, and a line that is none, end with 2; what came before is told, and stays."""
     home.syncer("import", recording(tmp_path / "h.jsonl", *prices("1", "2", "3")))
     said = home.syncer("import", recording(tmp_path / "other.jsonl", *prices("1", "2", "9")))
     assert (said.code, said.out) == (2, "default: 2 already there; 0 changes\n")

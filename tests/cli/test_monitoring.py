@@ -149,7 +149,7 @@ def test_prometheus_fires_the_rules(home: Home, tmp_path: Path) -> None:
 
 
 def look_now(home: Home) -> None:
-    """A look of the shipped command, by the real clock."""
+    """An observation of the shipped command, by the real clock."""
     home.syncer("sync", "--quiet")
 
 
@@ -162,7 +162,7 @@ def test_all_well_is_one_line_and_zero(home: Home) -> None:
 
 
 def test_late_is_a_problem(home: Home) -> None:
-    """A source whose last good look is long ago is late: 1."""
+    """A source whose last observation is long ago is late: 1."""
     home.day(A)
     said = home.syncer("status", "--check")
     assert said.code == 1
@@ -170,7 +170,7 @@ def test_late_is_a_problem(home: Home) -> None:
 
 
 def test_failed_is_a_problem_and_says_why(home: Home) -> None:
-    """A failed last look is 1 at once, with its reason, on one line, whatever upstream put into it (law 12)."""
+    """A failed last observation is 1 at once, with its reason, on one line, whatever upstream put into it (law 12)."""
     home.serve(A)
     look_now(home)
     home.upstream.reply(Reply(body=b'{"status": "error", "message": "closed\\nOK: all is well\\u001b[2J"}'))

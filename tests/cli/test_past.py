@@ -507,7 +507,7 @@ def test_offers_of_a_time_before_any_observation(past: Home) -> None:
 
 
 def test_what_is_not_believed_is_a_warning(home: Home) -> None:
-    """A model that one look did not show, or whose new price is withheld, fails no build; it is said."""
+    """A model that one observation did not show, or whose new price is withheld, fails no build; it is said."""
     home.day(model("a", 1), model("b", 1))
     home.day(model("b", 1000))
     said = check(home, "a\nb max_price=1\n")

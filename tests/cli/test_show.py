@@ -128,7 +128,7 @@ def test_changes_as_a_sheet(known: Home) -> None:
 
 
 def test_status(known: Home) -> None:
-    """`syncer status` has a row a source in each form; this one had no look for a long time."""
+    """`syncer status` has a row a source in each form; this one had no observation for a long time."""
     (row,) = known.syncer("status", "--json").json
     assert row["source"] == "shop"
     assert row["last_observed_at"] == "2026-01-03T00:00:00Z"

@@ -60,7 +60,7 @@ def rows_of(url: str, **where: Any) -> list[Any]:
 
 
 def good(url: str, name: str) -> list[Any]:
-    """The good looks of a source."""
+    """The observations of a source."""
     return [row for row in rows_of(url, name=name) if row.outcome in {"changed", "unchanged"}]
 
 
@@ -138,13 +138,13 @@ def assert_tidy(url: str) -> None:
 def test_each_due_tick_is_run_once_and_sigterm_ends_it(home: Home) -> None:
     """A source is looked at once in each tick until SIGTERM, which ends the daemon with exit code 0."""
     with Command(home) as command:
-        wait_for(lambda: len(good(home.url, "shop")) >= 4, what="four looks")
+        wait_for(lambda: len(good(home.url, "shop")) >= 4, what="four observations")
         command.signal(signal.SIGTERM)
         assert command.ends() == 0, command.log
-    looks = good(home.url, "shop")
-    ticks = [row.started_at.replace(microsecond=0) for row in looks]
+    polls = good(home.url, "shop")
+    ticks = [row.started_at.replace(microsecond=0) for row in polls]
     assert len(set(ticks)) == len(ticks)
-    assert [row.outcome for row in looks[:2]] == ["changed", "unchanged"]
+    assert [row.outcome for row in polls[:2]] == ["changed", "unchanged"]
     assert_tidy(home.url)
 
 
@@ -154,7 +154,7 @@ def test_a_slow_source_delays_no_other_and_its_ticks_are_skipped(
     """While one upstream hangs the others keep their ticks; its own ticks leave a skipped run that says why (law 9)."""
     home.configure(provider(upstream, "shop"), provider(hanging, "slow"))
     with Command(home, "--grace", "1s") as command:
-        wait_for(lambda: len(good(home.url, "shop")) >= 4, what="four looks at the quick one")
+        wait_for(lambda: len(good(home.url, "shop")) >= 4, what="four observations at the quick one")
         wait_for(lambda: len(rows_of(home.url, name="slow", outcome="skipped")) >= 2, what="skipped ticks")
         command.signal(signal.SIGINT)
         assert command.ends() == 0, command.log
@@ -168,12 +168,12 @@ def test_a_slow_source_delays_no_other_and_its_ticks_are_skipped(
 def test_a_pause_is_made_up_for_once(home: Home) -> None:
     """After five seconds of sleep a source due each second is looked at once, and a skipped run names the rest."""
     with Command(home) as command:
-        wait_for(lambda: good(home.url, "shop"), what="a look")
+        wait_for(lambda: good(home.url, "shop"), what="an observation")
         command.signal(signal.SIGSTOP)
         time.sleep(5)  # the pause itself
         before, woken_at = len(good(home.url, "shop")), datetime.now(UTC)
         command.signal(signal.SIGCONT)
-        wait_for(lambda: len(good(home.url, "shop")) >= before + 3, what="three more looks")
+        wait_for(lambda: len(good(home.url, "shop")) >= before + 3, what="three more observations")
         command.signal(signal.SIGTERM)
         assert command.ends() == 0
     after = [row.started_at for row in good(home.url, "shop")[before:]]
@@ -186,7 +186,7 @@ def test_a_missing_key_fails_its_runs_only(home: Home, upstream: Upstream) -> No
     home.configure(provider(upstream, "shop"), provider(upstream, "keyless", api_key_env="NO_SUCH_KEY"))
     with Command(home) as command:
         wait_for(lambda: len(rows_of(home.url, name="keyless")) >= 2, what="failed runs")
-        wait_for(lambda: len(good(home.url, "shop")) >= 2, what="good looks")
+        wait_for(lambda: len(good(home.url, "shop")) >= 2, what="observations")
         command.signal(signal.SIGTERM)
         assert command.ends() == 0
     for row in rows_of(home.url, name="keyless"):  # on a busy machine a tick may be passed over
@@ -201,7 +201,7 @@ def test_an_upstream_that_is_down_costs_only_its_source(home: Home, upstream: Up
     home.configure(provider(upstream, "shop"), gone)
     with Command(home) as command:
         wait_for(lambda: rows_of(home.url, name="gone", outcome="failed"), what="a failed run")
-        wait_for(lambda: len(good(home.url, "shop")) >= 3, what="good looks")
+        wait_for(lambda: len(good(home.url, "shop")) >= 3, what="observations")
         command.signal(signal.SIGTERM)
         assert command.ends() == 0
     assert_tidy(home.url)
@@ -212,7 +212,7 @@ def test_a_problem_of_a_consumer_is_named_once(home: Home, upstream: Upstream) -
     home.configure(provider(upstream, "shop"), top='[[alerts]]\nname = "hook"\nurl_env = "NO_SUCH_HOOK"')
     with Command(home) as command:
         command.says("NO_SUCH_HOOK")
-        wait_for(lambda: len(good(home.url, "shop")) >= 3, what="three looks")
+        wait_for(lambda: len(good(home.url, "shop")) >= 3, what="three observations")
         command.signal(signal.SIGTERM)
         assert command.ends() == 0
         assert command.log.count("NO_SUCH_HOOK") == 1
@@ -257,11 +257,11 @@ def test_a_second_signal_stops_at_once(home: Home, upstream: Upstream) -> None:
 def test_sighup_reads_the_configuration_again(home: Home, upstream: Upstream) -> None:
     """A new source starts and a removed one stops; a file that cannot be used is refused with a line in the log."""
     with Command(home) as command:
-        wait_for(lambda: good(home.url, "shop"), what="a look at the first")
+        wait_for(lambda: good(home.url, "shop"), what="an observation at the first")
         home.configure(provider(upstream, "other"))
         command.signal(signal.SIGHUP)
         command.says("the configuration was read again: 1 source")
-        wait_for(lambda: good(home.url, "other"), what="a look at the new source")
+        wait_for(lambda: good(home.url, "other"), what="an observation at the new source")
         old = len(rows_of(home.url, name="shop"))
         home.configure({"name": "other", "url": "no url"})
         command.signal(signal.SIGHUP)
@@ -278,7 +278,7 @@ def test_a_new_schedule_counts_from_the_reload_on(home: Home, upstream: Upstream
     """A source that was due in days is due by its new interval as soon as that is read."""
     home.configure(provider(upstream, "shop", interval="30d"))
     with Command(home) as command:
-        wait_for(lambda: good(home.url, "shop"), what="the first look")
+        wait_for(lambda: good(home.url, "shop"), what="the first observation")
         home.configure(provider(upstream, "shop", interval="1s"))
         command.signal(signal.SIGHUP)
         wait_for(lambda: len(good(home.url, "shop")) >= 3, what="looks by the new interval")
@@ -302,7 +302,7 @@ def test_it_works_as_process_1(home: Home) -> None:
     command = ["unshare", "-pf", "--kill-child", sys.executable, "-m", "syncer", "run"]
     with subprocess.Popen(command, cwd=home.path, env=home.environ, stderr=subprocess.DEVNULL) as child:
         try:
-            wait_for(lambda: good(home.url, "shop"), what="a look")
+            wait_for(lambda: good(home.url, "shop"), what="an observation")
             with open(f"/proc/{child.pid}/task/{child.pid}/children") as children:  # noqa: PTH123 - a file of the kernel
                 os.kill(int(children.read().split()[0]), signal.SIGTERM)
             assert child.wait(DEADLINE) == 0
@@ -322,10 +322,10 @@ def test_a_stopped_postgresql_is_waited_for(
     home.configure(provider(upstream, "shop"))
     with Command(home) as command:
         try:
-            wait_for(lambda: good(home.url, "shop"), what="a look")
+            wait_for(lambda: good(home.url, "shop"), what="an observation")
             postgres.stop()
             command.says("waiting for the database")
-            time.sleep(2.5)  # two more looks at it in vain
+            time.sleep(2.5)  # two more observations at it in vain
         finally:
             postgres.start()
         before = len(good(home.url, "shop"))
@@ -349,7 +349,7 @@ def test_a_database_that_is_down_at_the_start_is_waited_for(
             command.says("waiting for the database")
             postgres.start()
             command.says("the database is back")
-            wait_for(lambda: good(home.url, "shop"), what="a look")
+            wait_for(lambda: good(home.url, "shop"), what="an observation")
     finally:
         postgres.start()
 
@@ -365,7 +365,7 @@ def test_a_locked_sqlite_file_is_waited_for(
     monkeypatch.setattr(db, "_BUSY_MS", 100)
     caplog.set_level(logging.INFO)
     with working(sqlite_url, settings_of(sqlite_url, upstream.serve(MODELS))):
-        wait_for(lambda: good(sqlite_url, "shop"), what="a look")
+        wait_for(lambda: good(sqlite_url, "shop"), what="an observation")
         link = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None, timeout=DEADLINE)
         link.execute("BEGIN IMMEDIATE")
         wait_for(lambda: "waiting for the database" in caplog.text, what="the log line")
@@ -373,7 +373,7 @@ def test_a_locked_sqlite_file_is_waited_for(
         link.close()
         wait_for(lambda: "the database is back" in caplog.text, what="the second line")
         before = len(good(sqlite_url, "shop"))
-        wait_for(lambda: len(good(sqlite_url, "shop")) > before, what="another look")
+        wait_for(lambda: len(good(sqlite_url, "shop")) > before, what="another observation")
     assert "locked by another program" in caplog.text
     assert_consistent(sqlite_url)
 
@@ -438,7 +438,7 @@ def test_a_bug_in_one_sync_is_logged_and_the_schedule_goes_on(
     with working(
         sqlite_url, settings_of(sqlite_url, upstream.serve(MODELS), "shop", "unlucky"), archive=archive, workers=1
     ):
-        wait_for(lambda: len(good(sqlite_url, "shop")) >= 2, what="good looks")
+        wait_for(lambda: len(good(sqlite_url, "shop")) >= 2, what="observations")
         wait_for(lambda: len(rows_of(sqlite_url, name="unlucky", outcome="failed")) >= 2, what="failed runs")
     assert "a bug in syncer ended run" in caplog.text
     assert "ZeroDivisionError" in caplog.text
@@ -508,7 +508,7 @@ def test_a_deleted_sqlite_file_is_waited_for(tmp_path: Path, sqlite_url: str, up
     home.configure(provider(upstream, "shop"))
     file = Path(sqlite_url.removeprefix("sqlite:///"))
     with Command(home) as command:
-        wait_for(lambda: good(sqlite_url, "shop"), what="a look")
+        wait_for(lambda: good(sqlite_url, "shop"), what="an observation")
         kept = [(path, path.read_bytes()) for path in file.parent.glob(f"{file.name}*")]
         for path, _ in kept:
             path.unlink()
@@ -519,7 +519,7 @@ def test_a_deleted_sqlite_file_is_waited_for(tmp_path: Path, sqlite_url: str, up
         command.says("was replaced by another one")
         command.says("the database is back")
         before = len(good(sqlite_url, "shop"))
-        wait_for(lambda: len(good(sqlite_url, "shop")) > before, what="another look")
+        wait_for(lambda: len(good(sqlite_url, "shop")) > before, what="another observation")
         command.signal(signal.SIGTERM)
         assert command.ends() == 0
 
@@ -535,10 +535,10 @@ def test_the_clock_of_the_database_decides(postgres_url: str, upstream: Upstream
     ahead = timedelta(minutes=4)
     settings = settings_of(postgres_url, upstream.serve(MODELS), "shop")
     with working(postgres_url, settings, clock=lambda: datetime.now(UTC) + ahead):
-        wait_for(lambda: len(good(postgres_url, "shop")) >= 3, what="three looks")
-    looks = good(postgres_url, "shop")
-    assert all(row.started_at <= datetime.now(UTC) for row in looks)
-    assert all(row.observed_at - row.started_at > ahead / 2 for row in looks)
+        wait_for(lambda: len(good(postgres_url, "shop")) >= 3, what="three observations")
+    polls = good(postgres_url, "shop")
+    assert all(row.started_at <= datetime.now(UTC) for row in polls)
+    assert all(row.observed_at - row.started_at > ahead / 2 for row in polls)
 
 
 def test_another_database_needs_a_restart(sqlite_url: str, upstream: Upstream) -> None:

@@ -15,7 +15,7 @@ import pytest
 from syncer.db import engine as db
 from syncer.db import migrate
 from tests.daemon.test_daemon import rows_of, wait_for
-from tests.daemon.test_many_machines import Machine, assert_each_tick_once, looks
+from tests.daemon.test_many_machines import Machine, assert_each_tick_once, polls
 from tests.faults import assert_consistent
 from tests.postgres import Postgres
 from tests.upstream import Upstream, model
@@ -101,7 +101,7 @@ def test_the_daemons_carry_on_after_a_failover(tmp_path: Path, own_postgres: Pos
         migrate.ensure_schema(engine)
         upstream.serve([model("house/one", 1)])
         machines = [stack.enter_context(Machine(tmp_path, told | {"owner": f"machine-{n}"})) for n in range(2)]
-        wait_for(lambda: looks(engine) >= 40, what="two looks a source")
+        wait_for(lambda: polls(engine) >= 40, what="two observations a source")
         upstream.serve([model("house/one", 2)])
         before = {(row.id, row.name, row.outcome, row.started_at) for row in rows_of(url) if row.outcome != "running"}
         pair.kill_primary()
@@ -109,8 +109,8 @@ def test_the_daemons_carry_on_after_a_failover(tmp_path: Path, own_postgres: Pos
         pair.promote()
         all_say(machines, "the database is back")
         upstream.serve([model("house/one", 3)])
-        seen = looks(engine)
-        wait_for(lambda: looks(engine) >= seen + 40, what="two more looks a source")
+        seen = polls(engine)
+        wait_for(lambda: polls(engine) >= seen + 40, what="two more observations a source")
         ended_at = datetime.now(UTC)
         for machine in machines:
             machine.process.send_signal(signal.SIGTERM)

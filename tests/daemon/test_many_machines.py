@@ -64,7 +64,7 @@ def one(engine: Engine, query: sa.Select[Any]) -> Any:
         return connection.execute(query).scalar_one()
 
 
-def looks(engine: Engine) -> int:
+def polls(engine: Engine) -> int:
     """How many runs have ended well so far."""
     return int(one(engine, sa.select(sa.func.count()).where(runs.c.outcome.in_(["changed", "unchanged"]))))
 
@@ -89,7 +89,7 @@ def test_each_tick_runs_on_one_machine(tmp_path: Path, postgres: Postgres, migra
             for number, ahead in enumerate(CLOCKS)
         ]
         killed, suspended, *_ = machines
-        wait_for(lambda: looks(engine) >= 2 * SOURCES, what="two looks a source")
+        wait_for(lambda: polls(engine) >= 2 * SOURCES, what="two observations a source")
         upstream.serve([model("house/one", 2), model("house/three", 1)])
         wait_for(lambda: holds_something(engine, killed.owner), what="work to be killed at")
         killed.process.kill()
@@ -99,8 +99,8 @@ def test_each_tick_runs_on_one_machine(tmp_path: Path, postgres: Postgres, migra
         stopped_at = datetime.now(UTC)
         wait_for(lambda: datetime.now(UTC) - stopped_at > timedelta(seconds=6), what="its leases to run out")
         suspended.process.send_signal(signal.SIGCONT)
-        before = looks(engine)
-        wait_for(lambda: looks(engine) >= before + SOURCES, what="another look a source")
+        before = polls(engine)
+        wait_for(lambda: polls(engine) >= before + SOURCES, what="another observation a source")
         survivors = machines[1:]
         ended_at = datetime.now(UTC)
         for machine in survivors:

@@ -53,7 +53,7 @@ MOVED = [
 
 
 def source_at(url: str, name: str = "main", **settings: Any) -> SourceSettings:
-    """A source that believes an absence at once, so that one look can show every kind of change."""
+    """A source that believes an absence at once, so that one observation can show every kind of change."""
     at_once: dict[str, Any] = {"removal_confirmations": 1, "removal_after": timedelta(0), "trust_date": False}
     return SourceSettings(**{"name": name, "url": url, **at_once, **settings})
 
@@ -177,8 +177,8 @@ def _assert_runs(run_rows: list[dict[str, Any]], history_rows: list[dict[str, An
     """One open run a source at most; each change belongs to a run that closed, says so and dates it."""
     running = Counter(row["source_id"] for row in run_rows if row["outcome"] == "running")
     assert max(running.values(), default=0) <= 1
-    looks = [(row["source_id"], row["observed_at"]) for row in run_rows if row["observed_at"] is not None]
-    assert len(set(looks)) == len(looks), "two looks at one source carry the same time"
+    polls = [(row["source_id"], row["observed_at"]) for row in run_rows if row["observed_at"] is not None]
+    assert len(set(polls)) == len(polls), "two observations at one source carry the same time"
     written = Counter((row["run_id"], row["kind"]) for row in history_rows)
     told = {(row["id"], kind.value): row[kind.value] for row in run_rows for kind in Kind}
     assert {key: count for key, count in told.items() if count} == dict(written)

@@ -34,7 +34,7 @@ DAY = timedelta(days=1)
 
 
 def _refused(url: str, upstream: Upstream, at: datetime) -> str:
-    """What a look at `at` is refused with; asserts that it left a failed run and nothing else."""
+    """What an observation at `at` is refused with; asserts that it left a failed run and nothing else."""
     before = effects(url)
     with pytest.raises(ClockError) as raised:
         sync(url, source_at(upstream.url), at)
@@ -49,7 +49,7 @@ def _refused(url: str, upstream: Upstream, at: datetime) -> str:
 
 @pytest.mark.parametrize("same_bytes", [False, True])
 def test_an_hour_back_is_refused(database_url: str, upstream: Upstream, same_bytes: bool) -> None:
-    """A clock an hour behind the last look fails the run, naming both times; once right, the next heals (law 5)."""
+    """A clock an hour behind the last poll fails the run, naming both times; once right, the next heals (law 5)."""
     sync(database_url, source_at(upstream.serve(OFFERED).url), NOON)
     upstream.serve(OFFERED if same_bytes else MOVED)
     said = _refused(database_url, upstream, NOON - HOUR)
@@ -61,7 +61,7 @@ def test_an_hour_back_is_refused(database_url: str, upstream: Upstream, same_byt
 
 
 def test_five_minutes_back_are_clamped(database_url: str, upstream: Upstream) -> None:
-    """A clock up to five minutes behind costs nothing: the look is dated just after the last one (law 5)."""
+    """A clock up to five minutes behind costs nothing: the observation is dated just after the last one (law 5)."""
     sync(database_url, source_at(upstream.serve(OFFERED).url), NOON)
     report = sync(database_url, source_at(upstream.serve(MOVED).url), NOON - timedelta(minutes=5))
     assert report.result.observed_at == NOON + timedelta(microseconds=1)
@@ -71,7 +71,7 @@ def test_five_minutes_back_are_clamped(database_url: str, upstream: Upstream) ->
 
 
 def test_a_day_forward_and_back(database_url: str, upstream: Upstream) -> None:
-    """After a day ahead, each look is refused with both times until the clock has passed it: no second future stamp."""
+    """After a day ahead, each poll is refused with both times until the clock has passed it: no second future stamp."""
     sync(database_url, source_at(upstream.serve(OFFERED).url), NOON)
     ahead = sync(database_url, source_at(upstream.serve(MOVED).url), NOON + DAY)
     assert ahead.result.observed_at == NOON + DAY
@@ -86,8 +86,8 @@ def test_a_day_forward_and_back(database_url: str, upstream: Upstream) -> None:
     assert_consistent(database_url)
 
 
-def test_a_clock_that_steps_within_a_look(database_url: str, upstream: Upstream) -> None:
-    """A step between claim and response dates the look by the response, and neither half of the run is lost (law 5)."""
+def test_a_clock_that_steps_within_an_observation(database_url: str, upstream: Upstream) -> None:
+    """A step between claim and response dates the poll by the response, and neither half of the run is lost (law 5)."""
     sync(database_url, source_at(upstream.serve(OFFERED).url), NOON)
     upstream.serve(MOVED)
     forward = iter([NOON + HOUR] * 2 + [NOON + 3 * HOUR] * 9)

@@ -73,11 +73,11 @@ def test_many_syncs_of_one_source_write_one_history(
     database_url: str, sqlite_url: str, upstream: Upstream, nursery: Nursery
 ) -> None:
     """Eight syncers that race for one source again and again write what a single one would have written (law 10)."""
-    looks = [[model("a", 1), model("b", price)] for price in range(1, 9)]
-    replies = [Reply(body=catalog_body(look)) for look in looks]
+    polls = [[model("a", 1), model("b", price)] for price in range(1, 9)]
+    replies = [Reply(body=catalog_body(poll)) for poll in polls]
     upstream.reply(*replies)
     ended = nursery.run(*[Job(database=database_url, upstream=upstream.url, at=NOON, rounds=1)] * EIGHT)
-    while len(upstream.requests) < len(looks):
+    while len(upstream.requests) < len(polls):
         ended += nursery.run(*[Job(database=database_url, upstream=upstream.url, at=NOON)] * EIGHT)
     assert {process.code for process in ended} <= {0, BUSY}, [process.said for process in ended]
     assert_consistent(database_url)
@@ -88,8 +88,8 @@ def test_many_syncs_of_one_source_write_one_history(
 
 def test_a_reader_of_the_feed_misses_nothing(database_url: str, upstream: Upstream, nursery: Nursery) -> None:
     """Who polls `id > last ORDER BY id` while four processes write sees every id, in order, with no hole (law 8)."""
-    looks = [[model(f"m{n}", price + n) for n in range(40)] for price in range(60)]
-    upstream.reply(*(Reply(body=catalog_body(look)) for look in looks))
+    catalogs = [[model(f"m{n}", price + n) for n in range(40)] for price in range(60)]
+    upstream.reply(*(Reply(body=catalog_body(catalog)) for catalog in catalogs))
     with opened(database_url) as engine:
         ensure_schema(engine)
     jobs = [

@@ -104,8 +104,10 @@ def test_suspended_with_the_response_in_hand(
     assert_consistent(known_url)
 
 
-def test_suspended_before_an_unchanged_look_is_closed(known_url: str, upstream: Upstream, nursery: Nursery) -> None:
-    """A look that found nothing new is fenced too: it would move the source's last good look (laws 5 and 7)."""
+def test_suspended_before_an_unchanged_observation_is_closed(
+    known_url: str, upstream: Upstream, nursery: Nursery
+) -> None:
+    """A poll that found nothing new is fenced too: it would move the source's last poll (laws 5 and 7)."""
     job = Job(
         database=known_url,
         upstream=upstream.url,

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 AT_ONCE = 4
-LOOKED = NOON + 2 * HOUR  # when the doomed run looks
-LATER = LOOKED + HOUR  # when its lease is over
+POLLED = NOON + 2 * HOUR  # when the doomed run looks
+LATER = POLLED + HOUR  # when its lease is over
 
 
 class Copies:
@@ -119,10 +119,10 @@ def test_kill_at_every_point_of_a_sync(database_url: str, copies: Copies, upstre
     sync(database_url, source_at(upstream.serve(WITHOUT_FIRST).url), NOON + HOUR)
     upstream.serve(MOVED)
     before, healed_before, after, healed_after = effects(database_url), copies.make(), copies.make(), copies.make()
-    job = Job(upstream=upstream.url, at=LOOKED)
+    job = Job(upstream=upstream.url, at=POLLED)
     points = _points(nursery.run(msgspec.structs.replace(job, database=after))[0])
     sync(healed_before, source, LATER)
-    sync(healed_after, source, LOOKED)
+    sync(healed_after, source, POLLED)
     sync(healed_after, source, LATER)
     done, as_if_never, as_if_well = effects(after), history(healed_before), history(healed_after)
     run = last_run(after)

@@ -96,7 +96,7 @@ def known_url(sqlite_url: str, upstream: Upstream) -> str:
 def _assert_failed_and_heals(
     url: str, upstream: Upstream, error: type[Exception], reason: str, at: str | None = None
 ) -> None:
-    """One look fails for `reason` and moves nothing; the next, at a good upstream, sees everything."""
+    """One observation fails for `reason` and moves nothing; the next, at a good upstream, sees everything."""
     before = effects(url)
     with pytest.raises(error, match=reason) as raised:
         sync(url, source_at(at or upstream.url, **LIMITS), NOON + HOUR)
@@ -218,8 +218,8 @@ def test_empty_list_is_held(database_url: str, upstream: Upstream) -> None:
     assert_consistent(database_url)
 
 
-def test_a_row_of_failures_and_one_good_look(database_url: str, upstream: Upstream) -> None:
-    """After a night of different faults, one good look carries on from the last one before them (law 6)."""
+def test_a_row_of_failures_and_one_observation(database_url: str, upstream: Upstream) -> None:
+    """After a night of different faults, one observation carries on from the last one before them (law 6)."""
     sync(database_url, source_at(upstream.serve(OFFERED).url), NOON)
     for number, name in enumerate(("closes midway", "HTML with 200", "404", "no gzip"), 1):
         reply, error, *_ = FAULTS[name]
@@ -229,5 +229,5 @@ def test_a_row_of_failures_and_one_good_look(database_url: str, upstream: Upstre
     sync(database_url, source_at(upstream.serve(MOVED).url), NOON + 5 * HOUR)
     assert outcomes(database_url) == ["changed", *["failed"] * 4, "held"]
     changed_after = {row["changed_after"] for row in history(database_url)["changes"] if row["kind"] != "added"}
-    assert changed_after == {NOON}, "the last good look is the one before the faults (law 6)"
+    assert changed_after == {NOON}, "the last observation is the one before the faults (law 6)"
     assert_consistent(database_url)

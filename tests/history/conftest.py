@@ -40,9 +40,9 @@ class Calendar:
     def on(self, number: float, *rows: dict[str, Any], source: str = "default", **prices: Any) -> Self:
         """On that day the source lists `rows`, and models of these names at these prices."""
         self.upstream.serve([*rows, *(model(name, price) for name, price in prices.items())])
-        return self.look(number, source=source)
+        return self.poll(number, source=source)
 
-    def look(self, number: float, *, source: str = "default", **settings: Any) -> Self:
+    def poll(self, number: float, *, source: str = "default", **settings: Any) -> Self:
         """Sync on that day, whatever upstream serves."""
         units = {"price": {"Text": (1_000_000, "token")}}
         known: dict[str, Any] = {"currency": "USD", "price_units": units, "trust": False, "trust_date": False}

@@ -90,7 +90,7 @@ def test_an_alias_in_usage_means_what_it_meant_then(calendar: Calendar) -> None:
 def test_an_endless_amount_is_kept_exactly(calendar: Calendar) -> None:
     """A price per 3 seconds gives thirds: the exact fraction is kept, sums are of fractions, 28 digits are shown."""
     calendar.upstream.serve([model("a", "1")])
-    calendar.look(1, price_units={"price": {"Text": (3, "second")}}, currency=None)
+    calendar.poll(1, price_units={"price": {"Text": (3, "second")}}, currency=None)
     with calendar.read() as connection:
         rows = list(history.cost(connection, [used("a", day(1), 1, "second")] * 3))
     assert (rows[0].exact, rows[0].amount) == (Fraction(1, 3), Decimal("0.3333333333333333333333333333"))

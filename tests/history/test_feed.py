@@ -122,7 +122,7 @@ def test_runs_come_newest_first(calendar: Calendar) -> None:
 
 
 def test_freshness_says_who_is_late(calendar: Calendar) -> None:
-    """A source is late once three of its intervals passed without a good look, not before, and not on the instant."""
+    """A source is late once three of its intervals passed without a poll, not before, and not on the instant."""
     calendar.on(1, a="1", b="1").on(2, source="other", z="1")
     daily = {"default": timedelta(days=1), "other": timedelta(hours=6)}
     with calendar.read() as connection:

@@ -18,7 +18,7 @@ TICK = timedelta(microseconds=1)
 
 
 def test_a_quote_names_its_period_and_how_sure_it_is(calendar: Calendar) -> None:
-    """A price that held and ended carries its window, the look that last showed it, currency and unit."""
+    """A price that held and ended carries its window, the observation that last showed it, currency and unit."""
     calendar.on(1, a="1").on(2, a="2").on(3, a="2").on(5, a="3")
     with calendar.read() as connection:
         quote = history.price_at(connection, "a", at=day(4))
@@ -92,9 +92,9 @@ def test_an_absence_has_its_window_too(calendar: Calendar) -> None:
     assert after.unit is None
 
 
-def test_an_answer_beyond_the_last_good_look_says_so(calendar: Calendar) -> None:
-    """At the last good look an answer is knowledge; a microsecond later it is an extrapolation that names that look."""
-    calendar.on(1, a="1").look(2)
+def test_an_answer_beyond_the_last_observation_says_so(calendar: Calendar) -> None:
+    """At the last poll an answer is knowledge; a microsecond later it is an extrapolation that names that look."""
+    calendar.on(1, a="1").poll(2)
     with calendar.read() as connection:
         known = history.price_at(connection, "a", at=day(2))
         guessed = history.price_at(connection, "a", at=day(2) + TICK)
@@ -103,10 +103,10 @@ def test_an_answer_beyond_the_last_good_look_says_so(calendar: Calendar) -> None
 
 
 def test_a_missing_model_is_certain_only_until_it_was_last_seen(calendar: Calendar) -> None:
-    """While a removal waits for confirmation, the price stands, but no look has shown it since (law 6)."""
+    """While a removal waits for confirmation, the price stands, but no observation has shown it since (law 6)."""
     calendar.on(1, a="1", b="9")
     calendar.upstream.serve([model("b", "9")])
-    calendar.look(2, trust=True, removal_confirmations=3)
+    calendar.poll(2, trust=True, removal_confirmations=3)
     with calendar.read() as connection:
         quote = history.price_at(connection, "a", at=day(2))
     assert (quote.listed, quote.price, quote.certain_until, quote.extrapolated) == (True, Decimal(1), day(1), False)
@@ -133,7 +133,7 @@ def test_a_cached_absence_is_as_old_as_its_cache(calendar: Calendar) -> None:
     """A response with an Age proves an absence up to when upstream showed it, as it does a price (law 6)."""
     calendar.on(1, a="1", b="2")
     calendar.upstream.reply(Reply(body=catalog_body([model("a", "1")]), headers={"Age": "3600"}))
-    calendar.look(2).look(3)
+    calendar.poll(2).poll(3)
     assert certain(calendar, "a") == certain(calendar, "b") == day(3) - timedelta(hours=1)
 
 

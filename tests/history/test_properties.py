@@ -72,11 +72,11 @@ def live(engine: Engine, past: Sequence[Mapping[str, State]], *, trust: bool = F
     snapshots = [(day(number), catalog) for number, catalog in enumerate(past, 1)]
     for at, catalog in snapshots:
         rows = [model(key, **_wire(state)) for key, state in catalog.items()]
-        look = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(rows))
+        poll = Recorded(line=1, name="line 1", observed_at=at, body=catalog_body(rows))
         attempt = Attempt(
             engine=engine, source=configured, format=fmt, clock=lambda: day(99), owner="test", kind="import"
         )
-        import_observation(attempt, look)
+        import_observation(attempt, poll)
     return name, snapshots
 
 
@@ -143,20 +143,20 @@ def every_moment_equals_the_last_snapshot_before_it(connection: Connection, sour
 
 
 def assert_held(quote: history.Quote, snapshots: Snapshots) -> None:
-    """The quote's period is maximal, and its window and certainty are the looks around its ends."""
+    """The quote's period is maximal, and its window and certainty are the observations around its ends."""
 
     def state(catalog: Mapping[str, State]) -> tuple[bool, Decimal | None]:
         return quote.model in catalog, catalog[quote.model]["price"] if quote.model in catalog else None
 
-    looks = [at for at, _ in snapshots]
+    polls = [at for at, _ in snapshots]
     inside = [at for at, catalog in snapshots if state(catalog) == (bool(quote.listed), quote.price)]
     start, end = quote.valid_from, quote.valid_to
     assert (start is None or start <= quote.at) and (end is None or quote.at < end)  # noqa: PT018 - one claim
-    shown = [at for at in looks if (start is None or start <= at) and (end is None or at < end)]
+    shown = [at for at in polls if (start is None or start <= at) and (end is None or at < end)]
     assert set(shown) <= set(inside)
-    assert quote.changed_after == (max((at for at in looks if at < start), default=None) if start else None)
+    assert quote.changed_after == (max((at for at in polls if at < start), default=None) if start else None)
     assert quote.certain_until == max(shown, default=None)
-    assert (quote.last_observed_at, quote.extrapolated) == (looks[-1], quote.at > looks[-1])
+    assert (quote.last_observed_at, quote.extrapolated) == (polls[-1], quote.at > polls[-1])
 
 
 def periods_and_views_equal_the_snapshots(connection: Connection, source: str, snapshots: Snapshots) -> None:

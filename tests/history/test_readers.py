@@ -28,7 +28,7 @@ def test_nobody_sees_half_a_run(calendar: Calendar) -> None:
     """Whatever a reader asks between two commits, all models have the price of one run (law 1), feed and all."""
     names = [f"m{number}" for number in range(300)]
     calendar.upstream.serve([model(name, "1") for name in names])
-    calendar.look(1)
+    calendar.poll(1)
     done = threading.Event()
     seen: list[set[Decimal | None]] = []
     ends: list[int] = []
@@ -45,7 +45,7 @@ def test_nobody_sees_half_a_run(calendar: Calendar) -> None:
     try:
         for number in range(2, 8):
             calendar.upstream.serve([model(name, number) for name in names])
-            calendar.look(number)
+            calendar.poll(number)
     finally:
         done.set()
         reader.join()

@@ -345,7 +345,7 @@ def test_secret_shows_itself_only_when_asked() -> None:
 
 
 def test_the_key_is_read_when_it_is_used(tmp_path: Path) -> None:
-    """A rotated key file is seen at the next look, white space around it is not part of it."""
+    """A rotated key file is seen at the next observation, white space around it is not part of it."""
     path = tmp_path / "key"
     one = SourceSettings(url=URL, api_key_file=str(path))
     for key in ("first", "second"):

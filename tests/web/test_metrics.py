@@ -178,7 +178,7 @@ def test_a_port_that_is_taken_is_refused(story: Story) -> None:
 
 
 def test_what_a_source_is_like(story: Story) -> None:
-    """Listed, missing, held and rejected counts, the look's age, the run's length and the feed's end are as in the
+    """Listed, missing, held and rejected counts, the poll's age, the run's length and the feed's end are as in the
     database.
     """
     unread = {"model_name": "D", "price": "cheap"}
@@ -217,28 +217,28 @@ def test_a_run_is_counted_when_it_ends(story: Story) -> None:
     story.on("01-01", A="1")
     tally = Tally()
 
-    def look() -> int:
+    def poll() -> int:
         with db.reading(story.engine) as connection:
             tally.count(connection)
         return sum(tally.runs.values())
 
-    assert look() == 0
+    assert poll() == 0
     with db.writing(story.engine) as connection:
         shop = connection.execute(sa.select(sources.c.id)).scalar_one()
         row = {"source_id": shop, "kind": "sync", "started_at": story.now}
         slow = connection.execute(runs.insert().values(**row, outcome="running").returning(runs.c.id)).scalar_one()
         many = [{**row, "outcome": "unchanged", "finished_at": story.now} for _ in range(2500)]
         connection.execute(runs.insert(), many)
-    assert look() == 2500
+    assert poll() == 2500
     with db.writing(story.engine) as connection:
         connection.execute(runs.update().where(runs.c.id == slow).values(outcome="failed"))
-    assert look() == 2501
+    assert poll() == 2501
     assert tally.runs["shop", "sync", "failed"] == 1
-    assert look() == 2501
+    assert poll() == 2501
 
 
 def test_late_and_failing_are_flags(story: Story) -> None:
-    """Three intervals without a good look are late, a failed last run is failing, a source never looked at is late."""
+    """Three intervals without a poll are late, a failed last run is failing, a source never looked at is late."""
     story.on("01-01", A="1")
     never = SourceSettings(name="never", url="http://localhost/")
     with served(story, Settings(sources=(story.source, never))) as pages:
