@@ -33,7 +33,7 @@ GROUPS = {
         "status": "syncer.cli.show",
         "runs": "syncer.cli.runs",
         "models": "syncer.cli.show",
-        "changes": "syncer.cli.show",
+        "changes": "syncer.cli.changes",
         "prices": "syncer.cli.questions",
         "diff": "syncer.cli.questions",
         "movers": "syncer.cli.questions",
