@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from syncer.demo import PRICE_UNITS, STEPS, DemoServer, Step
+from syncer.demo import DAYS, PRICE_UNITS, Day, DemoServer
 from syncer.demo.catalog import DAY_1, response
 
 KEY = {"Authorization": "Bearer demo"}
@@ -43,9 +43,9 @@ CALENDAR = {
 """What moves on each day against the last day whose list was whole."""
 
 
-def step_of(day: int) -> Step:
+def step_of(day: int) -> Day:
     """The step of the day, counted from 1."""
-    return STEPS[day - 1]
+    return DAYS[day - 1]
 
 
 def models_on(day: int) -> dict[str, dict[str, Any]]:
@@ -76,13 +76,13 @@ def test_each_day_moves_what_it_says_and_nothing_else() -> None:
         after = models_on(day)
         assert set(moves(before, after)) == expected, step_of(day).title
         before = after
-    assert {*CALENDAR, BAD_DAY, TRUNCATED_DAY} == set(range(1, len(STEPS) + 1))
+    assert {*CALENDAR, BAD_DAY, TRUNCATED_DAY} == set(range(1, len(DAYS) + 1))
 
 
 def test_days_are_numbered_and_counted_right() -> None:
     """Each title begins with its day, fits on a line, and the numbers of models it names are true."""
-    assert [step.title.split(":")[0] for step in STEPS] == [f"Day {day}" for day in range(1, len(STEPS) + 1)]
-    assert all(len(step.title) <= 80 for step in STEPS)
+    assert [step.title.split(":")[0] for step in DAYS] == [f"Day {day}" for day in range(1, len(DAYS) + 1)]
+    assert all(len(step.title) <= 80 for step in DAYS)
     assert f"{len(models_on(1))} models" in step_of(1).title
     assert f"{len(models_on(TRUNCATED_DAY))} of {len(models_on(10))} models" in step_of(TRUNCATED_DAY).title
 
@@ -168,7 +168,7 @@ def test_only_the_mistaken_unit_is_implausible() -> None:
 @pytest.fixture
 def demo() -> Iterator[DemoServer]:
     """The running demo server, at its first step."""
-    with DemoServer(STEPS) as server:
+    with DemoServer(DAYS) as server:
         yield server
 
 
@@ -177,13 +177,13 @@ def get(demo: DemoServer, path: str = "/serverless/models", **headers: str) -> h
     return httpx.get(demo.url + path, headers=headers)
 
 
-@pytest.mark.parametrize("index", range(len(STEPS)))
+@pytest.mark.parametrize("index", range(len(DAYS)))
 def test_server_answers_with_the_step_it_is_set_to(demo: DemoServer, index: int) -> None:
     """Each step's status, content type and very bytes arrive over HTTP, with an ETag."""
     demo.step = index
     answer = get(demo, **KEY)
-    assert (answer.status_code, answer.content) == (STEPS[index].status, STEPS[index].body)
-    assert answer.headers["content-type"] == STEPS[index].content_type
+    assert (answer.status_code, answer.content) == (DAYS[index].status, DAYS[index].body)
+    assert answer.headers["content-type"] == DAYS[index].content_type
     assert answer.headers["etag"]
     assert demo.step == index
 
@@ -214,7 +214,7 @@ def test_server_has_one_page(demo: DemoServer) -> None:
 
 def test_server_passes_on_a_status_of_its_step() -> None:
     """A step that is an outage arrives as one, without an ETag."""
-    outage = Step(title="down", status=503, body=b"down", content_type="text/plain")
+    outage = Day(title="down", status=503, body=b"down", content_type="text/plain")
     with DemoServer([outage]) as server:
         answer = get(server, **KEY)
     assert (answer.status_code, answer.text, "etag" in answer.headers) == (503, "down", False)
@@ -223,14 +223,14 @@ def test_server_passes_on_a_status_of_its_step() -> None:
 def test_server_refuses_a_step_it_does_not_have(demo: DemoServer) -> None:
     """A step beyond the last is an IndexError for who sets it, and the one served stays."""
     with pytest.raises(IndexError):
-        demo.step = len(STEPS)
+        demo.step = len(DAYS)
     assert demo.step == 0
     assert get(demo, **KEY).status_code == 200
 
 
 def test_server_is_gone_when_left() -> None:
     """After the `with` block nobody listens at the address."""
-    with DemoServer(STEPS) as server:
+    with DemoServer(DAYS) as server:
         pass
     with pytest.raises(httpx.ConnectError):
         get(server, **KEY)

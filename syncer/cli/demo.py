@@ -41,14 +41,14 @@ def demo_command(path: Path | None, *, serve: bool) -> None:
     """
     from syncer.db.engine import open_engine
     from syncer.db.migrate import ensure_schema
-    from syncer.demo import PRICE_UNITS, STEPS, DemoServer
+    from syncer.demo import DAYS, PRICE_UNITS, DemoServer
 
     file = _new_file(path)
     os.environ["no_proxy"] = "127.0.0.1"  # a company's proxy knows nothing of our provider
     engine = open_engine(f"sqlite:///{file}")
     ensure_schema(engine)
-    first_day = now() - timedelta(days=len(STEPS) - 1)
-    with DemoServer(STEPS) as server:
+    first_day = now() - timedelta(days=len(DAYS) - 1)
+    with DemoServer(DAYS) as server:
         source = SourceSettings(
             name="demo",
             url=server.url,
@@ -56,7 +56,7 @@ def demo_command(path: Path | None, *, serve: bool) -> None:
             price_units={"price": PRICE_UNITS},
             trust_date=False,  # the days are simulated
         )
-        for day, step in enumerate(STEPS):
+        for day, step in enumerate(DAYS):
             server.step = day
             print_line(step.title, out=sys.stdout)
             _live_through(engine, source, first_day + timedelta(days=day))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LONGEST_REASON = 200
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """What a check says: the exit code, and the line."""
 
     code: int
@@ -33,12 +33,12 @@ def check(app: App) -> NoReturn:
     try:
         verdict = _judged(app, now())
     except SyncerError as error:
-        verdict = Verdict(error.exit_code, f"PROBLEM: {error}")
+        verdict = Judgement(error.exit_code, f"PROBLEM: {error}")
     print_line(safe(verdict.line), out=sys.stdout)
     sys.exit(verdict.code)
 
 
-def _judged(app: App, present: datetime) -> Verdict:
+def _judged(app: App, present: datetime) -> Judgement:
     from syncer import history
     from syncer.history import watch
 
@@ -61,7 +61,7 @@ def judge(
     consumers: "list[Lag]",
     *,
     now: datetime,
-) -> Verdict:
+) -> Judgement:
     """What there is to say of these sources (None: never observed) and consumers at `now`."""
     wrong = [f"{name} {what}" for name, known in sources.items() for what in wrong_with(known, runs.get(name), now)]
     wrong += [
@@ -70,13 +70,15 @@ def judge(
     held = [f"{name}: {', '.join(its.held_by)}" for name, its in sources.items() if its and its.held_by]
     waiting = f"HELD (syncer held): {'; '.join(held)}"
     if wrong:
-        return Verdict(1, "; ".join([f"PROBLEM: {'; '.join(wrong)}", *([waiting] if held else [])]))
+        return Judgement(1, "; ".join([f"PROBLEM: {'; '.join(wrong)}", *([waiting] if held else [])]))
     if held:
-        return Verdict(3, waiting)
+        return Judgement(3, waiting)
     if not sources:
-        return Verdict(0, "OK: no source to watch, each is retired")
+        return Judgement(0, "OK: no source to watch, each is retired")
     observed = [known.last_observed_at for known in sources.values() if known and known.last_observed_at]
-    return Verdict(0, f"OK: {count_of(len(sources), 'source')}, the oldest observation {_age(now - min(observed))} ago")
+    return Judgement(
+        0, f"OK: {count_of(len(sources), 'source')}, the oldest observation {_age(now - min(observed))} ago"
+    )
 
 
 def wrong_with(known: "Freshness | None", last: "LastRun | None", now: datetime) -> Iterator[str]:

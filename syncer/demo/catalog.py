@@ -21,7 +21,7 @@ PRICE_UNITS = {
 """What a price buys, by model type: (quantity, unit). The wire format does not say it; settings do."""
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Day(msgspec.Struct, frozen=True, kw_only=True):
     """One poll of the provider: what a person is told about it, and what the server answers."""
 
     title: str
@@ -219,19 +219,19 @@ MAINTENANCE = b"""<!doctype html>
 <body><h1>We will be right back</h1><p>The API is being upgraded.</p></body></html>
 """
 
-STEPS: tuple[Step, ...] = (
-    Step(title="Day 1: the provider opens with 12 models", body=response(DAY_1)),
-    Step(title="Day 2: nothing changes", body=response(DAY_1)),
-    Step(title="Day 3: QwQ 32B and FLUX.1 dev are new, Gemma 2 is gone", body=response(DAY_3)),
-    Step(title="Day 4: Mistral Small gets cheaper, Kokoro's price is no longer stated", body=response(DAY_4)),
-    Step(title="Day 5: R1 Distill is no longer free, Whisper is missing for a day", body=response(DAY_5)),
-    Step(title="Day 6: Whisper is back as if nothing had been, DeepSeek R1 gets dearer", body=response(DAY_6)),
-    Step(title="Day 7: a maintenance page instead of the list", body=MAINTENANCE, content_type="text/html"),
-    Step(title="Day 8: Gemma 2 returns at another price, Stable Diffusion XL is gone for good", body=response(DAY_8)),
-    Step(title="Day 9: Llama 3.3's context is halved, the reranker's price reads 'call us'", body=response(DAY_9)),
-    Step(title="Day 10: the reranker's price is a number again, Kokoro's is stated again", body=response(DAY_10)),
-    Step(title="Day 11: the list is cut off after 3 of 13 models, and looks whole", body=response(DAY_11)),
-    Step(title="Day 12: the whole list again", body=response(DAY_10)),
-    Step(title="Day 13: Llama 3.3 costs 1000 times as much, someone mistook the unit", body=response(DAY_13)),
-    Step(title="Day 14: Llama 3.3's price is right again", body=response(DAY_10)),
+DAYS: tuple[Day, ...] = (
+    Day(title="Day 1: the provider opens with 12 models", body=response(DAY_1)),
+    Day(title="Day 2: nothing changes", body=response(DAY_1)),
+    Day(title="Day 3: QwQ 32B and FLUX.1 dev are new, Gemma 2 is gone", body=response(DAY_3)),
+    Day(title="Day 4: Mistral Small gets cheaper, Kokoro's price is no longer stated", body=response(DAY_4)),
+    Day(title="Day 5: R1 Distill is no longer free, Whisper is missing for a day", body=response(DAY_5)),
+    Day(title="Day 6: Whisper is back as if nothing had been, DeepSeek R1 gets dearer", body=response(DAY_6)),
+    Day(title="Day 7: a maintenance page instead of the list", body=MAINTENANCE, content_type="text/html"),
+    Day(title="Day 8: Gemma 2 returns at another price, Stable Diffusion XL is gone for good", body=response(DAY_8)),
+    Day(title="Day 9: Llama 3.3's context is halved, the reranker's price reads 'call us'", body=response(DAY_9)),
+    Day(title="Day 10: the reranker's price is a number again, Kokoro's is stated again", body=response(DAY_10)),
+    Day(title="Day 11: the list is cut off after 3 of 13 models, and looks whole", body=response(DAY_11)),
+    Day(title="Day 12: the whole list again", body=response(DAY_10)),
+    Day(title="Day 13: Llama 3.3 costs 1000 times as much, someone mistook the unit", body=response(DAY_13)),
+    Day(title="Day 14: Llama 3.3's price is right again", body=response(DAY_10)),
 )

@@ -12,12 +12,12 @@ from threading import Thread
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from syncer.demo.catalog import Step
+from syncer.demo.catalog import Day
 
 PATH = "/serverless/models"
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """One HTTP response: its status, its headers (without the length) and its body."""
 
     status: int
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-def answer(step: Step, path: str, authorization: str | None, if_none_match: str | None) -> Answer:
+def answer(step: Day, path: str, authorization: str | None, if_none_match: str | None) -> Reply:
     """What the provider says at `step` to a GET: any bearer token that begins with `demo` is a valid key."""
     if path != PATH:
         return _refuse(404, f"There is nothing here; the catalog is at {PATH}.")
@@ -33,15 +33,15 @@ def answer(step: Step, path: str, authorization: str | None, if_none_match: str 
         return _refuse(401, "Send 'Authorization: Bearer demo'.")
     headers = {"Content-Type": step.content_type}
     if step.status != 200:
-        return Answer(step.status, headers, step.body)
+        return Reply(step.status, headers, step.body)
     headers["ETag"] = f'"{hashlib.blake2b(step.body, digest_size=8).hexdigest()}"'
     if if_none_match == headers["ETag"]:
-        return Answer(304, headers)
-    return Answer(200, headers, step.body)
+        return Reply(304, headers)
+    return Reply(200, headers, step.body)
 
 
-def _refuse(status: int, message: str) -> Answer:
-    return Answer(status, {"Content-Type": "application/json"}, f'{{"message":"{message}","status":"failed"}}'.encode())
+def _refuse(status: int, message: str) -> Reply:
+    return Reply(status, {"Content-Type": "application/json"}, f'{{"message":"{message}","status":"failed"}}'.encode())
 
 
 class DemoServer:
@@ -50,7 +50,7 @@ class DemoServer:
     `url` is the base URL to configure, to which a client adds `/serverless/models`.
     """
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[Day]) -> None:
         self._steps = steps
         self._step = 0
         self._server = _Server(steps[0])
@@ -87,7 +87,7 @@ class _Server(ThreadingTCPServer):
     # Not http.server.HTTPServer: binding that one asks a name server who 127.0.0.1 is.
     daemon_threads = True
 
-    def __init__(self, current: Step) -> None:
+    def __init__(self, current: Day) -> None:
         self.current = current
         super().__init__(("127.0.0.1", 0), _Handler)
 

@@ -30,7 +30,7 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
 
 
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
+class FinishedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run that has ended, as far as it is counted; `changes` maps each kind to how many it wrote."""
 
     id: int
@@ -102,13 +102,13 @@ _RUNS_BEYOND = _RUNS.where(runs.c.id > sa.bindparam("after"))
 _THESE_RUNS = _RUNS.where(runs.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
-def runs_beyond(connection: "Asked", after: int, besides: Collection[int]) -> tuple[list[Ended], set[int]]:
+def runs_beyond(connection: "Asked", after: int, besides: Collection[int]) -> tuple[list[FinishedRun], set[int]]:
     """The runs with an id above `after`, and those of `besides`: what has ended, and the ids of what has not."""
     rows = [*connection.execute(_RUNS_BEYOND, {"after": after})]
     if older := [run for run in besides if run <= after]:  # in one query with an OR, SQLite would read all runs
         rows += connection.execute(_THESE_RUNS, {"ids": older})
     ended = [
-        Ended(
+        FinishedRun(
             id=row.id,
             source=row.name,
             kind=row.kind,

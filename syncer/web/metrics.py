@@ -77,7 +77,7 @@ class Tally:
                     self._count(run)
         self._floor, self._counted = next_floor, {run.id for run in ended if run.id > next_floor}
 
-    def _count(self, run: watch.Ended) -> None:
+    def _count(self, run: watch.FinishedRun) -> None:
         self.runs[run.source, run.kind, run.outcome] += 1
         for kind, count in run.changes.items():
             self.changes[run.source, kind] += count

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.admin.verify.rules import Rule, Verdict
+from syncer.admin.verify.rules import RowRule, Verdict
 from syncer.db.tables import metadata
 from syncer.db.types import JSONBinary, Price, UtcDateTime
 
@@ -20,7 +20,7 @@ def illegible(connection: Connection) -> Iterator[Verdict]:
     for table in metadata.sorted_tables:
         for column in table.columns:
             for law, what, broken in _sqlite_forms(column):
-                rule = Rule(law=law, table=table, what=f"{column.name} {what}", broken=broken)
+                rule = RowRule(law=law, table=table, what=f"{column.name} {what}", broken=broken)
                 yield from rule.verdicts(connection)
 
 
@@ -43,7 +43,7 @@ def references(connection: Connection) -> Iterator[Verdict]:
         for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
             parent = key.column.table.alias()
             target = parent.c[key.column.name]
-            rule = Rule(
+            rule = RowRule(
                 law="contract",
                 table=table,
                 what=f"{key.parent.name} points to no row of {key.column.table.name}",

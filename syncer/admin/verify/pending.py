@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.admin.verify.rules import Rule, Verdict, all_of
+from syncer.admin.verify.rules import RowRule, Verdict, all_of
 from syncer.core.notices import NoticeKind
 from syncer.core.rules import FindingKind
 from syncer.db.tables import findings, is_observed, models, notices, rejected_rows, runs, sources
@@ -40,19 +40,19 @@ def urls(connection: Connection) -> Iterator[Verdict]:
 
 
 SOURCES = all_of(
-    Rule(
+    RowRule(
         law="law 3",
         table=sources,
         what="remembers etag or body_digest although something is pending: the next response might not be read",
         broken=_is_pending & (sources.c.etag.is_not(None) | sources.c.body_digest.is_not(None)),
     ),
-    Rule(
+    RowRule(
         law="law 6",
         table=sources,
         what="last_observed_at is not observed_at of its last observation",
         broken=sources.c.last_observed_at.is_distinct_from(_last_observation(runs.c.observed_at)),
     ),
-    Rule(
+    RowRule(
         law="law 6",
         table=sources,
         what="last_shown_at or last_judged_at is after last_observed_at",
@@ -71,21 +71,21 @@ _with_runs = (
     .outerjoin(_settled, _settled.c.id == findings.c.settled_run_id)
 )
 FINDINGS = all_of(
-    Rule(
+    RowRule(
         law="contract",
         table=findings,
         what="has a kind or a state that there is not",
         broken=findings.c.kind.not_in([doubt.value for doubt in FindingKind])
         | findings.c.state.not_in(["open", "approved", "rejected", "confirmed", "withdrawn"]),
     ),
-    Rule(
+    RowRule(
         law="contract",
         table=findings,
         what="its runs are of another source",
         rows=_with_runs,
         broken=sa.or_(*(run.c.source_id != findings.c.source_id for run in (_opened, _last_seen, _settled))),
     ),
-    Rule(
+    RowRule(
         law="law 1",
         table=findings,
         what="was opened, last seen or settled by a run that read no catalog",
@@ -96,7 +96,7 @@ FINDINGS = all_of(
             findings.c.settled_run_id.is_not(None) & ~is_observed(_settled),
         ),
     ),
-    Rule(
+    RowRule(
         law="law 6",
         table=findings,
         what="its times or runs are out of order",
@@ -108,7 +108,7 @@ FINDINGS = all_of(
             findings.c.settled_run_id > findings.c.last_run_id,
         ),
     ),
-    Rule(
+    RowRule(
         law="contract",
         table=findings,
         what="state and settled_run_id disagree on whether it is settled",
@@ -120,7 +120,7 @@ FINDINGS = all_of(
 )
 
 NOTICES = all_of(
-    Rule(
+    RowRule(
         law="contract",
         table=notices,
         what="its run, its finding or its model is of another source",
@@ -129,7 +129,7 @@ NOTICES = all_of(
         .outerjoin(models, models.c.id == notices.c.model_id),
         broken=sa.or_(*(other.c.source_id != notices.c.source_id for other in (runs, findings, models))),
     ),
-    Rule(
+    RowRule(
         law="contract",
         table=notices,
         what="has a kind that there is not",
@@ -143,7 +143,7 @@ _rejected_kept = sa.select(sa.func.coalesce(sa.func.sum(rejected_rows.c.count), 
     rejected_rows.c.source_id == sources.c.id
 )
 REJECTED = all_of(
-    Rule(
+    RowRule(
         law="law 3",
         table=rejected_rows,
         what="its runs are of another source, out of order, or rejected nothing",
@@ -158,7 +158,7 @@ REJECTED = all_of(
             _last.c.rejected == 0,
         ),
     ),
-    Rule(
+    RowRule(
         law="law 3",
         table=sources,
         what="rejected_rows counts more than its runs say",

@@ -28,7 +28,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.table is None
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
+class RowRule(msgspec.Struct, frozen=True, kw_only=True):
     """`broken` is true of the rows of `table` that break the law; `rows` is what it is asked of, if not the table."""
 
     law: str
@@ -45,7 +45,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             yield Verdict(law=self.law, table=self.table.name, row=label(key), what=self.what)
 
 
-def all_of(*rules: Rule) -> Check:
+def all_of(*rules: RowRule) -> Check:
     """A check that asks for each of these rules in turn."""
 
     def check(connection: Connection) -> Iterator[Verdict]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from syncer.admin.verify.rules import Rule, Verdict, all_of, stream
+from syncer.admin.verify.rules import RowRule, Verdict, all_of, stream
 from syncer.core.model import Kind
 from syncer.db.tables import changes, feed, is_observed, models, notices, runs, sources
 
@@ -63,14 +63,14 @@ _is_tried_again = sa.exists().where(
 )
 
 RUNS = all_of(
-    Rule(
+    RowRule(
         law="law 5",
         table=runs,
         what="observed_at is not after that of the run before",
         rows=runs.join(_observation, _observation.c.id == runs.c.id),
         broken=_observation.c.observed_at <= _observation.c.last,
     ),
-    Rule(
+    RowRule(
         law="law 5",
         table=runs,
         what="a failed import has the time of an earlier run, and tries no response again",
@@ -82,33 +82,33 @@ RUNS = all_of(
         )
         & ~_is_tried_again,
     ),
-    Rule(
+    RowRule(
         law="law 7",
         table=runs,
         what="is still running although its source has a later run",
         broken=(runs.c.outcome == "running")
         & sa.exists().where(_later.c.source_id == runs.c.source_id, _later.c.id > runs.c.id),
     ),
-    Rule(
+    RowRule(
         law="law 7",
         table=runs,
         what="is running, but nobody has its source's lease",
         rows=runs.join(sources),
         broken=(runs.c.outcome == "running") & sources.c.lease_until.is_(None),
     ),
-    Rule(
+    RowRule(
         law="law 9",
         table=runs,
         what="has a kind or an outcome that there is not",
         broken=runs.c.kind.not_in(["sync", "import", "approve", "revert"]) | runs.c.outcome.not_in(_OUTCOMES),
     ),
-    Rule(
+    RowRule(
         law="law 9",
         table=runs,
         what="finished_at and the outcome disagree on whether it has ended",
         broken=runs.c.finished_at.is_(None) != (runs.c.outcome == "running"),
     ),
-    Rule(
+    RowRule(
         law="law 9",
         table=runs,
         what="observed_at and the outcome disagree on whether a catalog was read",
@@ -117,7 +117,7 @@ RUNS = all_of(
             runs.c.outcome.in_((*_ENDED_BADLY, "running")) & runs.c.observed_at.is_not(None) & ~_is_failed_import,
         ),
     ),
-    Rule(
+    RowRule(
         law="law 9",
         table=runs,
         what="does not say why it failed or what is held",
@@ -156,28 +156,28 @@ _with_run = changes.join(runs, runs.c.id == changes.c.run_id)
 
 
 CHANGES = all_of(
-    Rule(
+    RowRule(
         law="law 1",
         table=changes,
         what="its run is of another source",
         rows=_with_run,
         broken=runs.c.source_id != changes.c.source_id,
     ),
-    Rule(
+    RowRule(
         law="law 5",
         table=changes,
         what="observed_at is not that of its run",
         rows=_with_run,
         broken=runs.c.observed_at.is_distinct_from(changes.c.observed_at),
     ),
-    Rule(
+    RowRule(
         law="law 2",
         table=changes,
         what="source_id or name is not that of its model",
         rows=changes.join(models, models.c.id == changes.c.model_id),
         broken=(models.c.source_id != changes.c.source_id) | (models.c.name != changes.c.name),
     ),
-    Rule(
+    RowRule(
         law="law 6",
         table=changes,
         what="effective_at is the time of no observation",
@@ -187,20 +187,20 @@ CHANGES = all_of(
             is_observed(_later),
         ),
     ),
-    Rule(
+    RowRule(
         law="law 6",
         table=changes,
         what="has no changed_after, although it is not of the baseline",
         broken=changes.c.changed_after.is_(None) & (changes.c.kind != Kind.ADDED.value),
     ),
-    Rule(
+    RowRule(
         law="law 2",
         table=changes,
         what="reverts_id is not that of a change of its model",
         rows=changes.join(_reverted, _reverted.c.id == changes.c.reverts_id),
         broken=_reverted.c.model_id != changes.c.model_id,
     ),
-    Rule(
+    RowRule(
         law="law 2",
         table=changes,
         what="a run of kind revert, and no other, withdraws changes by reverts_id",

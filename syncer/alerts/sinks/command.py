@@ -74,7 +74,7 @@ def allowed(environ: Mapping[str, str], names: Collection[str]) -> dict[str, str
     return {name: value for name, value in environ.items() if name in names or _INHERITED.fullmatch(name)}
 
 
-class Ended(NamedTuple):
+class ProgramEnd(NamedTuple):
     """How a program ended: its exit code (negative: the signal), None if it was killed at the deadline; its stderr."""
 
     code: int | None
@@ -103,7 +103,7 @@ def make(argv: Sequence[str], environ: Mapping[str, str], *, deadline: timedelta
     return send
 
 
-def run(argv: Sequence[str], environ: Mapping[str, str], given: bytes, deadline: timedelta) -> Ended:
+def run(argv: Sequence[str], environ: Mapping[str, str], given: bytes, deadline: timedelta) -> ProgramEnd:
     """Run a program in a process group of its own with `given` on stdin. Raises OSError if it cannot be started."""
     ends_at = time.monotonic() + deadline.total_seconds()
     process = subprocess.Popen(  # noqa: S603 - a list of words from the configuration, and no shell
@@ -117,7 +117,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str], given: bytes, deadline:
     )
     try:
         stderr = _converse(process, given, ends_at)
-        return Ended(process.poll(), stderr.decode("utf-8", "replace").strip())
+        return ProgramEnd(process.poll(), stderr.decode("utf-8", "replace").strip())
     finally:
         if process.poll() is None:
             _kill(process)
@@ -167,7 +167,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _said(ended: Ended) -> str:
+def _said(ended: ProgramEnd) -> str:
     if not ended.stderr:
         return "; it said nothing on stderr"
     shown = http_client.escape(ended.stderr[-_SHOWN:])
