@@ -1,7 +1,6 @@
 """The sources: how fresh each is, what is withheld of it, and its runs."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -121,8 +120,3 @@ def _what(group: Sequence[history.RunRow]) -> str:
     counts = ", ".join(f"{getattr(run, name)} {name}" for name in _COUNTED if getattr(run, name))
     kind = "" if run.kind == "sync" else run.kind
     return "; ".join(part for part in (kind, counts, run.error or "") if part) or "nothing new"
-
-
-def time_of(run: history.RunRow) -> datetime:
-    """When a run was made: its observation, or its start."""
-    return run.observed_at or run.started_at
