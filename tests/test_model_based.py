@@ -1,6 +1,6 @@
 """Whole sequences of random situations against a small oracle of what should be (laws 2, 3, 5, 6 and 10).
 
-The oracle knows the rules of DESIGN in plain words and nothing of syncer's code. Trust is off: what a poll shows is
+The oracle knows the rules of the manual in plain words and nothing of syncer's code. Trust is off: what a poll shows is
 believed at once. Every example is a source of its own in one database, over real HTTP.
 """
 

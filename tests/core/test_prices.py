@@ -18,7 +18,7 @@ DECIMALS = st.builds(
 
 
 def by_definition(value: Fraction) -> Fraction | None:
-    """DESIGN's sentence in exact fractions: 15 significant digits, then 18 decimals, half-even; None is refused."""
+    """Law 4 in exact fractions: 15 significant digits, then 18 decimals, half-even; None is refused."""
     if value == 0:
         return value
     unit = Fraction(1)
