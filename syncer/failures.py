@@ -47,10 +47,10 @@ def record_failure_of(
     )
     try:
         with writing(attempt.engine) as connection:
-            if not _close_failed(connection, lease, failure, attempt.clock()):
-                committed = results.stored_result(connection, lease.run_id)
-                if isinstance(error, DatabaseError) and committed is not None:
-                    return committed
+            closed = _close_failed(connection, lease, failure, attempt.clock())
+            committed = None if closed else results.stored_result(connection, lease.run_id)
+        if committed is not None and isinstance(error, DatabaseError):
+            return committed
     except SyncerError as second:
         log.warning("the failed run %s could not be closed, a later one will find it: %s", lease.run_id, second)
     raise error
