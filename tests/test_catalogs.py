@@ -1,6 +1,7 @@
 """A real provider's history, imported in its own format: the moves and the presence that another program found.
 
-`data/catalogs` holds Chutes' `/v1/models`, 73 daily responses of 2026 (MIT, Veightor/chutes-agent-toolkit).
+`data/catalogs` holds Chutes' `/v1/models`, 73 daily responses of 2026 (MIT, Veightor/chutes-agent-toolkit), and some of
+the models of OpenRouter's, 48 of them (Apache-2.0, agentjido/llm_db).
 """
 
 import gzip
@@ -80,3 +81,17 @@ def test_chutes_over_http_is_the_same(shop: Story, expected: set[Event]) -> None
         shop.sends(label(recorded.observed_at), recorded.body)
     end = rfc3339(lines[-1].observed_at + timedelta(seconds=1))
     assert found(shop) == {event for event in expected if event[0] < end}
+
+
+def test_openrouter_with_nobody_answering(sqlite_url: str, upstream: Upstream) -> None:
+    """With the rules on nothing is ever held: each removal is told at its second daily miss, each price at once."""
+    with Story(sqlite_url, upstream, format="openrouter") as shop:
+        attempt = shop.attempt(clock=lambda: datetime(2026, 12, 1, tzinfo=UTC), kind="import", key=None)
+        for recorded in read_recording(CATALOGS / "openrouter.jsonl.gz"):
+            import_observation(attempt, recorded)
+        shop.check_laws()
+        assert (shop.findings(), {*shop.outcomes} <= {"changed", "unchanged"}) == ([], True)
+        seen = [run.observed_at for run in shop.runs()]
+        for row in shop.history():
+            late = seen.index(row.observed_at) - seen.index(row.effective_at)
+            assert late == (row.kind == "removed"), row
