@@ -105,13 +105,15 @@ class Group(click.Group):
 def refuse_password(url: str) -> str:
     """`url`, unless it holds a password. Law 11: everybody here reads the process list, and a shell keeps its history.
 
-    As it may be misspelt, whatever stands between `://` and the last `@` counts as one if there is a colon in it.
+    As it may be misspelt, whatever stands between `://` and the last `@` counts as one if there is a colon in it; and
+    an account before a host, or the words that libpq takes, count without any `://`.
     """
     _, found, rest = url.partition("://")
     if not found and re.match(r"(?i)(postgres|sqlite)\w*(\+\w+)?:", url):
         raise UsageError("--database is neither a URL, which has :// behind its first word, nor the path of a file")
     account, at, _ = rest.rpartition("@")
-    if (at and ":" in account) or re.search(r"[?&][^=&]*password[^=&]*=", rest):
+    is_bare = not found and re.search(r"(?i)^[^/]*:[^/]*@|password\s*=", url)
+    if is_bare or (at and ":" in account) or re.search(r"[?&][^=&]*password[^=&]*=", rest):
         raise UsageError(
             "a password on the command line stands in the process list: leave it out of the URL, "
             "and put it into ~/.pgpass or the variable PGPASSWORD"

@@ -120,8 +120,11 @@ def test_copy(home: Home, postgres_url: str) -> None:
 
 def test_copy_refuses_a_password(home: Home) -> None:
     """Law 11: a password on the command line would stand in the process list: it is refused, and not repeated."""
-    for url in ("postgresql://u:hunter2@db.example/x", "postgresql://db.example/x?user=u&password=hunter2"):
-        said = home.syncer("db", "copy", url)
+    whole = ("postgresql://u:hunter2@db.example/x", "postgresql://db.example/x?user=u&password=hunter2")
+    misspelt = ("u:hunter2@db.example/x", "host=db.example user=u password=hunter2", "password = 'hunter2'")
+    commands = [("db", "copy", url) for url in whole] + [("--database", url, "status") for url in whole + misspelt]
+    for command in commands:
+        said = home.syncer(*command)
         assert (said.code, said.err.count("\n")) == (2, 1)
         assert "PGPASSWORD" in said.err
         assert "hunter2" not in said.out + said.err

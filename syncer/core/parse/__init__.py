@@ -9,7 +9,7 @@
 What the elements look like is the format's (core/formats.py); limits are constants, and stand in the manual.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from hashlib import blake2b
@@ -117,7 +117,7 @@ class _Reading:
                 self._reject(
                     part, Refused("is a part of the response in which models should stand, and no object"), None
                 )
-        for raw, keys in zip(page.elements, page.keys or repeat(()), strict=False):
+        for raw, keys in _let_go(page):
             kept = raw if not keys else self._wrapped(raw, keys)
             if kept is None:
                 continue
@@ -236,6 +236,17 @@ class _Reading:
     def _again(self, kept: Raw | bytes) -> Listing:
         """An element that is known already, read all the same."""
         return element(kept, self._format)
+
+
+def _let_go(page: Body) -> Iterator[tuple[Raw | bytes, Keys]]:
+    """Each element with its keys. Those of a map are copies, which are held no longer than it takes to read them."""
+    elements, keys = page.elements, page.keys
+    if keys is None:
+        yield from zip(elements, repeat(()))
+        return
+    for number, above in enumerate(keys):
+        raw, elements[number] = elements[number], b""
+        yield raw, above
 
 
 _LEFT_OVER = "is one of several elements with this name, and says something else than the one that counts"

@@ -57,7 +57,7 @@ class Body(msgspec.Struct, frozen=True):
     any is split.
     """
 
-    elements: Sequence[Raw] | Sequence[bytes]
+    elements: list[Raw | bytes]
     keys: Sequence[Keys] | None
     broken: Sequence[Part]
     hints: Sequence[Mapping[str, bytes]]
