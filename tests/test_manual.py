@@ -433,7 +433,9 @@ def connections(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) ->
 def asked(connection: sa.Connection, query: str) -> list[tuple[Any, ...]]:
     """The rows of a query, in values that are equal on both databases."""
     plain = connection.execution_options(no_parameters=True)  # a % is a % for the driver, too
-    return [tuple(map(_alike, row)) for row in plain.exec_driver_sql(query)]
+    rows = [tuple(map(_alike, row)) for row in plain.exec_driver_sql(query)]
+    connection.rollback()  # PostgreSQL ends whoever stays idle in a transaction, as a slow test after this one would
+    return rows
 
 
 def _alike(value: Any) -> Any:
