@@ -17,7 +17,9 @@ from markupsafe import Markup, escape
 
 _LEAST = 0.12  # percent of the width: less is less than a pixel
 _MOST_LINES = 6
-_MOST_STEPS = 400
+_MOST_STEPS = 400  # of all lines of a chart
+_MOST_BANDS = _MOST_HITS = 120
+_COLUMN = 0.5  # percent of the width, within which a line that moves very often is drawn by its extremes
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +145,7 @@ class _Frame:
         x, width = self.x(band.start), round(self.x(band.end) - self.x(band.start), 2)
         if width < _LEAST:
             return
-        self.add(f'<rect class="{band.css}" x="{x}%" width="{width}%" y="0" height="{self.height}"/>')
+        self.add(f'<rect class="{band.css}" x="{x}%" width="{width}%" height="{self.height}"/>')
         middle, label = round(x + width / 2, 2), escape(band.label)
         if label and width > 16:
             self.add(f'<text class="off-text" x="{middle}%" y="{self.height - 8}" text-anchor="middle">{label}</text>')
@@ -172,31 +174,41 @@ def price_chart(
     moved = any(len(line.steps) > 1 for line in lines) or len(lines) > 1
     frame = _Frame(start, end, 280 if moved else 140)  # a price that never moved needs no room to move
     scale = _Scale((step.price for line in lines for step in line.steps), frame.height, log=log)
-    for band in _merged(bands):
+    for band in _merged(frame, bands):
         frame.band(band)
     frame.axes(scale)
     for number, line in enumerate(lines, 1):
-        thin = msgspec.structs.replace(line, steps=_thinned(frame, line.steps))
+        thin = msgspec.structs.replace(line, steps=_thinned(frame, line.steps, _MOST_STEPS // len(lines)))
         _draw(frame, scale, thin, f"k{number}", values=len(lines) == 1)
     _ends(frame, scale, lines)
-    hits = list(hits)
-    least = _LEAST if len(hits) > _MOST_STEPS else 0.0
-    for hit in hits:
+    for hit in _told(frame, list(hits)):
         x1, x2 = frame.x(hit.start), frame.x(hit.end)
-        if x2 - x1 > least:
+        if x2 > x1:
             frame.add(
-                f'<rect class="hit" x="{x1}%" width="{round(x2 - x1, 2)}%" y="0" height="{frame.height}" '
-                f'data-x="{x1}"><title>{escape(hit.text)}</title></rect>'
+                f'<rect class="hit" x="{x1}%" width="{round(x2 - x1, 2)}%" height="{frame.height}" data-x="{x1}">'
+                f"<title>{escape(hit.text)}</title></rect>"
             )
     return frame.svg("plot", title)
 
 
-def _thinned(frame: _Frame, steps: Sequence[Step]) -> Sequence[Step]:
+def _told(frame: _Frame, hits: Sequence[Hit]) -> Iterator[Hit]:
+    """The same where there are few; else one for each part of the width, which says how many it stands for."""
+    if len(hits) <= _MOST_HITS:
+        yield from hits
+        return
+    for _, column in groupby(hits, key=lambda hit: int(frame.x(hit.start) * _MOST_HITS / 100)):
+        first, *rest = column
+        last = rest[-1] if rest else first
+        several = f"{1 + len(rest)} prices from {first.start:%-d %b %Y %H:%M} to {last.end:%-d %b %Y %H:%M}."
+        yield Hit(start=first.start, end=last.end, text=several) if rest else first
+
+
+def _thinned(frame: _Frame, steps: Sequence[Step], most: int) -> Sequence[Step]:
     """The same line in fewer pieces where it has very many: of each narrow column first, lowest, highest, last."""
-    if len(steps) <= _MOST_STEPS:
+    if len(steps) <= most:
         return steps
     kept: list[Step] = []
-    for _, column in groupby(steps, key=lambda step: int(frame.x(step.start) * 4)):
+    for _, column in groupby(steps, key=lambda step: int(frame.x(step.start) / _COLUMN)):
         its = list(column)
         known = [step for step in its if step.price is not None]
         ends = (min(known, key=_price), max(known, key=_price)) if known else ()
@@ -216,13 +228,27 @@ def _price(step: Step) -> Decimal:
     return step.price if step.price is not None else Decimal(0)
 
 
-def _merged(bands: Iterable[Band]) -> list[Band]:
-    """The same bands once, those of doubt below the others."""
+def _merged(frame: _Frame, bands: Iterable[Band]) -> list[Band]:
+    """The same bands once, those of doubt below the others; where there are very many, neighbours as one."""
     once = {(band.css, band.start, band.end): band for band in bands}
-    return sorted(once.values(), key=lambda band: (band.css != "doubt", band.start))
+    doubts = sorted((band for band in once.values() if band.css == "doubt"), key=lambda band: band.start)
+    others = sorted((band for band in once.values() if band.css != "doubt"), key=lambda band: band.start)
+    return [*(doubts if len(doubts) <= _MOST_BANDS else _joined(frame, doubts)), *others]
+
+
+def _joined(frame: _Frame, bands: Iterable[Band]) -> list[Band]:
+    """Bands by their start, those of which nobody would see where the one ends and the next begins in one."""
+    found: list[Band] = []
+    for band in bands:
+        if found and frame.x(band.start) - frame.x(found[-1].end) < _LEAST:
+            found[-1] = msgspec.structs.replace(found[-1], end=max(found[-1].end, band.end))
+        else:
+            found.append(band)
+    return found
 
 
 def _draw(frame: _Frame, scale: _Scale, line: Line, css: str, *, values: bool) -> None:
+    seen, believed = [], []
     for before, step in pairwise([None, *line.steps]):
         if step is None or step.price is None or step.price < 0 or step.end <= frame.start or step.start >= frame.end:
             continue
@@ -230,15 +256,18 @@ def _draw(frame: _Frame, scale: _Scale, line: Line, css: str, *, values: bool) -
         x1, sure, x2 = frame.x(step.start), frame.x(min(step.sure, step.end)), frame.x(step.end)
         known = before is not None and before.price is not None and before.price >= 0
         if before is not None and before.price is not None and known and step.joined and step.start >= frame.start:
-            frame.add(f'<line class="line {css}" x1="{x1}%" x2="{x1}%" y1="{scale.y(before.price)}" y2="{y}"/>')
+            seen.append(f'<line x1="{x1}%" x2="{x1}%" y1="{scale.y(before.price)}" y2="{y}"/>')
         if sure > x1:
-            frame.add(f'<line class="line {css}" x1="{x1}%" x2="{sure}%" y1="{y}" y2="{y}" stroke-linecap="square"/>')
+            seen.append(f'<line x1="{x1}%" x2="{sure}%" y1="{y}" y2="{y}"/>')
         if x2 - sure > _LEAST:
-            frame.add(f'<line class="maybe {css}" x1="{sure}%" x2="{x2}%" y1="{y}" y2="{y}"/>')
+            believed.append(f'<line x1="{sure}%" x2="{x2}%" y1="{y}" y2="{y}"/>')
         last = step is line.steps[-1] and line.open
         if values and not last and x2 - x1 > 3.2:
             far = "" if x2 - x1 > 13 else " lw"
             frame.add(f'<text class="value{far}" x="{x1}%" dx="5" y="{y - 7}">{short(step.price)}</text>')
+    for kind, drawn in (("line", seen), ("maybe", believed)):
+        if drawn:
+            frame.add(f'<g class="{kind} {css}">{"".join(drawn)}</g>')
 
 
 def _ends(frame: _Frame, scale: _Scale, lines: Sequence[Line]) -> None:
@@ -285,13 +314,13 @@ def spark(steps: Sequence[tuple[datetime, Decimal | None]], *, start: datetime, 
 
     path, before = [], None
     for at, until, price in spans:
-        path.append(f"V{y(price)}" if before == at else f"M{x(at)} {y(price)}")
-        path.append(f"H{x(until)}")
+        path.append(f"V{y(price):g}" if before == at else f"M{x(at):g} {y(price):g}")
+        path.append(f"H{x(until):g}")
         before = until
     return Markup(
-        '<svg class="spark" viewBox="0 0 {} {}" width="{}" height="{}" role="img" aria-label="{}">'
-        '<path class="line k1" d="{}"/><circle class="k1" cx="{}" cy="{}" r="2"/></svg>'
-    ).format(width, height, width, height, title, "".join(path), x(spans[-1][1]), y(spans[-1][2]))
+        '<svg class="spark k1" viewBox="0 0 {} {}" role="img" aria-label="{}"><path d="{}"/>'
+        '<circle cx="{:g}" cy="{:g}" r="2"/></svg>'
+    ).format(width, height, title, "".join(path), x(spans[-1][1]), y(spans[-1][2]))
 
 
 def activity(days: Sequence[tuple[date, int, bool]], *, title: str, height: int = 64) -> Markup:

@@ -238,11 +238,13 @@ def _prices(change: ChangeRow) -> Markup:
 def _moves(change: ChangeRow) -> Markup:
     """Each component that moved; it is named where the model has several."""
     moved = [one for field in change.changed if (one := component_of(field)) is not None]
-    several = len(change.prices) > 1
-    said = []
-    for one in ordered(moved, change.component):
+    several, said = len(change.prices) > 1, []
+    its = ordered(moved, change.component)
+    units = {one: money(change.currency, change.units.get(one)) for one in its}
+    for one, following in zip(its, [*its[1:], ""], strict=True):
         old, new = change.changed[f"prices.{one}"]
-        said.append(_move(f"{label(one)} " if several else "", old, new, money(change.currency, change.units.get(one))))
+        unit = "" if units.get(following) == units[one] else units[one]  # once for all that it holds for
+        said.append(_move(f"{label(one)} " if several else "", old, new, unit))
     return Markup(", ").join(said)
 
 
@@ -250,10 +252,12 @@ def _move(named: str, old: Decimal | None, new: Decimal | None, unit: str) -> Ma
     if new is None:
         return Markup("{}price no longer stated; it was {}").format(named, plain(old))
     if old is None:
-        return Markup("{}price stated: <b>{}</b> <span class=unit>{}</span>").format(named, plain(new), unit)
-    return Markup("{}{} → <b>{}</b> <span class=unit>{}</span> {}").format(
-        named, plain(old), plain(new), unit, percent(old, new)
-    )
+        return Markup("{}price stated: <b>{}</b>{}").format(named, plain(new), _unit(unit))
+    return Markup("{}{} → <b>{}</b>{} {}").format(named, plain(old), plain(new), _unit(unit), percent(old, new))
+
+
+def _unit(unit: str) -> Markup:
+    return Markup(" <span class=unit>{}</span>").format(unit) if unit else Markup("")
 
 
 def _details(change: ChangeRow) -> list[Markup]:

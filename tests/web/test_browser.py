@@ -108,7 +108,7 @@ def test_the_chart_draws_the_price_periods(world: World, browser: Any, said: lis
     page = opened(browser, said)
     page.goto(world.url + MODEL)
     drawn = page.evaluate(
-        """() => [...document.querySelectorAll("svg.plot line.line, svg.plot line.maybe")]
+        """() => [...document.querySelectorAll("svg.plot g.line line, svg.plot g.maybe line")]
         .map(l => ["x1", "x2", "y1", "y2"].map(a => parseFloat(l.getAttribute(a))))"""
     )
     page.context.close()

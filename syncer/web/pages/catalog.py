@@ -153,9 +153,7 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def _spark(row: Row, steps: Sequence[Step], end: datetime) -> Markup:
-    return charts.spark(
-        steps, start=end - _SPARK, end=end, title=f"{words.label(row.component)} of {row.model} in 90 days"
-    )
+    return charts.spark(steps, start=end - _SPARK, end=end, title=f"{words.label(row.component)} in 90 days")
 
 
 def _moved(steps: Sequence[Step], end: datetime) -> Markup:

@@ -34,8 +34,9 @@ RANGES: Mapping[str, timedelta | None] = {
 }
 SCALES = {"linear": "from 0", "log": "log"}
 _MOST_LINES = 6
-_MOST_ROWS = 60
-_MOST_CHANGES = 60
+_MOST_ROWS = 20
+_MOST_CHANGES = 20
+_MOST_MOVES = 60  # in a chart that nobody chose the range of
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,19 +77,20 @@ def model(visit: Visit) -> Page:
     if name is None:
         raise BadQuery("name is missing: which model?")
     found = find_model(visit.connection, name, source=query.text("source"))
-    chosen = query.one_of("range", RANGES, "all")
+    chosen = query.one_of("range", ("", *RANGES), "")
     scale = query.one_of("scale", SCALES, "linear")
     query.require_forward("since", "until")
     asked = encoded([("source", found.source), ("model", found.name)])
+    shown = context(visit, found.source, found.name, chosen=chosen, scale=scale)
     return Page(
         template="model.html",
         title=found.name,
         section="catalog",
         context={
-            **context(visit, found.source, found.name, chosen=chosen, scale=scale),
+            **shown,
             "ranges": {text: f"/model{query.with_(range=text, since=None, until=None)}#chart" for text in RANGES},
             "scales": {text: (label, f"/model{query.with_(scale=text)}#chart") for text, label in SCALES.items()},
-            "chosen": "" if query.raw("since") or query.raw("until") else chosen,
+            "chosen": "" if query.raw("since") or query.raw("until") else shown["chosen"],
             "scale": scale,
             "asked": asked,
         },
@@ -98,9 +100,10 @@ def model(visit: Visit) -> Page:
     )
 
 
-def context(visit: Visit, source: str, name: str, *, chosen: str = "all", scale: str = "linear") -> dict[str, Any]:
-    """What the page of a model shows."""
+def context(visit: Visit, source: str, name: str, *, chosen: str = "", scale: str = "linear") -> dict[str, Any]:
+    """What the page of a model shows; without a chosen range, as much of the past as a chart shows well."""
     past = look_up(visit, source, name)
+    chosen = chosen or _fitting(past, visit.now)
     start, end = _window(visit, past, RANGES[chosen])
     latest = history.changes(visit.connection, model=name, source=source, newest_first=True, limit=_MOST_CHANGES + 1)
     rows = list(latest)
@@ -108,6 +111,7 @@ def context(visit: Visit, source: str, name: str, *, chosen: str = "all", scale:
     stats = history.price_stats(visit.connection, name, source=source, until=until)
     return {
         "past": past,
+        "chosen": chosen,
         "state": past.row or past.state,
         "price": past.quotes[0],
         "others": _others(past),
@@ -140,6 +144,13 @@ def look_up(visit: Visit, source: str, name: str) -> Past:
         headline=state.component,
         interval=interval,
     )
+
+
+def _fitting(past: Past, now: datetime) -> str:
+    """The longest range that is no thicket: of all of it, or of fewer days."""
+    moves = {period.valid_from for period in past.periods}
+    counts = {text: sum(length is None or at > now - length for at in moves) for text, length in RANGES.items()}
+    return next((text for text in ("all", "1y", "90d") if counts[text] <= _MOST_MOVES), "30d")
 
 
 def _window(visit: Visit, past: Past, length: timedelta | None) -> tuple[datetime, datetime]:
