@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import questions, soak, speed, targets
+from tests.benchmarks import pages, questions, soak, speed, targets
 from tests.benchmarks.speed import Figure, Plan
 from tests.postgres import find_binaries
 
@@ -38,7 +38,10 @@ def main() -> None:
     asked = questions.measure(quick=chosen.quick, databases=chosen.database) if "E" in names else []
     if asked:
         sys.stdout.write(f"\n{questions.table(asked)}{targets.verdicts(asked)}")
-    _keep(chosen.json, {"machine": _machine(), "figures": [_told(one) for one in figures], "questions": asked})
+    seen = pages.measure(quick=chosen.quick, databases=chosen.database) if "pages" in names else []
+    sys.stdout.write(f"\n{pages.table(seen)}" if seen else "")
+    told = [_told(one) for one in figures]
+    _keep(chosen.json, {"machine": _machine(), "figures": told, "questions": asked, "pages": seen})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         nargs="+",
         metavar="NAME",
-        help="scenarios (A B0 B1 B2 C R A4 B24 C4 R4 M2 MC first D E memory) or T1..T13",
+        help="scenarios (A B0 B1 B2 C R A4 B24 C4 R4 M2 MC first D E memory pages) or T1..T13",
     )
     parser.add_argument("--sizes", nargs="+", type=int, metavar="MODELS", help="only at these sizes")
     parser.add_argument("--database", nargs="+", choices=_DATABASES, default=_DATABASES, help="only these")
@@ -60,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _scenarios(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> set[str]:
-    every = {*speed.SCENARIOS, "E"}
+    every = {*speed.SCENARIOS, "E", "pages"}
     if not chosen.only:
         return every - ({"memory"} if chosen.quick else set())
     about = {name: {name} for name in every} | targets.scenarios()

@@ -120,13 +120,13 @@ def test_a_limit_that_cannot_be_read_takes_no_certainty_from_a_price(calendar: C
     calendar.on(1, b="9", a="1").on(2, model("a", "1", **odd), b="9").on(3, model("a", "1", **odd), b="9")
     assert certain(calendar, "a") == day(3)
     calendar.upstream.reply(Reply(body=catalog_body([model("b", "9")], has_more=True)))
-    assert certain(calendar.look(4), "a") == day(1)
+    assert certain(calendar.poll(4), "a") == day(1)
     calendar.on(5, model("a", "1", **odd), b="9")
     assert certain(calendar, "a") == day(5)
     calendar.upstream.serve([model("a", "1000", **odd), model("b", "9")])
-    assert certain(calendar.look(6, trust=True), "a") == day(1)
+    assert certain(calendar.poll(6, trust=True), "a") == day(1)
     calendar.upstream.serve([model("a", "cheap", **odd), model("b", "9")])
-    assert certain(calendar.look(7), "a") == day(1)
+    assert certain(calendar.poll(7), "a") == day(1)
 
 
 def test_a_cached_absence_is_as_old_as_its_cache(calendar: Calendar) -> None:
@@ -148,7 +148,7 @@ def test_an_empty_list_that_is_believed_proves_absences(calendar: Calendar) -> N
     calendar.on(1, a="1", b="2").on(2, a="1").on(3)
     assert certain(calendar, "b") == day(3)
     calendar.on(4, a="1").upstream.serve([])
-    assert certain(calendar.look(5, trust=True), "b") == day(4)
+    assert certain(calendar.poll(5, trust=True), "b") == day(4)
 
 
 def test_an_update_does_not_end_a_price(calendar: Calendar) -> None:
