@@ -67,7 +67,7 @@ def canonical(value: Decimal) -> Decimal:
     """
     if not value.is_finite():
         raise ValueError("is not a finite number")
-    if value == 0:
+    if not value:
         return Decimal(0)
     # Asked before anything is formatted or rounded: Decimal("1E+999999999") costs nothing until then.
     if value.adjusted() >= 15:
@@ -77,10 +77,10 @@ def canonical(value: Decimal) -> Decimal:
     rounded = _FIFTEEN_DIGITS.plus(value)
     if rounded.adjusted() >= 15:
         raise ValueError("is 1e15 or beyond")
-    if _exponent(rounded) < -18:
+    if rounded.adjusted() < -4 and _exponent(rounded) < -18:  # of a larger one, 15 digits end before the 19th decimal
         rounded = rounded.quantize(_SMALLEST, context=_WIDE)
-    if rounded == 0:
-        raise ValueError("is too small to keep: it would round to 0")
+        if rounded == 0:
+            raise ValueError("is too small to keep: it would round to 0")
     shortest = rounded.normalize(_WIDE)
     return shortest if _exponent(shortest) <= 0 else shortest.quantize(Decimal(1), context=_WIDE)
 

@@ -77,6 +77,7 @@ COMPONENT = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite: INTEGER PRIMARY KEY is the row's own id
 JSON = sa.JSON(none_as_null=True)
 _encode_json = msgspec.json.Encoder(decimal_format="number").encode
+_decode_json = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal).decode
 
 
 def write_json(value: object) -> str:
@@ -84,6 +85,6 @@ def write_json(value: object) -> str:
     return _encode_json(value).decode()
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401 - JSON
+def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - JSON
     """The value that a JSON column's text spells; every number is a Decimal, so that none is one by luck."""
-    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    return _decode_json(text if isinstance(text, str) else text.decode())

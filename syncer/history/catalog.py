@@ -148,12 +148,10 @@ class _State(msgspec.Struct, frozen=True):
 
 
 _STATE_COLUMNS = (*TRACKED, "price", "prices")
+_WHOSE = ("source_id", "model_id", "kind", "name")
 _STATES = (
     sa.select(
-        changes.c.source_id,
-        changes.c.model_id,
-        changes.c.kind,
-        changes.c.name,
+        *(changes.c[name] for name in _WHOSE),
         *(changes.c[name] for name in _STATE_COLUMNS),
     )
     .select_from(models)
@@ -212,7 +210,7 @@ def _listed(row: Any, source: Source) -> ListedModel:  # noqa: ANN401 - a row of
         currency=source.currency,
         unit=source.unit(source.headline, row.type),
         units=source.units_of(row.prices, row.type),
-        **{name: getattr(row, name) for name in _STATE_COLUMNS},
+        **dict(zip(_STATE_COLUMNS, row[len(_WHOSE) :], strict=True)),
     )
 
 

@@ -116,6 +116,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
     def units_of(self, components: Iterable[str], model_type: str | None) -> dict[str, Unit | None]:
         """What the price of each of these components is for."""
+        if not self.price_units:
+            return dict.fromkeys(components)
         return {component: self.unit(component, model_type) for component in components}
 
 
