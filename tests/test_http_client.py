@@ -82,6 +82,13 @@ def test_a_large_body_is_searched_quickly() -> None:
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_long_body_hides_a_secret_wherever_it_stands(whole: bool) -> None:
+    """Megabytes of one secret after another: each is hidden, also where the pieces that are searched meet."""
+    count = 3 * 1024 * 1024 // len(KEY)
+    assert redact_bytes(f"{KEY} ".encode() * count, [KEY], whole=whole) == b"*** " * count
+
+
 @pytest.mark.parametrize(
     ("url", "parts"),
     [

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 _SHORTEST = 4  # fewer characters are no secret, and fewer of one give nothing away
 _SHORTEST_START = 8  # likewise, in the midst of a text: shorter ones begin ordinary words
 _SHORTEST_PACKED = 6  # a shorter secret in base64 is a few letters that stand in ordinary words
+_PIECE = 1024 * 1024  # so much is looked at in small letters at once: those of a whole body would double its memory
 _SHORTEST_PART = 5  # a shorter part of a URL gives nothing away, and hiding it would spoil every sentence
 
 
@@ -29,11 +30,14 @@ def redact_bytes(
     data: bytes | bytearray, secrets: Iterable[str], *, cut: bool = False, whole: bool = False
 ) -> bytes | bytearray:
     """`redact` for UTF-8 that is not decoded yet."""
-    folded = data.lower()  # of bytes: ASCII only, so that every place stays where it is
-    spans: list[tuple[int, int]] = []
-    for form in _forms(tuple(secrets)):
-        spans += _spans(folded, form, len(form) if whole else min(len(form), _SHORTEST_START))
-        spans += _cut_off(folded, form) if cut else []
+    forms = _forms(tuple(secrets))
+    spans = [span for form in forms if cut for span in _cut_off(data, form)]
+    overlap = max(map(len, forms), default=0)
+    for at in range(0, len(data) if forms else 0, _PIECE):
+        folded = data[at : at + _PIECE + overlap].lower()  # of bytes: ASCII only, so that every place stays where it is
+        for form in forms:
+            least = len(form) if whole else min(len(form), _SHORTEST_START)
+            spans += ((at + start, at + end) for start, end in _spans(folded, form, least))
     if not spans:
         return data
     clean, done = bytearray(), 0
@@ -55,10 +59,11 @@ def _spans(folded: bytes | bytearray, form: bytes, least: int) -> Iterator[tuple
         start = folded.find(form[:least], end)
 
 
-def _cut_off(folded: bytes | bytearray, form: bytes) -> list[tuple[int, int]]:
+def _cut_off(data: bytes | bytearray, form: bytes) -> list[tuple[int, int]]:
     """Where the end of the text is the beginning of a secret."""
+    folded = data[-_SHORTEST_START:].lower()
     lengths = range(min(len(form), _SHORTEST_START) - 1, _SHORTEST - 1, -1)
-    return next(([(len(folded) - n, len(folded))] for n in lengths if folded.endswith(form[:n])), [])
+    return next(([(len(data) - n, len(data))] for n in lengths if folded.endswith(form[:n])), [])
 
 
 @lru_cache(maxsize=64)

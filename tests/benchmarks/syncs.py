@@ -7,6 +7,7 @@ from time import perf_counter
 
 from syncer.db.engine import open_engine
 from syncer.settings import SourceSettings
+from tests.benchmarks.processes import KEY
 from tests.syncing import sync
 
 
@@ -17,7 +18,7 @@ def main() -> None:
     seconds = []
     for _ in range(int(count)):
         begin = perf_counter()
-        report = sync(engine, source, key="bench", clock=lambda: datetime.now(UTC), owner="bench")
+        report = sync(engine, source, key=KEY, clock=lambda: datetime.now(UTC), owner="bench")
         seconds.append(perf_counter() - begin)
         assert report.outcome == "changed", report
     sys.stdout.write(json.dumps({"seconds": seconds}) + "\n")
