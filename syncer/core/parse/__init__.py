@@ -159,8 +159,9 @@ class _Reading:
             raise BadResponse(f"none of the {self._total} listed models can be read: the first one {reason}")
 
     def stated(self) -> frozenset[str]:
-        """What any element that was read states; what the others state is stored."""
-        return frozenset().union(*{row.stated for row in self.listings.values()})
+        """What any element that was read states, also one that is left over; what the others state is stored."""
+        left_over = (row for rows in self._several.values() for row in rows.values())
+        return frozenset().union(*{row.stated for row in (*self.listings.values(), *left_over)})
 
     # -- one element ---------------------------------------------------------------------------------------------------
 
