@@ -216,7 +216,7 @@ class _Pricer:
         try:
             found = self._find(used.model, used.source or self._source, at)
         except (UnknownSource, UnknownModel, AmbiguousModel) as error:
-            return Cost(usage=used, priced_at=at, reason=_WHO[type(error)], detail=str(error))
+            return Cost(usage=used, priced_at=at, reason=_UNPRICED_BY[type(error)], detail=str(error))
         origin, state = self._origin(found.source_id), self._state(found.id, at)
         component = used.component or (origin.headline if len(state.prices) == 1 else None)
         asked = _Asked(used, at, found, origin, state, component)
@@ -287,7 +287,7 @@ class _Pricer:
         return known
 
 
-_WHO: dict[type[Exception], Unpriced] = {
+_UNPRICED_BY: dict[type[Exception], Unpriced] = {
     UnknownSource: Unpriced.UNKNOWN_SOURCE,
     UnknownModel: Unpriced.UNKNOWN_MODEL,
     AmbiguousModel: Unpriced.AMBIGUOUS_MODEL,

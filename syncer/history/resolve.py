@@ -213,14 +213,14 @@ class Found(msgspec.Struct, frozen=True):
     source_id: int
 
 
-_WHO = sa.select(
+_MODELS = sa.select(
     models.c.id, models.c.name, sources.c.name.label("source"), sources.c.id.label("source_id")
 ).select_from(
     sources.join(models, models.c.source_id == sources.c.id)  # from sources: then each is a seek on (source_id, name)
 )
 _IN_SOURCE = sources.c.id == sa.bindparam("source_id")
-_BY_NAME = _WHO.where(models.c.name == sa.bindparam("model")).order_by(sources.c.name)
-_BY_ALIAS = _WHO.where(models.c.alias == sa.bindparam("model")).order_by(sources.c.name, models.c.name)
+_BY_NAME = _MODELS.where(models.c.name == sa.bindparam("model")).order_by(sources.c.name)
+_BY_ALIAS = _MODELS.where(models.c.alias == sa.bindparam("model")).order_by(sources.c.name, models.c.name)
 _then = changes.alias("then")
 STATE_ID = (
     sa.select(_then.c.id)
@@ -232,7 +232,7 @@ STATE_ID = (
 )
 """The change that a model's state at `:at` came from: one index seek a model, however long its history is."""
 _BY_ALIAS_AT = (
-    _WHO.join(changes, changes.c.id == STATE_ID)
+    _MODELS.join(changes, changes.c.id == STATE_ID)
     .where(changes.c.alias == sa.bindparam("model"))
     .order_by(sources.c.name, models.c.name)
 )
