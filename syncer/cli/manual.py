@@ -57,8 +57,18 @@ def _rendered(text: str) -> str:
     console.width = min(console.width, _WIDEST)
     with console.capture() as drawn:
         # "bw" is legible on dark and on light; a terminal's link needs an address, and ours are pages.
-        console.print(Markdown(_LINK.sub(_named, _IMAGE.sub("", text)), code_theme="bw", hyperlinks=False))
+        console.print(Markdown(_for_terminal(text, console.width - 2), code_theme="bw", hyperlinks=False))
     return drawn.get()
+
+
+def _for_terminal(text: str, width: int) -> str:
+    """The page without what no terminal shows; in code, a comment that would be wrapped stands above its line."""
+    lines, in_code = [], False
+    for line in _LINK.sub(_named, _IMAGE.sub("", text)).splitlines():
+        in_code ^= line.startswith("```")
+        code, found, comment = line.partition("  # ") if in_code and len(line) > width else (line, "", "")
+        lines += [f"# {comment}", code.rstrip()] if found else [line]
+    return "\n".join(lines)
 
 
 def _named(link: re.Match[str]) -> str:

@@ -57,6 +57,12 @@ def test_a_terminal_gets_it_rendered_through_its_pager(topic: str) -> None:
     assert max(map(len, lines)) <= 90 + len("paged:")
 
 
+def test_a_long_comment_stands_above_its_line() -> None:
+    """In a narrow terminal no comment of an example goes on where the next line of code would begin."""
+    text = in_a_terminal("manual", "alerts", PAGER="cat", COLUMNS="80", TERM="xterm")
+    assert re.search(r"^ # against the price .* 1 % steps add up *\n min_percent = 5 *$", text, re.MULTILINE)
+
+
 def in_a_terminal(*arguments: str, **environ: str) -> str:
     """What a command shows in a terminal of its own."""
     screen, terminal = pty.openpty()
