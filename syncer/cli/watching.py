@@ -103,6 +103,10 @@ def _doubts(known: "Freshness") -> Iterator[str]:
         yield "is served from a cache: what upstream says now is not known"
     if "clock" in known.doubts:
         yield "is observed by a clock that its responses contradict"
+    if "partial" in known.doubts and "partial" not in known.held_by:
+        yield "shows a part of its list only: nothing that is not in it can be called gone"
+    if "nameless" in known.doubts and "nameless" not in known.held_by:
+        yield "lists rows without a name: what is not listed takes patience to be called gone"
     if known.unreadable:
         yield f"has {count_of(known.unreadable, 'model')} whose prices cannot be read: the known ones stay"
     if known.required_missing:

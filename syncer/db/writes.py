@@ -21,7 +21,7 @@ from syncer.core.model import TRACKED, Change, Kind, Listing, Mark, Rejected, St
 from syncer.core.rules import Evidence, Finding, FindingKind, evidence_to_json
 from syncer.db import bulk, feed, leases, state
 from syncer.db.leases import Lease, insert_into
-from syncer.db.tables import changes, findings, models, prices, rejected_rows
+from syncer.db.tables import changes, findings, models, prices, rejected_rows, sources
 
 MOST_REJECTED = 1_000
 """So many elements that were never rejected before are kept of one response, lest a bad one fill the disk."""
@@ -239,8 +239,10 @@ def split_finding(connection: Connection, finding_id: int, rest: Evidence) -> in
 
 
 def reopen_finding(connection: Connection, finding_id: int) -> None:
-    """Take a rejection back: what upstream still says is asked again."""
+    """Take a rejection back: what upstream still says is asked again, in the very bytes that it said last, too."""
     _set_finding(connection, finding_id, state="open", comment=None, settled_run_id=None)
+    its_source = sa.select(findings.c.source_id).where(findings.c.id == finding_id).scalar_subquery()
+    connection.execute(sa.update(sources).where(sources.c.id == its_source).values(etag=None, body_digest=None))
 
 
 def take_back_rejection(connection: Connection, lease: Lease, revert_id: int, names: Collection[str]) -> None:

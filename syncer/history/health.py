@@ -98,6 +98,10 @@ _OPEN = (
     .group_by(findings.c.source_id, findings.c.kind)
     .order_by(sa.func.min(findings.c.id))
 )
+_OF_RESPONSE = frozenset({FindingKind.PARTIAL.value, FindingKind.NAMELESS.value})
+_LASTING = sa.select(findings.c.source_id, findings.c.kind).where(
+    findings.c.state == "rejected", findings.c.kind.in_(_OF_RESPONSE)
+)
 _THERE = sa.select(models.c.name).where(
     models.c.source_id == sa.bindparam("source_id"),
     models.c.name.in_(sa.bindparam("names", expanding=True)),
@@ -122,12 +126,14 @@ def freshness(
     open_kinds: dict[int, list[str]] = {}
     for found in connection.execute(_OPEN):
         open_kinds.setdefault(found.source_id, []).append(found.kind)
+    lasting = {(found.source_id, found.kind) for found in connection.execute(_LASTING)}  # a no ends only the question
     return [
         _freshness(
             row,
             late=row.retired_at is None
             and is_late(now, row.last_observed_at or row.created_at, every.get(row.name, HOURLY), row.next_due_at),
             kinds=tuple(open_kinds.get(row.id, ())),
+            said={kind for kind in _OF_RESPONSE if kind in open_kinds.get(row.id, ()) or (row.id, kind) in lasting},
             gone=_gone(connection, row.id, needed.get(row.name, ())),
             trouble=feed.trouble(connection, row.id),
         )
@@ -148,17 +154,17 @@ def _freshness(
     *,
     late: bool,
     kinds: tuple[str, ...],
+    said: Collection[str],
     gone: tuple[str, ...],
     trouble: str | None,
 ) -> Freshness:
-    of_response = {FindingKind.PARTIAL.value, FindingKind.NAMELESS.value}
     doubts = {
         "late": late,
         "cached": trouble == Doubtful.CACHED,
         "clock": trouble == Doubtful.CLOCK,
-        "partial": FindingKind.PARTIAL in kinds,
-        "nameless": FindingKind.NAMELESS in kinds,
-        "held": bool(set(kinds) - of_response),
+        "partial": FindingKind.PARTIAL in said,
+        "nameless": FindingKind.NAMELESS in said,
+        "held": bool(set(kinds) - _OF_RESPONSE),
         "unreadable": bool(row.unreadable),
         "required": bool(gone),
     }

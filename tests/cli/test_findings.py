@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.home import Home
-from tests.upstream import model
+from tests.upstream import Reply, catalog_body, model
 
 NAMES = [f"acme/m{number}" for number in range(8)]
 
@@ -198,6 +198,21 @@ def test_reject_then_quiet_until_upstream_says_otherwise(any_home: Home) -> None
     check_feed(home)
 
 
+def test_a_no_to_a_partial_response_ends_the_question_and_not_the_doubt(home: Home) -> None:
+    """Nobody is asked again, and the exit code is 0; `status --check` goes on to say it while it lasts (law 13)."""
+    home.begin_recently()
+    home.day(*catalog())
+    home.upstream.reply(Reply(body=catalog_body(list(catalog()), has_more=True)))
+    assert home.syncer("sync", "--quiet").code == 3
+    assert home.syncer("reject", "shop").code == 0
+    assert home.syncer("sync", "--quiet") == (0, "", "")
+    assert home.syncer("held", "--json").out == ""
+    said = home.syncer("status", "--check")
+    assert (said.code, "shows a part of its list only" in said.out) == (1, True)
+    home.serve(*catalog())
+    assert home.syncer("sync").code == home.syncer("status", "--check").code == 0
+
+
 def test_a_rejection_is_listed_and_can_be_taken_back(any_home: Home) -> None:
     """`held --rejected` lists it with its comment; taken back, it is held again, and can be approved."""
     home = any_home
@@ -208,6 +223,7 @@ def test_a_rejection_is_listed_and_can_be_taken_back(any_home: Home) -> None:
     (row,) = home.syncer("held", "--rejected", "--json").json
     assert (row["kind"], row["models"], row["comment"]) == ("unit_change", 8, "cents")
     number = f"--finding={row['finding']}"
+    assert home.syncer("sync").code == 0  # by these bytes, from now on
     assert home.syncer("reject", "shop", "--take-back").code == 2
     said = home.syncer("reject", "shop", "--take-back", number)
     assert (said.code, said.out) == (0, "shop: 1 rejection taken back\n")
