@@ -21,7 +21,7 @@ from syncer.core.parse.scan import Bytes
 from syncer.core.prices import JSON_SPACE, json_type
 from syncer.errors import BadResponse
 
-MAX_ELEMENTS = 250_000
+MAX_ELEMENTS = 200_000
 _FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
 """A body with fewer commas cannot hold so many elements that not counting them first would cost 300 MB."""
 MAX_ELEMENT = 262_144
