@@ -169,7 +169,8 @@ def find_problem(wish: Wish, row: "CatalogRow | None", present: datetime) -> str
 
 def _problems(wish: Wish, row: "CatalogRow", present: datetime) -> Iterator[str]:
     for component, limit in wish.max_prices.items():
-        yield from _too_dear(row, component or row.component, limit)
+        called = f"{component} price" if component else "price"  # as the person called it
+        yield from _too_dear(row, component or row.component, called, limit)
     if wish.max_prices and row.unread_since is not None:
         yield f"price cannot be read since {row.unread_since:%Y-%m-%d %H:%MZ}, the known one may be old"
     if wish.min_context is not None and row.context_length is None:
@@ -180,8 +181,7 @@ def _problems(wish: Wish, row: "CatalogRow", present: datetime) -> Iterator[str]
         yield f"expires at {row.expires_at:%Y-%m-%d %H:%MZ}"
 
 
-def _too_dear(row: "CatalogRow", component: str, limit: Decimal) -> Iterator[str]:
-    name = "price" if component == row.component else f"{component} price"
+def _too_dear(row: "CatalogRow", component: str, name: str, limit: Decimal) -> Iterator[str]:
     price = row.prices.get(component)
     if component not in row.prices:
         yield f"has no {component} price; it has: {', '.join(sorted(row.prices))}"

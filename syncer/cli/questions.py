@@ -273,7 +273,13 @@ def movers_command(
     title = f"Movers from {start:%Y-%m-%d %H:%M:%SZ} to {until:%Y-%m-%d %H:%M:%SZ}"
     drop = ("unit", "currency", "source", "absolute")
     print_rows(
-        columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty="no price moved in that time"
+        columns,
+        rows,
+        format=form(),
+        out=sys.stdout,
+        title=title,
+        drop=drop,
+        empty="no model that was listed at both ends of that time has another price",
     )
     for one in left_out:
         print_line(not_observed_then(one.source, one.first_observed_at), out=sys.stderr)

@@ -449,6 +449,17 @@ def test_a_problem(past: Home, line: str, problem: str) -> None:
     assert (again.code, again.json) == (1, [{"model": line.split(maxsplit=1)[0], "problem": problem}])
 
 
+def test_a_limit_of_one_price_names_it(home: Home) -> None:
+    """Of a model with several prices the one that is too dear is said, also where it is the headline."""
+    home.configure(format="openrouter", trust=False)
+    home.upstream.reply(Reply(body=b'{"data":[{"id":"a","pricing":{"prompt":"0.000002","completion":"0.000009"}}]}'))
+    assert home.syncer("sync").code == 0
+    said = check(home, "a max_input=1 max_output=8 max_price=1\n", "--json")
+    assert [row["problem"] for row in said.json] == [
+        "input price is 2, more than 1; output price is 9, more than 8; price is 2, more than 1"
+    ]
+
+
 WRONG_WISHES: dict[str | bytes, str] = {
     "": "names no model",
     "# nothing\n": "names no model",
