@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import pages, questions, soak, speed, targets
+from tests.benchmarks import large, pages, questions, soak, speed, targets
 from tests.benchmarks.speed import Figure, Plan
 from tests.postgres import find_binaries
 
@@ -33,15 +33,20 @@ def main() -> None:
         sys.stdout.write(soak.table(weighed))
         _keep(chosen.json, weighed)
         return
+    if chosen.large:
+        figures = list(large.measure(chosen.large, quick=chosen.quick, databases=chosen.database))
+        sys.stdout.write(large.table(figures))
+        _keep(chosen.json, {"machine": _machine(), "figures": figures})
+        return
     names = _scenarios(parser, chosen)
-    figures = _speed(chosen, names)
+    timed = _speed(chosen, names)
     asked = questions.measure(quick=chosen.quick, databases=chosen.database) if "E" in names else []
     if asked:
         sys.stdout.write(f"\n{questions.table(asked)}{targets.verdicts(asked)}")
     seen = pages.measure(quick=chosen.quick, databases=chosen.database) if "pages" in names else []
     sys.stdout.write(f"\n{pages.table(seen)}" if seen else "")
-    told = [_told(one) for one in figures]
-    _keep(chosen.json, {"machine": _machine(), "figures": told, "questions": asked, "pages": seen})
+    measured = {"figures": [_told(one) for one in timed], "questions": asked, "pages": seen}
+    _keep(chosen.json, {"machine": _machine(), **measured})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, metavar="N", help="so many repetitions of each")
     parser.add_argument("--dlt", metavar="PYTHON", help="a Python in which dlt is installed (default: this, if it is)")
     parser.add_argument("--soak", action="store_true", help="instead: a simulated year of the daemon")
+    parser.add_argument(
+        "--large", type=int, nargs="?", const=10_000_000, metavar="ROWS", help="instead: a history of so many changes"
+    )
     return parser
 
 

@@ -1,6 +1,6 @@
 """A long history, written by the driver alone: each hour moves every price of every model. `db verify` accepts it.
 
-Two components a model: the headline `price`, and `output` at four times that.
+Two components a model: the headline `price`, and `output` at four times that. Each half hour a run finds nothing new.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ from tests.benchmarks.databases import copy_rows
 START = datetime(2020, 1, 1, tzinfo=UTC)
 MODELS = 1_000
 STEP = timedelta(hours=1)
+_QUIET = STEP / 2
 _HOURS_AT_ONCE = 100
 
 _SOURCE = (
@@ -45,11 +46,11 @@ def fill(engine: Engine, hours: int) -> None:
     """Make the schema, and a history of MODELS times `hours` changes of one source."""
     ensure_schema(engine)
     sqlite = engine.dialect.name == "sqlite"
-    at, last = stamp(sqlite=sqlite), START + STEP * (hours - 1)
+    at, last = stamp(sqlite=sqlite), START + STEP * hours - _QUIET
     with db.writing(engine) as connection:
         source = (1, "bench", "http://bench", "serverless", "price", at(START), b"0" * 16, 3600, *[at(last)] * 3)
         copy_rows(connection, "sources", _SOURCE, [source])
-        copy_rows(connection, "runs", _RUN, [_run(hour, at) for hour in range(hours)])
+        copy_rows(connection, "runs", _RUN, [run for hour in range(hours) for run in _runs(hour, at)])
         copy_rows(connection, "models", _MODEL, [_model(number, hours - 1, at, sqlite) for number in _models()])
     for first in range(0, hours, _HOURS_AT_ONCE):
         some = range(first, min(first + _HOURS_AT_ONCE, hours))
@@ -70,10 +71,11 @@ def _models() -> range:
     return range(1, MODELS + 1)
 
 
-def _run(hour: int, at: Callable[[datetime], Any]) -> tuple[Any, ...]:
-    moment = at(START + STEP * hour)
+def _runs(hour: int, at: Callable[[datetime], Any]) -> Iterator[tuple[Any, ...]]:
+    moment, later = at(START + STEP * hour), at(START + STEP * hour + _QUIET)
     counts = (0, MODELS) if hour else (MODELS, 0)
-    return (hour + 1, 1, "sync", moment, moment, moment, "changed", 200, MODELS, *counts)
+    yield (2 * hour + 1, 1, "sync", *[moment] * 3, "changed", 200, MODELS, *counts)
+    yield (2 * hour + 2, 1, "sync", *[later] * 3, "unchanged", 304, None, 0, 0)
 
 
 def _amounts(number: int, hour: int) -> tuple[Decimal, Decimal]:
@@ -95,21 +97,21 @@ def _model(number: int, hour: int, at: Callable[[datetime], Any], sqlite: bool) 
 
 def _changes(hours: range, at: Callable[[datetime], Any], sqlite: bool) -> Iterator[tuple[Any, ...]]:
     for hour in hours:
-        moment, before = at(START + STEP * hour), at(START + STEP * (hour - 1)) if hour else None
+        moment, before = at(START + STEP * hour), at(START + STEP * hour - _QUIET) if hour else None
         for number in _models():
             old, new = _amounts(number, hour - 1), _amounts(number, hour)
             moved = f'{{"prices.output":[{old[1]:f},{new[1]:f}],"prices.price":[{old[0]:f},{new[0]:f}]}}'
             was = (float(old[0]) if sqlite else old[0]) if hour else None
             yield (
-                hour * MODELS + number, 1, hour + 1, number, "repriced" if hour else "added", moment, moment, before,
-                was, *_state(number, hour, sqlite), moved if hour else "{}", None,
+                hour * MODELS + number, 1, 2 * hour + 1, number, "repriced" if hour else "added", moment, moment,
+                before, was, *_state(number, hour, sqlite), moved if hour else "{}", None,
             )  # fmt: skip
 
 
 def _prices(hours: range, at: Callable[[datetime], Any], sqlite: bool) -> Iterator[tuple[Any, ...]]:
     number_of: Callable[[Decimal], Any] = float if sqlite else Decimal
     for hour in hours:
-        moment, before = at(START + STEP * hour), at(START + STEP * (hour - 1)) if hour else None
+        moment, before = at(START + STEP * hour), at(START + STEP * hour - _QUIET) if hour else None
         for number in _models():
             pairs = zip(("price", "output"), _amounts(number, hour - 1), _amounts(number, hour), strict=True)
             for component, old, new in pairs:

@@ -60,7 +60,7 @@ def _ours() -> dict[str, Question]:
         "catalog page": lambda c, _, at: history.catalog_page(c, now=at),
         "catalog_at": lambda c, _, at: history.catalog_at(c, at=at),
         "changes of an hour": lambda c, _, at: list(history.changes(c, since=at, until=at + STEP)),
-        "100 changes after an id": lambda c, model, _: list(history.changes(c, after=model * 50, limit=100)),
+        "100 changes after an id": lambda c, model, _: list(history.changes(c, after=model * 15, limit=100)),
         "price_periods of a model": lambda c, model, _: history.price_periods(c, name_of(model)),
     }
 
@@ -97,7 +97,7 @@ def _raw(sqlite: bool) -> dict[str, Question]:
             "SELECT * FROM changes WHERE observed_at >= ? AND observed_at < ? ORDER BY id", moment, later
         ),
         "100 changes after an id": ask(
-            "SELECT * FROM changes WHERE id > ? ORDER BY id LIMIT 100", lambda model, _: model * 50
+            "SELECT * FROM changes WHERE id > ? ORDER BY id LIMIT 100", lambda model, _: model * 15
         ),
         "price_periods of a model": ask(periods.format(one), name),
     }
