@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import large, pages, questions, soak, speed, targets
+from tests.benchmarks import fleet, large, pages, questions, soak, speed, targets
+from tests.benchmarks.fleet_sizes import SOURCES
 from tests.benchmarks.speed import Figure, Plan
 from tests.postgres import find_binaries
 
@@ -32,6 +33,11 @@ def main() -> None:
         weighed = soak.measure(quick=chosen.quick)
         sys.stdout.write(soak.table(weighed))
         _keep(chosen.json, weighed)
+        return
+    if chosen.fleet:
+        polled = fleet.measure(*((50, 15, 20) if chosen.quick else (chosen.fleet, chosen.interval, 120)))
+        sys.stdout.write(fleet.table(polled))
+        _keep(chosen.json, {"machine": _machine(), **polled})
         return
     if chosen.large:
         figures = list(large.measure(chosen.large, quick=chosen.quick, databases=chosen.database))
@@ -66,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--soak", action="store_true", help="instead: a simulated year of the daemon")
     parser.add_argument(
         "--large", type=int, nargs="?", const=10_000_000, metavar="ROWS", help="instead: a history of so many changes"
+    )
+    parser.add_argument(
+        "--fleet", type=int, nargs="?", const=SOURCES, metavar="SOURCES", help="instead: so many with four daemons"
+    )
+    parser.add_argument(
+        "--interval", type=int, default=17, metavar="SECONDS", help="how often each of the fleet is due"
     )
     return parser
 
