@@ -60,7 +60,7 @@ def held_command(app: App, source: str | None, *, each: bool, rejected: bool) ->
         format=form(),
         out=sys.stdout,
         title="Rejected" if rejected else "Held",
-        drop=("settles_at", "models", "comment", "since", "factor", "kind"),
+        drop=("kind", "since", "source", "finding") if each else ("settles_at", "models", "comment", "since", "kind"),
         empty=what + (f" of {source}" if source else ""),
     )
     if form() == "table" and not each:

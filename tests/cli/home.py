@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -183,3 +184,23 @@ def _own_logging() -> Iterator[None]:
     finally:
         root.handlers[:], root.level = before, level
         own.setLevel(own_level)
+
+
+def on_a_terminal(home: Home, *arguments: str, **environ: str) -> str:
+    """What a command shows on a terminal."""
+    ours, theirs = pty.openpty()
+    seen = bytearray()
+    terminal = {"COLUMNS": "120", "TERM": "xterm-256color"} | environ
+    with home.started(*arguments, options={"stdout": theirs}, environ=terminal) as child:
+        os.close(theirs)
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # Linux: how the last writer's leaving shows
+                break
+            if not piece:
+                break
+            seen += piece
+        assert child.wait(60) == 0, child.stderr.read()
+    os.close(ours)
+    return seen.decode().replace("\r\n", "\n")

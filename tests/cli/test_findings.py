@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.home import Home
+from tests.cli.home import Home, on_a_terminal
 from tests.upstream import Reply, catalog_body, model
 
 NAMES = [f"acme/m{number}" for number in range(8)]
@@ -52,6 +52,9 @@ def test_held_lists_what_why_and_since_when(any_home: Home) -> None:
     assert [(one["model"], one["field"], one["believed"], one["withheld"], one["factor"]) for one in each] == [
         (name, "price", 1 + position, 1000 * (1 + position), 1000) for position, name in enumerate(NAMES[:6])
     ]
+    narrow = on_a_terminal(home, "held", "--models", COLUMNS="52", NO_COLOR="1").splitlines()
+    assert narrow[2].split()[-5:] == ["model", "field", "believed", "withheld", "factor"]
+    assert max(map(len, narrow)) <= 52
     said = home.syncer("held").out
     assert "unit_change" in said
     assert f"syncer approve shop --finding {row['finding']}, or syncer reject" in said

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import pty
 import re
 import select
 import shutil
@@ -19,7 +18,7 @@ import pytest
 
 from syncer import history as questions
 from syncer.cli.questions import sparkline
-from tests.cli.home import Home, Said
+from tests.cli.home import Home, Said, on_a_terminal
 from tests.upstream import Reply, Upstream, model
 
 TEXT = {"price": {"Text": [1_000_000, "token"]}}
@@ -50,26 +49,6 @@ def past(told: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     """That history, with its directory as the current one."""
     monkeypatch.chdir(told.path)
     return told
-
-
-def on_a_terminal(home: Home, *arguments: str, **environ: str) -> str:
-    """What a command shows on a terminal."""
-    ours, theirs = pty.openpty()
-    seen = bytearray()
-    terminal = {"COLUMNS": "120", "TERM": "xterm-256color"} | environ
-    with home.started(*arguments, options={"stdout": theirs}, environ=terminal) as child:
-        os.close(theirs)
-        while True:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:  # Linux: how the last writer's leaving shows
-                break
-            if not piece:
-                break
-            seen += piece
-        assert child.wait(60) == 0, child.stderr.read()
-    os.close(ours)
-    return seen.decode().replace("\r\n", "\n")
 
 
 # -- prices ------------------------------------------------------------------------------------------------------------
