@@ -180,17 +180,18 @@ def _same_headline(listing: Listing, before: StoredModel | None) -> bool:
 def lost_fields(snapshot: Snapshot, known: Iterable[StoredModel]) -> frozenset[str]:
     """Fields and components that many models of the response had, and that none of its elements states any more.
 
-    Of another reading that finds no price at all it is each known price, however few models had one: a typo.
+    Of another reading that finds no price at all, or of so few models that half of them says nothing, it is each known
+    price that it does not find, however few models had it: a typo.
     """
     had: Counter[str] = Counter()
-    finds_no_price = not any(component_of(field) is not None for field in snapshot.stated)
+    finds_none = not any(component_of(field) is not None for field in snapshot.stated)
     typo = False
     for model in known:
         listing = snapshot.listings.get(model.listing.name)
         if listing is None or not model.listed:
             continue
         anew = diff.is_another_reading(model, listing, snapshot)  # may drop a field on purpose, but hardly all prices
-        typo = typo or (anew and finds_no_price)
+        typo = typo or (anew and (finds_none or snapshot.listed < _SMALL))
         had.update(
             field for field in _had(model.listing)
             if field not in snapshot.stated and not (anew and component_of(field) is None)

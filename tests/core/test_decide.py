@@ -1045,6 +1045,19 @@ def test_a_reading_that_finds_no_price_is_a_question(count: int, price: int) -> 
     assert (world.sees(2, shelf(count, {"input": 1, "alias": "a"})).open(), len(world.history)) == ({}, count)
 
 
+def test_a_typo_in_one_path_of_a_small_catalog_is_a_question_too() -> None:
+    """Half of three models says nothing; so each known price that the other reading does not find stays."""
+    world = World(headline="input").sees(0, shelf(3, {"input": 1, "output": 2}))
+
+    def read_input(name: str, element: Element, headline: str) -> Listing:
+        row = listing(name, element, headline)
+        return msgspec.structs.replace(row, prices={"input": row.price}, stated=frozenset({"prices.input"}))
+
+    world.parser, world.read = "two", read_input
+    world.sees(1, shelf(3, {"input": 1, "output": 2}))
+    assert (world.open(), world.models["m00"].listing.prices["output"]) == ({"shape": ["m00", "m01", "m02"]}, 2)
+
+
 @pytest.mark.parametrize("price", [1, 2])
 def test_a_reading_that_cannot_read_a_field_makes_no_news_of_it(price: int) -> None:
     """What is kept because it cannot be read is neither a change nor a new reading, the bytes being others or not."""
