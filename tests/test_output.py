@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import pytest
 
+from syncer.cli import tables
 from syncer.cli.output import Format, json_line, print_line, print_rows, progress, safe
 from syncer.core.model import Kind
 
@@ -278,6 +279,23 @@ def test_a_table_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) 
         assert all(name in "\n".join(plain) for name in NAMES)
     else:
         assert " ".join(plain[5:]) == f"left out for want of room: {left_out} (--wide)"
+
+
+@pytest.mark.parametrize(("other", "left_out"), [("input", "component"), ("cache_read", "kind")])
+def test_what_says_one_thing_is_missed_the_least(other: str, left_out: str) -> None:
+    """Which price it is goes first where it is always the same one, and last where rows differ in it."""
+    rows = [("a" * 20, "repriced", "input", Decimal(1)), ("b" * 20, "removed", other, Decimal(2))]
+    columns = ("model", "kind", "component", "price")
+    lines = tables.draw(columns, rows, lambda _, value: str(value), width=42, drop=("kind", "component"))
+    assert f"left out for want of room: {left_out}" in " ".join(lines)
+
+
+def test_a_long_title_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands above a table is no wider than the terminal either."""
+    monkeypatch.setenv("COLUMNS", "40")
+    out = Terminal()
+    print_rows(("a",), [(1,)], format="table", out=out, title="input, output in USD per 1M tokens; image in USD")
+    assert max(map(len, out.getvalue().splitlines())) <= 40
 
 
 def test_a_long_name_is_cut_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def _print(connection: "Connection", filters: dict[str, Any], *, notices: bool) 
             format=form(),
             out=sys.stdout,
             title="Changes",
-            drop=("changed", "source", "old_price", "id", "component", "percent"),
+            drop=("changed", "source", "old_price", "id", "percent", "observed_at", "component"),
             empty=_no_changes(connection, filters),
         )
 

@@ -10,6 +10,7 @@
 import os
 import re
 import shutil
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -166,7 +167,7 @@ def _print_table(
     is_terminal = out.isatty()
     width = shutil.get_terminal_size().columns if is_terminal and not _is_wide() else None
     if is_terminal and title is not None:
-        _emit(f"{safe(title)}\n\n", out)
+        _emit("\n".join(textwrap.wrap(safe(title), width or len(title))) + "\n\n", out)
     for line in tables.draw(columns, rows, _cell, width=width, styled=is_styled(out), ruled=is_terminal, drop=drop):
         _emit(line + "\n", out)
 

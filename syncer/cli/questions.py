@@ -14,7 +14,7 @@ from syncer.cli.app import NAME, App, form, row_options
 from syncer.cli.output import print_line, print_rows
 from syncer.cli.times import MOMENT
 from syncer.core.model import component_of, price_field
-from syncer.core.words import not_observed_then
+from syncer.core.words import describe_unit, not_observed_then
 
 if TYPE_CHECKING:
     from syncer.history import Difference, Mover, PricePeriod, Quote
@@ -64,8 +64,10 @@ def prices_command(app: App, model: str, at: datetime | None, component: str | N
 
 
 def _print_side_by_side(model: str, periods: "Sequence[PricePeriod]") -> None:
+    first = periods[0].component  # the headline; beside it, what is paid as often
+    periods = sorted(periods, key=lambda period: (period.component != first, period.component != "output"))
     components = list(dict.fromkeys(period.component for period in periods))
-    units = "; ".join(_unit_of(name, periods) for name in components)
+    units = "; ".join(f"{', '.join(names)} in {unit}" for unit, names in by_unit(periods).items())
     columns = ("valid_from", "valid_to", *components, "changed_after")
     rows = [
         (start, end, *(known.price if known else None for known in its), max_or_none(known for known in its))
@@ -79,14 +81,13 @@ def _print_side_by_side(model: str, periods: "Sequence[PricePeriod]") -> None:
         print_line(sparkline(headline[-width:]), out=sys.stdout)
 
 
-def _unit_of(component: str, periods: "Sequence[PricePeriod]") -> str:
-    """What the prices of a column are in, in words: of each unit that they were for."""
-    units = dict.fromkeys(
-        " per ".join(filter(None, (period.currency or "unknown currency", unit_text(period.unit) or "unknown unit")))
-        for period in periods
-        if period.component == component
-    )
-    return f"{component} in {', '.join(units)}"
+def by_unit(periods: "Sequence[PricePeriod]") -> dict[str, dict[str, None]]:
+    """What prices are in, in words, and the components of which one was."""
+    found: dict[str, dict[str, None]] = {}
+    for period in periods:
+        unit = describe_unit(period.unit) if period.unit else "unknown unit"
+        found.setdefault(f"{period.currency or 'unknown currency'} per {unit}", {})[period.component] = None
+    return found
 
 
 _Line = tuple[datetime, datetime | None, "list[PricePeriod | None]"]
@@ -205,7 +206,7 @@ def diff_command(app: App, a: datetime, b: datetime, source: str | None) -> None
     columns = ("source", "kind", "model", "component", "old_price", "price", "changed")
     rows = [_difference_row(one) for one in differences]
     title = f"From {a:%Y-%m-%d %H:%M:%SZ} to {b:%Y-%m-%d %H:%M:%SZ}"
-    drop = ("changed", "source", "component", "old_price")
+    drop = ("changed", "source", "old_price", "component")
     sentences = [not_observed_then(one.source, one.first_observed_at) for one in left_out]
     empty = "; ".join(sentences) or "there is no difference"
     print_rows(columns, rows, format=form(), out=sys.stdout, title=title, drop=drop, empty=empty)

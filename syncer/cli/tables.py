@@ -39,7 +39,7 @@ class _Column(NamedTuple):
     width: int
     right: bool
     bends: bool  # may be narrower than its cells
-    empty: bool  # nothing is known in it
+    told: int  # how many different things it says: 0 where nothing is known
 
     @property
     def least(self) -> int:
@@ -84,7 +84,7 @@ def _column(name: str, values: Sequence[Any], cell: Callable[[str, Any], str]) -
         width=max(map(text_width, [name, *cells])),
         right=bool(known) and all(is_number(value) for value in known),
         bends=any(isinstance(value, str | dict | list | tuple) for value in known),
-        empty=not known,
+        told=min(len(set(cells)), 2) if known else 0,
     )
 
 
@@ -92,8 +92,8 @@ def _column(name: str, values: Sequence[Any], cell: Callable[[str, Any], str]) -
 
 
 def _fit(columns: list[_Column], width: int, drop: Collection[str]) -> list[_Column]:
-    shown, empty = list(columns), {column.name for column in columns if column.empty}
-    going = sorted(drop, key=lambda name: name not in empty)  # what says nothing is missed the least
+    shown, told = list(columns), {column.name: column.told for column in columns}
+    going = sorted(drop, key=lambda name: told.get(name, 0))  # what says nothing, or one thing, is missed the least
     while _total(column.least for column in shown) > width and going:
         name = going.pop(0)
         shown = [column for column in shown if column.name != name]

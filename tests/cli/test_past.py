@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from syncer import history as questions
-from syncer.cli.questions import sparkline
+from syncer.cli.questions import by_unit, sparkline
 from tests.cli.home import Home, Said, on_a_terminal
 from tests.upstream import Reply, Upstream, model
 
@@ -426,6 +426,22 @@ def test_a_problem(past: Home, line: str, problem: str) -> None:
     assert [re.split(r"\s{2,}", row) for row in said.out.splitlines()[1:]] == [[line.split(maxsplit=1)[0], problem]]
     again = check(past, f"b/twin\n{line}\n", "--json", "--max-age", "90w")
     assert (again.code, again.json) == (1, [{"model": line.split(maxsplit=1)[0], "problem": problem}])
+
+
+def test_prices_stand_side_by_side(home: Home) -> None:
+    """Input and output are the first columns, in this order, and the unit is said once for all that share it."""
+    home.configure(format="openrouter", trust=False)
+    prices = '{"prompt":"0.000002","image":"0.01","input_cache_read":"0.0000001","completion":"0.000009"}'
+    home.upstream.reply(Reply(body=f'{{"data":[{{"id":"a","pricing":{prices}}}]}}'.encode()))
+    assert home.syncer("sync").code == 0
+    said = home.syncer("prices", "a").out
+    assert said.split()[2:6] == ["input", "output", "cache_read", "image"]
+    with questions.connect(home.url) as connection:
+        units = by_unit(questions.price_periods(connection, "a"))
+    assert {unit: list(names) for unit, names in units.items()} == {
+        "USD per 1M tokens": ["input", "cache_read", "output"],
+        "USD per image": ["image"],
+    }
 
 
 def test_a_limit_of_one_price_names_it(home: Home) -> None:
