@@ -3,7 +3,7 @@
 import errno
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -100,15 +100,17 @@ def _print(connection: "Connection", filters: dict[str, Any], *, notices: bool) 
 
         print_items(_items(connection, filters), title="Feed", empty=_no_changes(connection, filters))
     else:
-        print_rows(
-            _COLUMNS,
-            _rows(connection, filters),
-            format=form(),
-            out=sys.stdout,
-            title="Changes",
-            drop=("changed", "source", "old_price", "id", "percent", "observed_at", "component"),
-            empty=_no_changes(connection, filters),
-        )
+        _print_changes(_rows(connection, filters), empty=_no_changes(connection, filters))
+
+
+def _print_changes(rows: Iterable[tuple[Any, ...]], *, empty: str) -> None:
+    """As rows; short of room, which price it is stays longer than when, unless it is always the same one."""
+    last = "component"
+    if form() == "table":
+        rows = list(rows)
+        last = "observed_at" if len({row[_COLUMNS.index("component")] for row in rows}) > 1 else last
+    drop = ("changed", "source", "old_price", "id", "percent", last)
+    print_rows(_COLUMNS, rows, format=form(), out=sys.stdout, title="Changes", drop=drop, empty=empty)
 
 
 def _refuse_contradictions(filters: dict[str, Any], *, follow: bool, notices: bool) -> None:
