@@ -55,8 +55,13 @@ def translate_errors(engine: Engine) -> None:
 
 
 def give_up_stale_sessions(context: sa.engine.ExceptionContext) -> None:
-    """After a failover, a pool may hold connections to what is a standby now: their next user connects anew."""
-    if sqlstate(context.original_exception) == _READ_ONLY:
+    """After a failover, a pool may hold connections to what is a standby now: their next user connects anew.
+
+    A transaction that was to be read-only says the same of itself, and its connection is as good as before.
+    """
+    connection = context.connection
+    meant = connection is not None and connection.get_execution_options().get("postgresql_readonly")
+    if sqlstate(context.original_exception) == _READ_ONLY and not meant:
         context.is_disconnect = True
 
 

@@ -138,10 +138,15 @@ def test_freshness_says_who_is_late(calendar: Calendar) -> None:
 
 
 def test_a_notebook_needs_one_line(calendar: Calendar) -> None:
-    """`history.connect` gives a connection that answers, and that cannot write."""
+    """`history.connect` gives a connection that answers, and that cannot write; a refusal costs it nothing, its end closes it."""
     calendar.on(1, a="1")
     url = calendar.engine.url.render_as_string(hide_password=False)
     with history.connect(url) as connection:
         assert [row.name for row in history.changes(connection)] == ["a"]
+        driver = connection.connection.dbapi_connection
         with pytest.raises(Exception, match=r"read-?only"):
             connection.exec_driver_sql("DELETE FROM rejected_rows")
+        connection.rollback()
+        assert [row.name for row in history.changes(connection)] == ["a"]
+        assert connection.connection.dbapi_connection is driver
+    assert getattr(driver, "closed", True)  # SQLite's driver does not say
