@@ -43,6 +43,7 @@ FIELDS: Mapping[str, str] = {
     "expires_at": "end announced for",
 }
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd\U00010000-\U0010ffff]")
+_EXACT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 _LONGEST = 7  # decimals that a column shows
 _QUICK = timedelta(hours=3)
 _FIRST = ("price", "input", "output", "cache_read", "cache_write")
@@ -156,6 +157,12 @@ def stamp(at: datetime, text: str | None = None, *, year: int | None = None) -> 
     """A time, with the exact one in reach."""
     exact = rfc3339(at.astimezone(UTC).replace(microsecond=0))
     return Markup('<time datetime="{}" title="{}">{}</time>').format(exact, exact, text or when(at, year=year))
+
+
+def timed(text: str, *, year: int | None = None) -> Markup:
+    """A sentence of ours for a terminal, with its times as a page has them."""
+    parts = _EXACT.split(text)
+    return Markup("").join(stamp(datetime.fromisoformat(p), year=year) if n % 2 else p for n, p in enumerate(parts))
 
 
 def ago(at: datetime, now: datetime) -> str:
