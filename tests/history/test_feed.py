@@ -138,7 +138,7 @@ def test_freshness_says_who_is_late(calendar: Calendar) -> None:
 
 
 def test_a_notebook_needs_one_line(calendar: Calendar) -> None:
-    """`history.connect` gives a connection that answers, and that cannot write; a refusal costs it nothing, its end closes it."""
+    """`history.connect` gives a connection that answers, that cannot write, and that its end closes, refused or not."""
     calendar.on(1, a="1")
     url = calendar.engine.url.render_as_string(hide_password=False)
     with history.connect(url) as connection:
