@@ -41,7 +41,7 @@ def main() -> None:
         return
     if chosen.large:
         figures = list(large.measure(chosen.large, quick=chosen.quick, databases=chosen.database))
-        sys.stdout.write(large.table(figures))
+        sys.stdout.write(large.table(figures) + targets.verdicts([one for one in figures if "question" in one]))
         _keep(chosen.json, {"machine": _machine(), "figures": figures})
         return
     names = _scenarios(parser, chosen)
@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         help="scenarios (A B0 B1 B2 C R A4 B24 C4 R4 M2 MC first D E memory pages) or T1..T13",
     )
     parser.add_argument("--sizes", nargs="+", type=int, metavar="MODELS", help="only at these sizes")
-    parser.add_argument("--database", nargs="+", choices=_DATABASES, default=_DATABASES, help="only these")
+    parser.add_argument(
+        "--database", nargs="+", choices=(*_DATABASES, "pgbouncer"), default=_DATABASES, help="only these"
+    )
     parser.add_argument("--repeats", type=int, metavar="N", help="so many repetitions of each")
     parser.add_argument("--dlt", metavar="PYTHON", help="a Python in which dlt is installed (default: this, if it is)")
     parser.add_argument("--soak", action="store_true", help="instead: a simulated year of the daemon")

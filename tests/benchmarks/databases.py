@@ -3,12 +3,15 @@
 import itertools
 import os
 import shutil
+import socket
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import sqlalchemy as sa
@@ -91,6 +94,49 @@ class PostgreSql:
             connection.execute(statement.encode())
 
 
+class Pooled(PostgreSql):
+    """The same behind PgBouncer in transaction mode, with the limits for statements and idle transactions set."""
+
+    name = "pgbouncer"
+
+    def __init__(self, server: Postgres, stack: ExitStack) -> None:
+        super().__init__(server)
+        self._port = stack.enter_context(_pooler(parse_qs(urlsplit(server.url).query)["host"][0]))
+        for limit in ("statement_timeout = '60s'", "idle_in_transaction_session_timeout = '30s'"):
+            self._say(f"ALTER SYSTEM SET {limit}")
+        self._say("SELECT pg_reload_conf()")
+
+    def create(self, template: str | None = None) -> str:
+        """By its URL through the pooler."""
+        name = _name(super().create(template))
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/{name}?pooler=transaction"
+
+    def settle(self, url: str) -> None:
+        """Without the sessions that the pooler keeps: a database with a session cannot be copied."""
+        self._say(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{_name(url)}'")
+        super().settle(str(sa.make_url(self._server.url).set(database=_name(url))))
+
+
+@contextmanager
+def _pooler(folder: str) -> Iterator[int]:
+    """A pgbouncer before the server whose socket is in `folder`; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    settings = Path(folder) / f"pgbouncer-{port}.ini"
+    settings.write_text(
+        f"[databases]\n* = host={folder} port=5432 user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
+    )
+    settings.chmod(0o644)
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    user = "nobody" if os.geteuid() == 0 else None  # the program refuses to be root
+    with subprocess.Popen([program, "-q", str(settings)], cwd="/", user=user) as process:
+        try:
+            yield port
+        finally:
+            process.kill()
+
+
 def available(stack: ExitStack, names: Collection[str]) -> Iterator[Database]:
     """The named kinds of database as far as this machine has them; they live as long as the stack."""
     if "sqlite" in names:
@@ -98,6 +144,8 @@ def available(stack: ExitStack, names: Collection[str]) -> Iterator[Database]:
     binaries = find_binaries()
     if "postgresql" in names and binaries is not None:
         yield PostgreSql(stack.enter_context(Postgres(binaries, cache="128MB")))
+    if "pgbouncer" in names and binaries is not None:
+        yield Pooled(stack.enter_context(Postgres(binaries, cache="128MB")), stack)
 
 
 def with_schema(database: Database) -> str:
@@ -112,7 +160,9 @@ def with_schema(database: Database) -> str:
 
 def plain(url: str) -> str:
     """The URL as the driver itself takes it: libpq's, or a path."""
-    return str(_path(url)) if url.startswith("sqlite") else url.replace("+psycopg", "")
+    return (
+        str(_path(url)) if url.startswith("sqlite") else url.replace("+psycopg", "").replace("?pooler=transaction", "")
+    )
 
 
 def ask(url: str, query: str) -> dict[str, Any]:
