@@ -87,7 +87,7 @@ def _watch(connection: psycopg.Connection[Any], interval: int, seconds: int, pid
     assert not outcomes.keys() & {"failed", "abandoned"}, outcomes
     twice = _one(connection, _TWICE, *(since or ()), interval / 4)
     assert twice == 0, f"{twice} ticks were run twice"
-    polls = sum(count for outcome, count in outcomes.items() if outcome != "running")
+    polls = sum(count for outcome, count in outcomes.items() if outcome not in {"running", "skipped"})
     return {
         "polls_a_second": round(polls / passed, 1),
         "asked_a_second": round(_one(connection, "SELECT count(*) FROM sources") / interval, 1),
