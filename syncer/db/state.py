@@ -114,6 +114,8 @@ def with_rereads(
         and model.parser != snapshot.parser
         and model.listing.digest != snapshot.listings[name].digest
     ]
+    if not both:  # nearly always, and the question about them is the dearest to put
+        return dict(known)
     raws = last_raws(connection, [model.id for model in both])
     rereads = {model.listing.name: _reread(model, raws.get(model.id), read) for model in both}
     return {**known, **rereads}
