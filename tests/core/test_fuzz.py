@@ -96,7 +96,7 @@ def test_random_json_like_text(raw: bytes) -> None:
 
 
 @given(CATALOGS, st.data())
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_mutated_responses(catalog: list[dict[str, object]], data: st.DataObject) -> None:
     """A valid response with bytes flipped, cut off, left out or spliced in is a BadResponse or a Snapshot."""
     raw = bytearray(body(list(map(element, catalog))))
