@@ -322,12 +322,23 @@ def test_what_failed_may_be_tried_again_and_nothing_else_before_it(database_url:
             *("failed", "failed", "changed")
         ]
         assert import_all(story.engine, recorded([("01-05 00:04", b"<html>")]), now=instant("01-05")) == ["failed"]
+        assert [verdict for verdict in verify(story.engine) if not verdict.ok] == []
         assert story.on("01-05 00:01", A="2").run.observed_at == "01-05 00:04:00.000001"
         assert import_all(story.engine, recorded([one, two])) == ["there", "there"]
         with db.reading(story.engine) as connection:
             quote = history.price_at(connection, "A", at=instant("01-02"))
         assert (quote.listed, quote.first_observed_at) == (None, instant("01-04"))
         assert [verdict for verdict in verify(story.engine) if not verdict.ok] == []
+
+
+def test_a_failed_import_is_no_observation_under_another_key(sqlite_url: str, upstream: Upstream) -> None:
+    """It had no key: an absence after it is still judged as one under the key that last showed the model."""
+    shelf = {f"M{number}": "1" for number in range(9)}
+    with Story(sqlite_url, upstream) as story:
+        story.on("01-01", **shelf, gone="1")
+        assert import_all(story.engine, recorded([("01-02", b"<html>")])) == ["failed"]
+        story.on("01-03", **shelf).on("01-04 04:00", **shelf)
+        assert story.changes("gone")[-1] == "01-03 removed gone"
 
 
 def test_what_is_still_to_come_is_refused(sqlite_url: str, upstream: Upstream) -> None:
