@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.faults
 
-AT_ONCE = 4
+TEAMS = ("team", "blue", "green", "red")
+"""Consumers of one database, each with all of the news before it: one for each process that runs at a time."""
 KILLED = -signal.SIGKILL
 TOLD = [3, 4, 5, 6]  # the feed ids that the consumer has to be told, two runs of two
 
@@ -62,7 +63,8 @@ class Kitchen:
         self._numbers = itertools.count(1)
         with Story(url, upstream, trust=False) as story:
             story.on("01-01", A="1", B="1")
-            round_at(story, "01-01", subscription(Target()))
+            for team in TEAMS:
+                round_at(story, "01-01", subscription(Target(), team))
             story.on("01-02", A="2", B="2").on("01-03", A="3", B="3")
         self.upstream = upstream
 
@@ -78,10 +80,10 @@ class Kitchen:
             link.execute(f"CREATE DATABASE {name}_{number} TEMPLATE {name}".encode())
         return self._postgres.url_of(f"{name}_{number}")
 
-    def job(self, database: str, hook: str, at_point: int | None = None) -> Job:
-        """A process of `syncer alerts deliver` there; without a point it is not killed by itself."""
+    def job(self, database: str, hook: str, at_point: int | None = None, team: str = "team") -> Job:
+        """A process of `syncer alerts deliver` there, to one team; without a point it is not killed by itself."""
         config = self._path / f"{next(self._numbers)}.toml"
-        config.write_text(f'database_url = "{database}"\n[[alerts]]\nname = "team"\nurl = "{hook}"\n')
+        config.write_text(f'database_url = "{database}"\n[[alerts]]\nname = "{team}"\nurl = "{hook}"\n')
         return Job(command=("--config", str(config), "alerts", "deliver"), signal=signal.SIGKILL, at_point=at_point)
 
     def poll(self, database: str, cursor: str) -> Job:
@@ -90,11 +92,12 @@ class Kitchen:
         config.write_text(f'database_url = "{database}"\n')
         return Job(command=("--config", str(config), "changes", "--cursor", cursor, "--json"))
 
-    def heal(self, database: str, hook: str) -> None:
-        """A later round, when the lease of the dead is over."""
-        sink = webhook.make(Secret(hook), clock=lambda: datetime.now(UTC))
+    def heal(self, database: str, *hooks: str) -> None:
+        """A later round to these hooks of the first teams, when the lease of the dead is over."""
         with Story(database, self.upstream, trust=False) as story:
-            round_at(story, datetime.now(UTC) + timedelta(hours=1), subscription(sink))
+            for team, hook in zip(TEAMS, hooks, strict=False):
+                sink = webhook.make(Secret(hook), clock=lambda: datetime.now(UTC))
+                round_at(story, datetime.now(UTC) + timedelta(hours=1), subscription(sink, team))
 
 
 @pytest.fixture
@@ -122,14 +125,15 @@ def test_kill_at_every_statement(kitchen: Kitchen, receiver: Receiver, nursery: 
     # Nothing is durable between the end of one statement and the beginning of the next: those two points are one.
     step = 2
     survivors = repeated = 0
-    for first in itertools.count(1 if kitchen.is_sqlite else 2, AT_ONCE * step):
-        numbers = range(first, first + AT_ONCE * step, step)
-        copies = {number: (kitchen.copy(), f"{receiver.url}/{number}") for number in numbers}
-        jobs = [kitchen.job(url, hook, number) for number, (url, hook) in copies.items()]
-        for ended, (number, (url, hook)) in zip(nursery.run(*jobs), copies.items(), strict=True):
+    for first in itertools.count(1 if kitchen.is_sqlite else 2, len(TEAMS) * step):
+        numbers = range(first, first + len(TEAMS) * step, step)
+        url, hooks = kitchen.copy(), [f"{receiver.url}/{number}" for number in numbers]
+        jobs = [kitchen.job(url, *one) for one in zip(hooks, numbers, TEAMS, strict=True)]
+        ended_each = nursery.run(*jobs)
+        kitchen.heal(url, *hooks)
+        for ended, number, hook in zip(ended_each, numbers, hooks, strict=True):
             assert ended.code in {KILLED, 0}, ended.said
             survivors += ended.code == 0
-            kitchen.heal(url, hook)
             requests = sent_to(receiver, hook)
             assert_all_arrived(requests, f"killed at point {number}")
             assert len(requests) <= 6, "at most the message at hand, of two events, is repeated"
@@ -209,7 +213,7 @@ def test_a_suspended_one_is_fenced(kitchen: Kitchen, receiver: Receiver, nursery
     assert len(receiver.requests) == 6
     engine = open_engine(url)
     with reading(engine) as connection:
-        assert connection.execute(table.select()).one().position == TOLD[-1]
+        assert connection.execute(table.select().where(table.c.name == "team")).one().position == TOLD[-1]
     engine.dispose()
 
 
@@ -231,7 +235,7 @@ def test_sigterm_ends_with_the_message_at_hand(kitchen: Kitchen, receiver: Recei
     assert not re.search("Traceback", ended.said)
     engine = open_engine(url)
     with reading(engine) as connection:
-        found = connection.execute(table.select()).one()
+        found = connection.execute(table.select().where(table.c.name == "team")).one()
     engine.dispose()
     assert found.lease_owner is None
     assert found.position in {4, 6}, "the signal may come between the two messages, or just after"

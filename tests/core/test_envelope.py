@@ -9,7 +9,7 @@ import pytest
 from syncer.core import formats, parse
 from syncer.core.formats import CompiledFormat
 from syncer.core.model import Snapshot
-from syncer.core.parse import scan
+from syncer.core.parse import envelope, scan
 from syncer.errors import BadResponse, ListMoved
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -127,6 +127,15 @@ def test_many_nameless_rows_fail_early() -> None:
         read(b'{"data":[' + named + b",0" * 3_000 + b"]}")
     with pytest.raises(BadResponse, match="more than 200,000 elements"):
         read(b'{"data":[' + b"0," * 3_000_000 + b"0]}")
+
+
+def test_many_maps_without_an_element_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 12: millions of providers of nothing list no element, and would take minutes to go through."""
+    monkeypatch.setattr(envelope, "MAX_ELEMENTS", 10)
+    commas = "," * 500_000  # few of them prove that there is little to count
+    providers = ",".join(f'"{number}":{{"models":{{}}}}' for number in range(11))
+    with pytest.raises(BadResponse, match="more than 200,000 elements"):
+        read(f'{{{providers},"x":"{commas}"}}'.encode(), MAPS)
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------

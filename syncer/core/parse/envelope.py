@@ -82,9 +82,11 @@ def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
 
 
 def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
-    """Raise BadResponse for more elements than a catalog has, before they become objects."""
-    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS
-    if body.count(b",") >= few and scan.has_more(body, fmt.models, MAX_ELEMENTS):
+    """Raise BadResponse for more elements, or maps of them, than a catalog has, before they become objects."""
+    if body.count(b",") < (_FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS):
+        return
+    maps = [fmt.models[:depth] for depth, key in enumerate(fmt.models, 1) if key == "*"]
+    if any(scan.has_more(body, path, MAX_ELEMENTS) for path in maps or [fmt.models]):
         raise BadResponse(_TOO_MANY)
 
 
