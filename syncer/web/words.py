@@ -7,7 +7,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -188,17 +188,17 @@ def every(interval: timedelta) -> str:
     return {"60 minutes": "every hour", "24 hours": "every day"}.get(text, f"every {text}")
 
 
-def window(after: datetime | None, at: datetime, *, year: int | None = None, day: bool = False) -> Markup:
+def window(after: datetime | None, at: datetime, *, year: int | None = None, day: date | None = None) -> Markup:
     """The honest time of a change: after the last observation of the old state, by the first of the new.
 
-    The first of the two is said where they are further apart than a few hours. `day`: the day stands above already.
+    The first of the two is said where they are further apart than a few hours. `day`: what stands above already.
     """
-    text = stamp(at, f"{at:%H:%M}" if day else when(at, year=year))
+    text = stamp(at, f"{at:%H:%M}" if at.date() == day else when(at, year=year))
     if after is None:
         return Markup('{} <span class="after">first observation</span>').format(text)
     if at - after <= _QUICK:
         return text
-    before = f"{after:%H:%M}" if day and after.date() == at.date() else when(after, year=year)
+    before = f"{after:%H:%M}" if day == after.date() == at.date() else when(after, year=year)
     return Markup('{} <span class="after">after {}</span>').format(text, stamp(after, before))
 
 

@@ -45,6 +45,26 @@ def test_a_syncer_can_sync_from_another_ones_mirror(story: Story, upstream: Upst
         assert copy.runs()[-1].http_status == 304
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("litellm", b'{"gpt-5":{"input_cost_per_token":1e-6,"litellm_provider":"openai","mode":"chat"}}'),
+        ("anthropic", b'{"data":[{"id":"a","display_name":"A"},{"id":"b"}],"has_more":false,"last_id":"b"}'),
+    ],
+)
+def test_a_map_and_a_paged_list_are_mirrored_whole(name: str, body: bytes, upstream: Upstream, tmp_path: Path) -> None:
+    """A client of either format takes the mirror for the provider: nothing is missing, and nothing looks partial."""
+    with (
+        Story(f"sqlite:///{tmp_path / 'one.db'}", upstream, name=name, format=name) as one,
+        Story(f"sqlite:///{tmp_path / 'copy.db'}", upstream, name=name, format=name) as copy,
+    ):
+        one.set(url=f"{upstream.url}/models").sends("01-01", body)
+        with serve(one.engine, Settings(sources=(one.source,)), "127.0.0.1:0", clock=lambda: one.now) as served:
+            copy.set(url=f"{served.url}/mirror/{name}").again("01-02")
+        assert (copy.run.outcome, copy.run.error) == ("changed", None)
+        assert prices(copy.url, name) == prices(one.url, name) != {}
+
+
 def test_what_was_reverted_is_mirrored_as_it_was(story: Story) -> None:
     """A change that a person took back has no element: the one that said the restored state stands for it."""
     from syncer.revert import revert_run

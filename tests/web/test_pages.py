@@ -75,6 +75,12 @@ def test_several_prices_have_a_column_and_a_letter_each(face: httpx.Client) -> N
     assert "input 1.5, output 6, cache read 0.25 USD / 1M tokens" in page.text
 
 
+def test_a_late_belief_keeps_its_own_day(face: httpx.Client) -> None:
+    """Under the day that it was believed on, a change says the day from which it holds."""
+    said = text_of(face.get("/changes", params={"model": R1, "source": "acme", "kind": "removed"}))
+    assert "25 January 2026 1 change 24 Jan 00:00 acme" in said
+
+
 def test_marks_stand_beside_the_models_they_concern(face: httpx.Client) -> None:
     """Held, missing, unreadable and announced ends are on the row of the catalog."""
     rows = re.findall(r'<th role="rowheader".*?</th>', face.get("/catalog").text, re.DOTALL)
