@@ -198,7 +198,7 @@ def _limit(most: int) -> Mapping[str, Any]:
 
 
 def _choice(values: Sequence[str]) -> Mapping[str, Any]:
-    return {"type": "string", "enum": list(values)}
+    return {"type": "string", "enum": [*values, ""]}  # empty is as if it were not there: so forms send it
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
