@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,9 +52,9 @@ def write_decision(
     if believed:
         model_ids = [next(ids) if change.model_id is None else change.model_id for change in believed]
         first = feed.next_ids(connection, len(believed))
-        history = list(zip(range(first, first + len(believed)), model_ids, believed, strict=True))
-        bulk.insert(connection, changes, _CHANGE, _history(history, lease, at))
-        bulk.insert(connection, prices, _PRICE, _moves(history))
+        ids_and_changes = partial(zip, range(first, first + len(believed)), model_ids, believed, strict=True)
+        bulk.insert(connection, changes, _CHANGE, _history(ids_and_changes(), lease, at))
+        bulk.insert(connection, prices, _PRICE, _moves(ids_and_changes()))
     return Counter(change.kind for change in believed)
 
 
