@@ -171,8 +171,7 @@ _NOTICES: Mapping[NoticeKind, tuple[str, _Schema, Collection[str]]] = {
         (),
     ),
     NoticeKind.STALE: (
-        "A source was not observed for three intervals, or since a poll was due a day ago (late), or its answers may "
-        "be old (cached, clock); told once.",
+        "Not observed for three intervals, or a day after a poll was due (late), or perhaps old (cached, clock); once.",
         {
             "reason": {"enum": [LATE, *(reason.value for reason in Doubtful)]},
             "last_observed_at": _MAYBE_TIME | {"description": "Of a late one."},
