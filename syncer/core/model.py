@@ -106,7 +106,7 @@ def component_of(field: str) -> str | None:
     return field.removeprefix(_COMPONENT) if field.startswith(_COMPONENT) else None
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One element of a response, or a part of it, that could not be read.
 
     `name` is None where no name is legible; one that is legible may be refused all the same.

@@ -552,6 +552,14 @@ def test_more_prices_than_a_catalog_has_are_refused(monkeypatch: pytest.MonkeyPa
         read(*(model(model_name=name) for name in "abc"))
 
 
+def test_of_many_rejected_elements_little_is_kept() -> None:
+    """Law 12: a response in which everything is odd is told by its first thousand, and costs little for the others."""
+    odd = [model(model_name=f"m{number}", price="x" * 70) for number in range(1_002)]
+    first, *_, last = read(*odd).unreadable
+    assert (len(first.raw), len(first.reason)) > (100, 90)
+    assert (len(last.raw), len(last.reason)) == (60, 60)
+
+
 def test_an_element_is_recorded_once_with_all_that_is_wrong() -> None:
     """Two fields that cannot be read are two reasons in one record: rejected rows are kept by their bytes."""
     (row,) = read(model(context_length="x", price="y", model_alias={})).unreadable

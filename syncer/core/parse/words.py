@@ -10,7 +10,7 @@ from syncer.core.model import Rejected
 
 MAX_REJECTED_RAW = 2_000
 """How much of a rejected element is kept, in characters."""
-MANY_REJECTED, MANY_REJECTED_RAW = 1_000, 100
+MANY_REJECTED, MANY_REJECTED_RAW = 1_000, 60
 """After so many rejected elements of one response, so little is kept of each, and of why."""
 
 _SAYS = frozenset({"message", "msg", "detail", "details", "error", "errors", "reason", "title", "error_description"})
