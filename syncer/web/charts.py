@@ -15,6 +15,7 @@ from math import ceil, floor, log10
 import msgspec
 from markupsafe import Markup, escape
 
+_LONGEST = 7  # characters of a tiny price that have room beside a chart
 _LEAST = 0.12  # percent of the width: less is less than a pixel
 _MOST_LINES = 6
 _MOST_STEPS = 400  # of all lines of a chart
@@ -93,7 +94,9 @@ def short(value: Decimal | float | None) -> str:
         return "unknown"
     if value == 0:
         return "free"
-    return format((value if isinstance(value, Decimal) else Decimal(f"{value:.12g}")).normalize(), "f")
+    number = (value if isinstance(value, Decimal) else Decimal(f"{value:.12g}")).normalize()
+    text = format(number, "f")
+    return text if number >= 1 or len(text) <= _LONGEST else f"{float(number):.3g}".replace("e-0", "e-")
 
 
 def _months(start: datetime, end: datetime) -> Iterator[datetime]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 
-from syncer.web.charts import Band, Hit, Line, Step, price_chart, spark
+from syncer.web.charts import Band, Hit, Line, Step, price_chart, short, spark
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,3 +63,10 @@ def test_a_gap_is_a_gap() -> None:
         title="P",
     )
     assert len(re.findall("M", re.findall(r'd="([^"]+)"', path)[0])) == 2
+
+
+def test_a_label_has_room_beside_the_chart() -> None:
+    """A tiny price is written with its power of ten, and no other; the table has it in full."""
+    prices = ("0.55", "0.00245", "0.00000125", "0.000283333333333333", "123456.789", "0")
+    wanted = ["0.55", "0.00245", "1.25e-6", "0.000283", "123456.789", "free"]
+    assert [short(Decimal(price)) for price in prices] == wanted

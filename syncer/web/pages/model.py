@@ -256,7 +256,7 @@ def _listed(share: Any, spells: int) -> str | None:  # noqa: ANN401 - a Fraction
 
 
 def _address(url: str | None) -> Markup | None:
-    if url is None:
+    if not url:
         return None
     safe, text = words.safe_link(url), url.removeprefix("https://huggingface.co/")
     if safe is None:
