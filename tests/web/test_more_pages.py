@@ -23,6 +23,8 @@ def test_two_moments_differ_net(face: httpx.Client) -> None:
     said = text_of(face.get("/compare", params={"from": "2026-01-03"}))
     assert "4 prices lower and 1 higher, 2 models listed since, 0 no longer listed." in said
     assert "lab/sol output router 10 6 USD / 1M tokens ▼ −40 %" in said  # noqa: RUF001 - a true minus
+    unknown = text_of(face.get("/compare", params={"from": "2026-02-02", "to": "2026-02-08"}))
+    assert "0 prices lower and 0 higher, 1 stated anew or no longer, 0 models listed since" in unknown
     assert face.get("/compare", params={"from": "2026-02-01", "to": "2026-01-01"}).status_code == 409
 
 

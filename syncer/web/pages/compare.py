@@ -140,9 +140,11 @@ def _summary(found: Sequence[history.Difference]) -> str:
     moves = [move for row in found for move in _moves(row)]
     cheaper = sum(move.before is not None and move.after is not None and move.after < move.before for move in moves)
     dearer = sum(move.before is not None and move.after is not None and move.after > move.before for move in moves)
+    stated = len(moves) - cheaper - dearer
     counts = {kind: sum(row.kind is kind for row in found) for kind in Kind}
     said = [
         f"{count_of(cheaper, 'price')} lower and {dearer} higher",
+        *[f"{stated} stated anew or no longer"] * bool(stated),
         f"{count_of(counts[Kind.ADDED] + counts[Kind.RELISTED], 'model')} listed since",
         f"{counts[Kind.REMOVED]} no longer listed",
     ]
