@@ -248,7 +248,7 @@ def _moves(change: ChangeRow) -> Markup:
     several, said = len(change.prices) > 1, []
     its = ordered(moved, change.component)
     units = {one: money(change.currency, change.units.get(one)) for one in its}
-    for one, following in zip(its, [*its[1:], ""], strict=True):
+    for one, following in zip(its, [*its[1:], ""], strict=False):
         old, new = change.changed[f"prices.{one}"]
         unit = "" if units.get(following) == units[one] else units[one]  # once for all that it holds for
         said.append(_move(f"{label(one)} " if several else "", old, new, unit))

@@ -1,12 +1,17 @@
 """The pages that compare, the sources with what is held, and the manual, over HTTP."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from syncer import history
 from syncer.manual import TOPICS
+from syncer.settings import Settings
+from syncer.web.server import serve
+from tests.story import Story
+from tests.upstream import Upstream
 from tests.web.test_pages import text_of
 from tests.web.world import R1, World
 
@@ -69,3 +74,13 @@ def test_the_manual_is_served(face: httpx.Client) -> None:
         page = face.get(f"/manual/{topic}")
         assert page.status_code == 200
         assert ".md" not in "".join(part.partition('"')[0] for part in page.text.split('href="/manual')[1:])
+
+
+def test_what_comes_back_as_it_was_has_no_move(sqlite_url: str, upstream: Upstream) -> None:
+    """A model that returns at its old price is listed again, and nothing more is said."""
+    with Story(sqlite_url, upstream, removal_after=timedelta(hours=1)) as story:
+        story.on("01-01", A="1", B="2").on("01-02", B="2").on("01-04", B="2").on("01-05", A="1", B="2")
+        with serve(story.engine, Settings(), "127.0.0.1:0", clock=lambda: story.now) as served:
+            said = text_of(httpx.get(f"{served.url}/changes"))
+    assert "A relisted: listed again at 1" in said
+    assert "→" not in said.partition("relisted")[2].partition("1 January")[0].replace("Older →", "")
