@@ -130,6 +130,13 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 200
 
 
+def test_the_figures_of_the_readme_are_those_of_the_manual() -> None:
+    """Each row of the README's table of costs stands in the page on benchmarks, word for word."""
+    rows = [line for line in section(README, "What it costs").splitlines() if line.startswith("|")]
+    assert len(rows) > 2
+    assert set(rows) - {"|---|---|---|---|---|---|"} <= set(PAGES["benchmarks"].splitlines())
+
+
 def test_the_first_commands_are_those_of_ci() -> None:
     """CI runs exactly the two commands that the README opens with, nothing else of its own."""
     first = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)[0]
