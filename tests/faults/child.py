@@ -169,12 +169,15 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    """Import what a sync imports late."""
+    """Import what a sync, a delivery and a question import late."""
     import alembic.command
     import alembic.config
     import httpx
     import psycopg
 
+    import syncer.alerts.delivery
+    import syncer.alerts.sinks.webhook
+    import syncer.cli.alerts
     import syncer.cli.syncing
 
     for url in ("sqlite:///never-opened", "postgresql:///never-opened"):
