@@ -131,7 +131,7 @@ def _query(dialect: str, given: frozenset[str], *, headline_only: bool, ranked: 
 
     Each step is materialized, so that no planner turns the seeks of the step before into a walk through the history.
     """
-    moved = _moved(_candidates(dialect, given, headline_only=headline_only))
+    moved = _moved(_candidates(dialect, given, headline_only=headline_only, ranked=ranked), ranked=ranked)
     compared = sa.tuple_(moved.c.id, moved.c.component).not_in(sa.select(_read_anew()))
     query = sa.select(moved).where(compared, _in_one_unit(moved))
     percent = sa.and_(moved.c.old > 0, moved.c.new.is_not(None))
@@ -148,9 +148,10 @@ _Time = sa.BindParameter[datetime]
 _SINCE, _UNTIL = sa.bindparam("since", type_=UtcDateTime), sa.bindparam("until", type_=UtcDateTime)
 
 
-def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> sa.CTE:
+def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool, ranked: bool) -> sa.CTE:
     """The prices of models that changed since: the one of then, and the one of now.
 
+    To be ranked, one that was not listed then is as good as unknown, which saves a seek for its kind.
     `is_now`: the model has not changed since `until`, so that its row says how it was then, without a seek.
     """
     tables, key, price = _headlines() if headline_only else _each_price(dialect)
@@ -162,7 +163,7 @@ def _candidates(dialect: str, given: frozenset[str], *, headline_only: bool) -> 
             models.c.name,
             models.c.type,
             key.label("component"),
-            _last_move(models.c.id, key, moves.c.price, _SINCE).label("old"),
+            _last_move(models.c.id, key, moves.c.price, _SINCE, if_listed=ranked).label("old"),
             is_now.label("is_now"),
             price.label("price"),
         )
@@ -190,7 +191,7 @@ def _each_price(dialect: str) -> tuple[sa.FromClause, Any, Any]:
     return models.join(each, sa.true()), each.c.key, sa.cast(each.c.value, Price())
 
 
-def _moved(candidates: sa.CTE) -> sa.CTE:
+def _moved(candidates: sa.CTE, *, ranked: bool) -> sa.CTE:
     """Those that moved in between and were listed at the end too, with both prices."""
 
     def at(column: sa.ColumnElement[Any], moment: _Time) -> "sa.ScalarSelect[Any]":
@@ -202,7 +203,7 @@ def _moved(candidates: sa.CTE) -> sa.CTE:
         sa.select(*columns, new.label("new"))
         .where(
             candidates.c.old.is_distinct_from(new),
-            at(moves.c.kind, _SINCE) != Kind.REMOVED.value,
+            sa.true() if ranked else at(moves.c.kind, _SINCE) != Kind.REMOVED.value,
             sa.or_(candidates.c.is_now, at(moves.c.kind, _UNTIL) != Kind.REMOVED.value),
         )
         .cte("moved")
@@ -211,13 +212,17 @@ def _moved(candidates: sa.CTE) -> sa.CTE:
 
 
 def _last_move(
-    model: sa.ColumnElement[int], component: sa.ColumnElement[str], column: sa.ColumnElement[Any], at: _Time
+    model: sa.ColumnElement[int],
+    component: sa.ColumnElement[str],
+    column: sa.ColumnElement[Any],
+    at: _Time,
+    *,
+    if_listed: bool = False,
 ) -> "sa.ScalarSelect[Any]":
-    """A column of the price's last move by `at`: one seek."""
+    """A column of the price's last move by `at`, `if_listed` NULL where that was a removal: one seek."""
     move = moves.alias()
-    query = sa.select(move.c[column.name]).where(
-        move.c.model_id == model, move.c.component == component, move.c.effective_at <= at
-    )
+    value = sa.case((move.c.kind != Kind.REMOVED.value, move.c[column.name])) if if_listed else move.c[column.name]
+    query = sa.select(value).where(move.c.model_id == model, move.c.component == component, move.c.effective_at <= at)
     return query.order_by(move.c.effective_at.desc()).limit(1).correlate_except(move).scalar_subquery()
 
 
