@@ -223,6 +223,8 @@ def unit_change(moves: Collection[Change], listed: Collection[str], priced: int,
 
     The vendor's other moves beyond the limit of one step join them.
     """
+    if not _large_factors(moves, policy):  # nearly always: so the catalog's vendors need not be counted
+        return []
     found = set(_alike(moves, priced, policy))
     parts: dict[str, list[Change]] = {}
     for move in moves:
@@ -238,8 +240,7 @@ def unit_change(moves: Collection[Change], listed: Collection[str], priced: int,
 
 def _alike(moves: Collection[Change], priced: int, policy: Policy) -> list[str]:
     """The models of these moves that share the most common large factor, if they are enough to be one mistake."""
-    factors = {move.listing.name: common_factor(move) for move in moves}
-    large = {name: factor for name, factor in factors.items() if factor is not None and _is_far(factor, policy)}
+    large = _large_factors(moves, policy)
     counts = Counter(_FOUR_DIGITS.create_decimal(factor) for factor in large.values())
     if not counts:
         return []
@@ -247,6 +248,12 @@ def _alike(moves: Collection[Change], priced: int, policy: Policy) -> list[str]:
     names = [name for name, factor in large.items() if abs(factor / most - 1) <= _SAME_FACTOR]
     enough = len(names) >= _FEWEST_ALIKE or (len(names) >= _FEWEST and len(names) >= priced)
     return names if enough and len(names) * 2 > len(moves) else []
+
+
+def _large_factors(moves: Collection[Change], policy: Policy) -> dict[str, Decimal]:
+    """The models all of whose prices moved by one factor that is the limit of one step or more, with it."""
+    factors = {move.listing.name: common_factor(move) for move in moves}
+    return {name: factor for name, factor in factors.items() if factor is not None and _is_far(factor, policy)}
 
 
 def common_factor(move: Change) -> Decimal | None:
