@@ -40,9 +40,11 @@ def main() -> None:
         _keep(chosen.json, {"machine": _machine(), **polled})
         return
     if chosen.large:
-        figures = list(large.measure(chosen.large, quick=chosen.quick, databases=chosen.database))
+        figures = []
+        for figure in large.measure(chosen.large, quick=chosen.quick, databases=chosen.database):
+            figures.append(figure)  # kept as it goes: it takes hours, and whoever stops it has something
+            _keep(chosen.json, {"machine": _machine(), "figures": figures})
         sys.stdout.write(large.table(figures) + targets.verdicts([one for one in figures if "question" in one]))
-        _keep(chosen.json, {"machine": _machine(), "figures": figures})
         return
     names = _scenarios(parser, chosen)
     timed = _speed(chosen, names)
