@@ -129,12 +129,24 @@ def test_many_nameless_rows_fail_early() -> None:
         read(b'{"data":[' + b"0," * 3_000_000 + b"0]}")
 
 
+def test_a_larger_body_may_list_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has raised `max_body` has a larger catalog: one element for each 335 bytes is no abuse, in pages too."""
+    monkeypatch.setattr(envelope, "MAX_ELEMENTS", 10)
+    element = b'{"id":"m%d","description":"' + b"x" * 320 + b'"}'
+    pages = [
+        b'{"data":[' + b",".join(element % number for number in range(first, first + 8)) + b"]}" for first in (0, 8)
+    ]
+    assert len(read(pages).listings) == 16
+    with pytest.raises(BadResponse, match="more than 10 elements"):
+        read([page.replace(b"x" * 320, b"") for page in pages])
+
+
 def test_many_maps_without_an_element_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Law 12: millions of providers of nothing list no element, and would take minutes to go through."""
     monkeypatch.setattr(envelope, "MAX_ELEMENTS", 10)
     commas = "," * 500_000  # few of them prove that there is little to count
-    providers = ",".join(f'"{number}":{{"models":{{}}}}' for number in range(11))
-    with pytest.raises(BadResponse, match="more than 200,000 elements"):
+    providers = ",".join(f'"{number}":{{"models":{{}}}}' for number in range(2_000))
+    with pytest.raises(BadResponse, match=r"more than 1,6\d\d elements"):
         read(f'{{{providers},"x":"{commas}"}}'.encode(), MAPS)
 
 

@@ -546,10 +546,12 @@ def test_more_prices_than_a_model_can_have_are_not_read() -> None:
 
 def test_more_prices_than_a_catalog_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Law 12: what would be millions of rows in the first run is no catalog."""
-    monkeypatch.setattr(parse, "MAX_PRICES", 2)
-    assert read(model(model_name="a"), model(model_name="b")).listed == 2
-    with pytest.raises(BadResponse, match="has more than 2 prices"):
-        read(*(model(model_name=name) for name in "abc"))
+    monkeypatch.setattr(parse, "MAX_PRICES", 5)
+    prices = {f"c{number}": f"c{number}" for number in range(6)}
+    how = formats.compile({"models": "", "name": "id", "headline": "c0", "prices": prices}, "odd", "a test")
+    assert parse.snapshot(b'[{"id":"a","c0":1},{"id":"b"}]', how, observed_at=AT).listed == 2
+    with pytest.raises(BadResponse, match="has more than 5 prices"):
+        parse.snapshot(b'[{"id":"a","c0":1,"c1":1,"c2":1,"c3":1,"c4":1,"c5":1}]', how, observed_at=AT)
 
 
 def test_of_many_rejected_elements_little_is_kept() -> None:

@@ -22,7 +22,7 @@ from syncer.core.formats import CompiledFormat
 from syncer.core.model import NO_EXTRA, PRICES, Listing, Rejected, Snapshot
 from syncer.core.parse import words
 from syncer.core.parse.elements import ElementReader, Refused, reader_of
-from syncer.core.parse.envelope import Body, Keys, partial_hint, take_apart, total_hint, unwrapped, wrapped
+from syncer.core.parse.envelope import Body, Keys, partial_hint, refuse_more, take_apart, total_hint, unwrapped, wrapped
 from syncer.core.parse.first import Unmatched, unmatched
 from syncer.core.parse.pages import NextPage, next_page
 from syncer.core.parse.scan import Bytes
@@ -33,7 +33,8 @@ __all__ = ["NextPage", "Unmatched", "body_digest", "element", "element_digest", 
 MANY_NAMELESS = 1_000
 """So many elements without a legible name, if they are more than half, are no catalog with a few odd rows."""
 MAX_PRICES = 1_000_000
-"""So many prices of all models together are no catalog: each is a row in the first run, and real ones have 40,000."""
+_PRICES_AN_ELEMENT = 5
+"""More prices of all models than MAX_PRICES, and than 5 an element, are no catalog: real ones have 40,000 together."""
 _MAX_KEYS = 2_000
 _MAX_SAID = 10
 
@@ -62,8 +63,11 @@ def snapshot(
     Raises BadResponse where the body is no catalog, or has elements but not one that can be read; ListMoved where the
     pages are not those of one list.
     """
-    pages = [take_apart(page, fmt) for page in ([body] if isinstance(body, Bytes) else body)]
-    reading = _Reading(fmt, known or {}, believed or (lambda _: None), sum(len(page.elements) for page in pages))
+    bodies = [body] if isinstance(body, Bytes) else body
+    pages = [take_apart(page, fmt) for page in bodies]
+    total = sum(len(page.elements) for page in pages)
+    refuse_more(total, sum(map(len, bodies)))
+    reading = _Reading(fmt, known or {}, believed or (lambda _: None), total)
     for page in pages:
         reading.read(page)
     reading.choose()
@@ -184,8 +188,9 @@ class _Reading:
         if said:
             self._say(row, said)
         self._priced += len(row.prices)
-        if self._priced > MAX_PRICES:
-            raise BadResponse(f"the response has more than {MAX_PRICES:,} prices, which no catalog has")
+        most = max(MAX_PRICES, _PRICES_AN_ELEMENT * self._total)
+        if self._priced > most:
+            raise BadResponse(f"the response has more than {most:,} prices, which no catalog has")
         return row
 
     def _refused(self, raw: Raw | bytes, keys: Keys, kept: Raw | bytes, digest: bytes, why: Refused) -> None:

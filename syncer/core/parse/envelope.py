@@ -22,6 +22,8 @@ from syncer.core.prices import JSON_SPACE, json_type
 from syncer.errors import BadResponse
 
 MAX_ELEMENTS = 200_000
+_BYTES_AN_ELEMENT = 335
+"""A body beyond 64 MiB may list more: whoever raised `max_body` has a larger catalog."""
 _FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
 """A body with fewer commas cannot hold so many elements that not counting them first would cost 300 MB."""
 MAX_ELEMENT = 262_144
@@ -39,7 +41,6 @@ _NEXT = (
 _TOTAL = ("total", "total_count", "totalCount", "total_models", "count")
 _TOTAL_PAGES = ("total_pages", "totalPages")
 _HINTS = (*_META, *_MORE, *_NEXT, *_TOTAL, *_TOTAL_PAGES)
-_TOO_MANY = f"the response lists more than {MAX_ELEMENTS:,} elements, which no catalog does"
 _DEEP = "the response is nested too deeply to be a catalog"
 
 Keys = tuple[str, ...]
@@ -76,9 +77,19 @@ def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
         at, hints = _slow(body, fmt, str(error))
         patient = True
     whole = _of_maps(at, fmt, hints, patient=patient) if fmt.stars else Body(at, None, (), hints, len(at))
-    if len(whole.elements) > MAX_ELEMENTS:
-        raise BadResponse(_TOO_MANY)
-    return _of_split(whole, fmt, patient=patient) if fmt.split else whole
+    refuse_more(len(whole.elements), len(body))
+    return _of_split(whole, fmt, len(body), patient=patient) if fmt.split else whole
+
+
+def refuse_more(elements: int, size: int) -> None:
+    """Raise BadResponse if so many elements are more than a response of so many bytes may list."""
+    most = _most(size)
+    if elements > most:
+        raise BadResponse(f"the response lists more than {most:,} elements, which no catalog of its size does")
+
+
+def _most(size: int) -> int:
+    return max(MAX_ELEMENTS, size // _BYTES_AN_ELEMENT)
 
 
 def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
@@ -86,8 +97,9 @@ def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
     if body.count(b",") < (_FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS):
         return
     maps = [fmt.models[:depth] for depth, key in enumerate(fmt.models, 1) if key == "*"]
-    if any(scan.has_more(body, path, MAX_ELEMENTS) for path in maps or [fmt.models]):
-        raise BadResponse(_TOO_MANY)
+    most = _most(len(body))
+    if any(scan.has_more(body, path, most) for path in maps or [fmt.models]):
+        refuse_more(most + 1, len(body))
 
 
 def partial_hint(hints: Sequence[Mapping[str, bytes]], sent: int) -> str | None:
@@ -213,8 +225,7 @@ def _slow(body: Bytes, fmt: CompiledFormat, complaint: str) -> tuple[Any, Sequen
     elements: list[Raw] = []
     at = start + 1
     found = _list(held)
-    if len(found) > MAX_ELEMENTS:
-        raise BadResponse(_TOO_MANY)
+    refuse_more(len(found), len(text))
     for element in found:
         at = scan.skip_space(text, at)
         elements.append(Raw(text[at : at + len(element)]))
@@ -327,7 +338,7 @@ def _each_member(text: bytes, *, patient: bool) -> Iterator[tuple[str, bytes]]:
         yield key, text[start:end]
 
 
-def _of_split(whole: Body, fmt: CompiledFormat, *, patient: bool) -> Body:
+def _of_split(whole: Body, fmt: CompiledFormat, size: int, *, patient: bool) -> Body:
     """Each item of the list at `split` as an element of its own: the one around it, with this one item in the list."""
     elements: list[bytes] = []
     keys: list[Keys] = []
@@ -342,8 +353,7 @@ def _of_split(whole: Body, fmt: CompiledFormat, *, patient: bool) -> Body:
         room -= len(pieces) * len(element)
         if room < 0:
             raise BadResponse(f"the models that share an element take more than {_MAX_SPLIT:,} bytes together")
-        if len(elements) + len(pieces) > MAX_ELEMENTS:
-            raise BadResponse(_TOO_MANY)
+        refuse_more(len(elements) + len(pieces), size)
         elements += [before + piece + after for piece in pieces]
         keys += [above] * len(pieces)
     return Body(elements, keys if fmt.stars else None, broken, whole.hints, whole.sent)
