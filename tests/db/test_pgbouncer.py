@@ -5,12 +5,13 @@ It is the real pgbouncer; without one these tests skip, in CI they fail.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,11 +20,14 @@ import pytest
 
 import syncer
 from syncer import history
+from syncer.admin.verify import verify
 from syncer.db import bulk
 from syncer.db import engine as db
 from syncer.db.tables import models
 from syncer.errors import DatabaseError, SourceBusy
 from tests.conftest import IN_CI
+from tests.daemon.test_daemon import wait_for
+from tests.daemon.test_many_machines import Machine, polls
 from tests.db import START, opened, rows
 from tests.db.shop import Shop
 from tests.postgres import Postgres
@@ -106,6 +110,25 @@ def test_twelve_syncs_at_once(pooled: str, upstream: Upstream, monkeypatch: pyte
         assert rows(engine, "SELECT count(*), max(id) FROM changes") == rows(
             engine, "SELECT last_id, last_id FROM feed"
         )
+
+
+def test_two_daemons(tmp_path: Path, pooled: str, upstream: Upstream) -> None:
+    """Daemons keep a schedule through it, end by SIGTERM without a run left open, and every law holds."""
+    url = f"{pooled}?pooler=transaction"
+    upstream.serve([model("house/one", 1)])
+    told = {"database": url, "upstream": upstream.url, "sources": 4, "interval": 1, "ahead": 0}
+    with opened(url, ready=False) as engine, ExitStack() as stack:
+        machines = [stack.enter_context(Machine(tmp_path, told | {"owner": owner})) for owner in ("one", "two")]
+        wait_for(lambda: polls(engine) >= 8, what="two observations a source")
+        upstream.serve([model("house/one", 2)])
+        repriced = "SELECT count(*) FROM changes WHERE kind = 'repriced'"
+        wait_for(lambda: rows(engine, repriced) == [(4,)], what="the new price from each source")
+        for machine in machines:
+            machine.process.send_signal(signal.SIGTERM)
+        assert [machine.process.wait(30) for machine in machines] == [0, 0]
+        ended = {outcome for (outcome,) in rows(engine, "SELECT outcome FROM runs")}
+        assert ended <= {"changed", "unchanged", "skipped", "abandoned"}, [each.log.read_text() for each in machines]
+        assert [verdict for verdict in verify(engine) if not verdict.ok] == []
 
 
 def test_many_updates_and_questions(pooled: str) -> None:
