@@ -4,7 +4,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -335,11 +335,14 @@ def stats_command(
         print_line(f"{stats.other_units} of its prices were for another unit, and do not count", out=sys.stderr)
 
 
+_AS_A_PRICE = Context(prec=15)
+
+
 def _stat(name: str, value: Any) -> Any:  # noqa: ANN401 - a cell
-    """Durations are seconds to a program."""
-    if name != "priced_for":
-        return value
-    return int(value.total_seconds()) if form() != "table" else f"{value.total_seconds() / 86400:.1f} days"
+    """Durations are seconds to a program; to eyes they are days, and a mean has as many digits as a price."""
+    if name == "priced_for":
+        return f"{value.total_seconds() / 86400:.1f} days" if form() == "table" else int(value.total_seconds())
+    return _AS_A_PRICE.plus(value) if name == "mean" and value is not None and form() == "table" else value
 
 
 @click.command("churn")

@@ -54,6 +54,17 @@ def past(told: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
 # -- prices ------------------------------------------------------------------------------------------------------------
 
 
+def test_stats(past: Home) -> None:
+    """`syncer stats`: lowest, highest, mean over known days; for eyes a mean has as many digits as a price."""
+    asked = ("stats", "acme/large", "--since", "2026-01-02", "--until", "2026-01-06")
+    (row,) = past.syncer(*asked, "--json").json
+    assert (row["min"], row["max"], row["priced_for"], row["repricings"]) == (0.2, 0.3, 3 * 86400, 3)
+    assert '"mean":0.2333333333333333333333333333,' in past.syncer(*asked, "--json").out
+    table = past.syncer(*asked).out
+    assert "mean            0.233333333333333\n" in table
+    assert "priced_for      3.0 days\n" in table
+
+
 def test_price_periods(past: Home) -> None:
     """`syncer prices` lists each period with its window, currency and unit; the same in each form."""
     rows = past.syncer("prices", "acme/large", "--json").json
