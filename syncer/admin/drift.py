@@ -2,7 +2,7 @@
 
 - Views, triggers, functions, the conditions of partial indexes and CHECK constraints: Alembic sees none of them.
 - Another program's tables and views in the same database are none of our business, nor is what somebody wrote into a
-  COMMENT on one of ours.
+  COMMENT on one of ours, or an index that an analyst added; one that is UNIQUE refuses rows, and is.
 - Nothing is written; what PostgreSQL must parse to compare is made temporary, and rolled back.
 """
 
@@ -44,8 +44,10 @@ def _tables(connection: Connection) -> Iterator[str]:
             yield _moved_column(*whole) if isinstance(difference, list) else _moved_thing(*whole)
 
 
-def _is_ours(_thing: object, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: FBT001 - Alembic's
-    """Another program's tables in the same database are none of our business."""
+def _is_ours(thing: Any, name: str | None, kind: str, reflected: bool, _other: object) -> bool:  # noqa: ANN401, FBT001 - Alembic's
+    """Another program's tables are none of our business, nor is an index that only makes somebody's question faster."""
+    if kind == "index" and reflected:
+        return bool(thing.unique) or any(index.name == name for index in metadata.tables[thing.table.name].indexes)
     return not (kind == "table" and reflected and name not in metadata.tables)
 
 

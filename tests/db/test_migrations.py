@@ -137,7 +137,7 @@ DRIFTS = {
     "a column dropped": ("column runs.http_status is missing", "ALTER TABLE runs DROP COLUMN http_status"),
     "a column added": ("column runs.mood is not declared", "ALTER TABLE runs ADD COLUMN mood TEXT"),
     "an index dropped": ("index ix_changes_observed_at is missing", "DROP INDEX ix_changes_observed_at"),
-    "an index added": ("index ix_mine is not declared", "CREATE INDEX ix_mine ON runs (kind)"),
+    "an index added": ("index ix_mine is not declared", "CREATE UNIQUE INDEX ix_mine ON runs (id, kind)"),
     "an index of other columns": (
         "ix_runs_source_id_id",
         "DROP INDEX ix_runs_source_id_id",
@@ -261,7 +261,7 @@ def test_drift_sees(copy: Engine, kind: str, name: str) -> None:
 
 
 def test_beside_another_program(database_url: str) -> None:
-    """Another program's tables, and its Alembic, in the same database are no drift, and are left alone."""
+    """Another program's tables, its Alembic, and an analyst's index on ours are no drift, and are left alone."""
     with opened(database_url, ready=False) as engine:
         execute(
             engine,
@@ -272,6 +272,7 @@ def test_beside_another_program(database_url: str) -> None:
             "INSERT INTO alembic_version VALUES ('9999')",
         )
         migrate.ensure_schema(engine)
+        execute(engine, "CREATE INDEX ix_mine ON changes (run_id, kind)")
         assert drift(engine) == []
         migrate.downgrade(engine, "base")
         assert rows(engine, "SELECT * FROM open_invoices") == [("x",)]
