@@ -21,9 +21,10 @@ from syncer.core.parse.scan import Bytes
 from syncer.core.prices import JSON_SPACE, json_type
 from syncer.errors import BadResponse
 
-MAX_ELEMENTS = 200_000
-_BYTES_AN_ELEMENT = 335
-"""A body beyond 64 MiB may list more: whoever raised `max_body` has a larger catalog."""
+MAX_ELEMENTS = 150_000
+LARGE_BODY = 64 * 1024 * 1024
+_BYTES_AN_ELEMENT = 300
+"""A body of more than LARGE_BODY may list more: whoever raised `max_body` has a larger catalog."""
 _FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
 """A body with fewer commas cannot hold so many elements that not counting them first would cost 300 MB."""
 MAX_ELEMENT = 262_144
@@ -89,7 +90,7 @@ def refuse_more(elements: int, size: int) -> None:
 
 
 def _most(size: int) -> int:
-    return max(MAX_ELEMENTS, size // _BYTES_AN_ELEMENT)
+    return MAX_ELEMENTS if size <= LARGE_BODY else size // _BYTES_AN_ELEMENT
 
 
 def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
