@@ -504,13 +504,13 @@ def _doubled(text: bytes, row: dict[str, Any]) -> tuple[str, ...]:
 def _count_keys(row: dict[str, Any]) -> int:
     """How many keys the objects in this element have, at any depth; without a stack, for it may be deep."""
     count = len(row)
-    waiting: list[Any] = [value for value in row.values() if type(value) in _CONTAINERS]
+    waiting: list[Any] = [value for value in row.values() if type(value) in _CONTAINERS and value]
     while waiting:
         value = waiting.pop()
         if type(value) is dict:
             count += len(value)
             value = value.values()
-        waiting += [inner for inner in value if type(inner) in _CONTAINERS]
+        waiting += [inner for inner in value if type(inner) in _CONTAINERS and inner]
     return count
 
 
