@@ -23,7 +23,10 @@ Bytes = bytes | bytearray
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_NESTING = re.compile(rb'(?:[^"\[\]{}]++|' + _STRING + rb")*+([\[\]{}])", re.DOTALL)  # up to the next bracket, in C
+_BETWEEN = rb'[^"\[\]{}]++|' + _STRING
+_FLAT = rb"[\[{](?:" + _BETWEEN + rb")*+[\]}]"  # an array or object that holds no other
+_NESTING = re.compile(rb"(?:" + _BETWEEN + rb")*+([\[\]{}])", re.DOTALL)  # up to the next bracket, in C
+_INNER_NESTING = re.compile(rb"(?:" + _BETWEEN + rb"|" + _FLAT + rb")*+([\[\]{}])", re.DOTALL)  # past what is flat
 _SCALAR = re.compile(_STRING + rb"|[^\s,\]}]+", re.DOTALL)
 _WORD = re.compile(rb'(?:[^"NI]++|' + _STRING + rb")*+(NaN|Infinity)", re.DOTALL)  # outside of texts
 _PAIR = rb"\\u[dD][89abAB]..\\u[dD][c-fC-F].."
@@ -60,7 +63,8 @@ def value_end(text: Bytes, at: int) -> int:
 
 def _closing(text: Bytes, at: int, depth: int, patience: int) -> int:
     """Where the value ends that is `depth` brackets deep at `at`."""
-    while bracket := _NESTING.match(text, at):  # anchored: a search would begin again at each byte of a cut-off text
+    # Anchored: a search would begin again at each byte of a cut-off text.
+    while bracket := (_INNER_NESTING if depth else _NESTING).match(text, at):
         at = bracket.end()
         depth += 1 if text[at - 1] in _OPENING else -1
         if depth == 0:
