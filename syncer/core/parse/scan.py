@@ -24,9 +24,11 @@ Bytes = bytes | bytearray
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _BETWEEN = rb'[^"\[\]{}]++|' + _STRING
-_FLAT = rb"[\[{](?:" + _BETWEEN + rb")*+[\]}]"  # an array or object that holds no other
+_SHALLOW = rb"[\[{](?:" + _BETWEEN + rb")*+[\]}]"  # an array or object that holds no other
+for _ in range(3):  # and up to three levels of others
+    _SHALLOW = rb"[\[{](?:" + _BETWEEN + rb"|" + _SHALLOW + rb")*+[\]}]"
 _NESTING = re.compile(rb"(?:" + _BETWEEN + rb")*+([\[\]{}])", re.DOTALL)  # up to the next bracket, in C
-_INNER_NESTING = re.compile(rb"(?:" + _BETWEEN + rb"|" + _FLAT + rb")*+([\[\]{}])", re.DOTALL)  # past what is flat
+_INNER_NESTING = re.compile(rb"(?:" + _BETWEEN + rb"|" + _SHALLOW + rb")*+([\[\]{}])", re.DOTALL)
 _SCALAR = re.compile(_STRING + rb"|[^\s,\]}]+", re.DOTALL)
 _WORD = re.compile(rb'(?:[^"NI]++|' + _STRING + rb")*+(NaN|Infinity)", re.DOTALL)  # outside of texts
 _PAIR = rb"\\u[dD][89abAB]..\\u[dD][c-fC-F].."
