@@ -23,7 +23,8 @@ def notify(environ: Mapping[str, str], *states: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
             line.settimeout(1)
-            line.sendto("\n".join(states).encode(), place)
+            line.connect(place)  # else Linux calls a full receiver writable, and the wait for it is a busy one
+            line.send("\n".join(states).encode())
     except OSError:
         return False
     return True

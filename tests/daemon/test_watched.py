@@ -6,10 +6,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Queue
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -25,12 +27,23 @@ PATIENCE = 30.0
 
 
 @pytest.fixture
-def supervisor(tmp_path: Path) -> Iterator[socket.socket]:
-    """A socket such as systemd listens on."""
+def supervisor(tmp_path: Path) -> Iterator[Queue[str]]:
+    """What a socket such as systemd's hears, read at once: one that is full for a second loses what it is told."""
+    heard: Queue[str] = Queue()
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(PATIENCE)
-        yield listening
+
+        def listen() -> None:
+            while message := listening.recv(1000):
+                for state in message.decode().splitlines():
+                    heard.put(state)
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        yield heard
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as end:
+            end.sendto(b"", str(tmp_path / "notify"))
+        listener.join()
 
 
 def _free_port() -> int:
@@ -40,15 +53,16 @@ def _free_port() -> int:
     return port
 
 
-def _states_until(supervisor: socket.socket, last: str) -> list[str]:
+def _states_until(supervisor: Queue[str], last: str) -> list[str]:
     """What it hears, up to this state and without the watchdog's."""
-    heard: list[str] = []
+    ends_at, heard = time.monotonic() + PATIENCE, list[str]()
     while last not in heard:
-        heard += [state for state in supervisor.recv(1000).decode().splitlines() if state != "WATCHDOG=1"]
-    return heard
+        assert time.monotonic() < ends_at, f"never heard {last}, but {heard}"
+        heard.append(supervisor.get(timeout=PATIENCE))
+    return [state for state in heard if state != "WATCHDOG=1"]
 
 
-def test_the_running_daemon_can_be_watched(tmp_path: Path, upstream: Upstream, supervisor: socket.socket) -> None:
+def test_the_running_daemon_can_be_watched(tmp_path: Path, upstream: Upstream, supervisor: Queue[str]) -> None:
     """`syncer run --listen` says READY and WATCHDOG, answers on its three pages, and ends with 0 on SIGTERM."""
     upstream.serve([model("a")])
     (tmp_path / "syncer.toml").write_text(
@@ -57,10 +71,12 @@ def test_the_running_daemon_can_be_watched(tmp_path: Path, upstream: Upstream, s
     port = _free_port()
     environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
     command = [sys.executable, "-m", "syncer", "run", "--listen", f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as daemon:
-        assert supervisor.recv(100) == b"READY=1"
-        assert supervisor.recv(100) == b"WATCHDOG=1"
-        assert supervisor.recv(100) == b"WATCHDOG=1"
+    with (
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as daemon,
+        ExitStack() as stack,
+    ):
+        stack.callback(daemon.kill)  # where the test fails, nobody else would end it
+        assert [supervisor.get(timeout=PATIENCE) for _ in range(3)] == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
         pages = {}
         for page in ("healthz", "readyz", "metrics"):
             with urlopen(f"http://127.0.0.1:{port}/{page}", timeout=PATIENCE) as answer:
@@ -112,7 +128,8 @@ def test_it_says_where_it_listens(tmp_path: Path, upstream: Upstream) -> None:
         except URLError:
             return 0
 
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as daemon:
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as daemon, ExitStack() as stack:
+        stack.callback(daemon.kill)
         wait_until(lambda: health() == 200, "a healthy daemon")
         daemon.send_signal(signal.SIGTERM)
         _, said = daemon.communicate(timeout=PATIENCE)
