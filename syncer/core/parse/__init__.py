@@ -9,6 +9,7 @@
 What the elements look like is the format's (core/formats.py); limits are constants, and stand in the manual.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -219,12 +220,17 @@ class _Reading:
 
     def _may_hold_known(self, keys: Keys) -> bool:
         """Whether a part of a map that cannot be entered may hold a known model; any other is nothing of ours."""
-        prefix = self._reader.prefix_of(keys)
-        return prefix != "" and any(name.startswith(prefix) for name in self._known_names)
+        prefix, names = self._reader.prefix_of(keys), self._sorted_names
+        at = bisect_left(names, prefix)
+        return prefix != "" and at < len(names) and names[at].startswith(prefix)
 
     @cached_property
     def _known_names(self) -> frozenset[str]:
         return frozenset(self._known.values())
+
+    @cached_property
+    def _sorted_names(self) -> list[str]:
+        return sorted(self._known_names)
 
     def _say(self, row: Listing, said: Sequence[str]) -> None:
         """Record what of a listing cannot be read, and which keys it holds twice: once, as it is one element."""
