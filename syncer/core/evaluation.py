@@ -23,9 +23,8 @@ class Evaluation:
     def __init__(self, seen: DecisionInput, policy: Policy | None, approval: Approval | None) -> None:
         self.seen, self.policy, self.snapshot, self.at = seen, policy, seen.snapshot, seen.snapshot.observed_at
         self.findings = Findings(seen.findings, approval, self.at)
-        self.odd_rows = frozenset(
-            row.digest.hex() for row in self.snapshot.nameless
-        )  # but for those that are no models
+        # Until judge_names has left out those of which a person has said that they are no models.
+        self.odd_rows = frozenset(row.digest.hex() for row in self.snapshot.nameless)
         self.unreadable = self.snapshot.present_unreadable
         gone = diff.not_present(seen.listed, self.snapshot)
         self.absent = gone if self.snapshot.partial is None else frozenset[str]()

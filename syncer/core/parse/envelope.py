@@ -84,9 +84,12 @@ def take_apart(body: Bytes, fmt: CompiledFormat) -> Body:
 
 def refuse_more(elements: int, size: int) -> None:
     """Raise BadResponse if so many elements are more than a response of so many bytes may list."""
-    most = _most(size)
-    if elements > most:
-        raise BadResponse(f"the response lists more than {most:,} elements, which no catalog of its size does")
+    if elements > _most(size):
+        raise _too_many(size)
+
+
+def _too_many(size: int) -> BadResponse:
+    return BadResponse(f"the response lists more than {_most(size):,} elements, which no catalog of its size does")
 
 
 def _most(size: int) -> int:
@@ -98,9 +101,8 @@ def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
     if body.count(b",") < (_FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS):
         return
     maps = [fmt.models[:depth] for depth, key in enumerate(fmt.models, 1) if key == "*"]
-    most = _most(len(body))
-    if any(scan.has_more(body, path, most) for path in maps or [fmt.models]):
-        refuse_more(most + 1, len(body))
+    if any(scan.has_more(body, path, _most(len(body))) for path in maps or [fmt.models]):
+        raise _too_many(len(body))
 
 
 def partial_hint(hints: Sequence[Mapping[str, bytes]], sent: int) -> str | None:
