@@ -17,6 +17,7 @@ _SHORTEST_SECRET = 8  # what is shorter (EMPTY, none, test) is customary where n
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """A response and its time. `bodies` are its pages, `witness` what it says of its own time.
 
+    `is_unchanged`: it is the last clean response, byte for byte, and that still holds: then there are no `bodies`.
     `partial` is what its head says against the list's being whole. `shortcut` is what the source keeps of it while
     nothing is pending. `expiring_after`: nothing is told of what expires before (an import's own end).
     """
@@ -24,6 +25,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     bodies: tuple[Body, ...]
     at: datetime
     shortcut: Shortcut
+    is_unchanged: bool = False
     status: int | None = None
     witness: Witness = NO_WITNESS
     partial: str | None = None
@@ -46,7 +48,10 @@ def poll(attempt: Attempt, lease: Lease, *, usable: bool) -> Observation:
 def observation_of(
     attempt: Attempt, lease: Lease | None, response: fetch.Response, *, stored_at: datetime | None = None
 ) -> Observation:
-    """A response as an observation; raises ClockError where its time cannot be right (law 5)."""
+    """A response as an observation; raises ClockError where its time cannot be right (law 5).
+
+    `stored_at` is when the stored bytes were read, if they are usable.
+    """
     witness = Witness(date=response.date, **({} if response.age is None else {"age": response.age}))
     last = lease.last_time if lease else None
     at = observed_at(response.received_at, last, witness, trust_date=attempt.source.trust_date)
@@ -57,9 +62,11 @@ def observation_of(
         stored_with=reading_digest(attempt, lease.credential if lease else None),
         stored_at=stored_at or at,
     )
+    is_unchanged = stored_at is not None and lease is not None and shortcut.body_digest == lease.body_digest
+    bodies = () if is_unchanged else without_secrets(attempt, response.bodies)
     return Observation(
-        bodies=without_secrets(attempt, response.bodies), at=at, shortcut=shortcut, status=response.status,
-        witness=witness, partial=response.partial,
+        bodies=bodies, at=at, shortcut=shortcut, is_unchanged=is_unchanged, status=response.status, witness=witness,
+        partial=response.partial,
     )  # fmt: skip
 
 

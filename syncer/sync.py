@@ -43,7 +43,7 @@ def sync_leased(attempt: Attempt, lease: Lease) -> Report:
     try:
         usable = is_usable(attempt, lease)  # asked once: it could run out while upstream answers
         observation = poll(attempt, lease, usable=usable)
-        if usable and observation.shortcut.body_digest == lease.body_digest:
+        if observation.is_unchanged:
             return close_unchanged(attempt, lease, observation)
         from syncer.apply import decide_and_apply  # not at the top: it is half of the start-up
 

@@ -5,7 +5,7 @@
 - It is part of the caller's transaction, and what the driver raises is raised as SQLAlchemy would raise it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -19,6 +19,18 @@ PIECE = 500
 
 Row = Sequence[Any]
 Item = TypeVar("Item")
+
+
+def select(connection: Connection, query: sa.Select[Any], parameters: Mapping[str, Any]) -> Iterator[Sequence[Any]]:
+    """The rows of `query` in pieces, as the driver gives them: half of what typed rows cost.
+
+    For very many narrow rows of text, bytes and numbers alone, which no column type has to change.
+    """
+    cursor = connection.execute(query, parameters).cursor
+    assert cursor is not None  # noqa: S101 - a SELECT has rows, if only none
+    while piece := cursor.fetchmany(PIECE):
+        yield piece
+    cursor.close()
 
 
 def insert(connection: Connection, table: sa.Table, names: Sequence[str], rows: Iterable[Row]) -> None:

@@ -44,33 +44,32 @@ class WrittenChange(msgspec.Struct, frozen=True, kw_only=True):
     is_latest: bool
 
 
+_LISTED = sa.and_(models.c.source_id == sa.bindparam("source_id"), models.c.removed_at.is_(None))
+_READ_SO = sa.and_(models.c.parser == sa.bindparam("parser"), models.c.digest != sa.bindparam("none"))
+_BY_DIGEST = sa.select(models.c.digest, models.c.name).where(_LISTED, _READ_SO)
+_NOT_PLAIN = sa.select(  # hardly any
+    models.c.name, _READ_SO.label("read_so"), models.c.last_seen_at.is_not(None).label("pending")
+).where(_LISTED, sa.or_(sa.not_(_READ_SO), models.c.last_seen_at.is_not(None)))
 _UNREAD = sa.select(models.c.name).where(  # hardly any: one that was read once since is in no other way pending
-    models.c.source_id == sa.bindparam("source_id"), models.c.unread.is_not(sa.null()), models.c.removed_at.is_(None)
+    _LISTED, models.c.unread.is_not(sa.null())
 )
+_PRICED = sa.select(sa.func.count()).where(_LISTED, models.c.price > 0)
 
 
 def catalog(connection: Connection, source_id: int, parser: str) -> CatalogState:
     """The current catalog of a source, one narrow row for each listed model."""
-    query = sa.select(
-        models.c.name,
-        models.c.digest,
-        (models.c.parser == parser).label("same_parser"),
-        (models.c.price > 0).label("priced"),
-        models.c.last_seen_at.is_not(None).label("pending"),
-    ).where(models.c.source_id == source_id, models.c.removed_at.is_(None))
+    its = {"source_id": source_id, "parser": parser, "none": b""}
     by_digest: dict[bytes, str] = {}
-    unread, pending, priced = set(), set(), 0
-    for some in connection.execute(query).partitions(bulk.PIECE):
-        for name, digest, same_parser, is_priced, is_pending in some:
-            if digest and same_parser:
-                by_digest[digest] = name
-            else:
-                unread.add(name)
-            priced += bool(is_priced)
-            if is_pending:
-                pending.add(name)
-    pending.update(connection.execute(_UNREAD, {"source_id": source_id}).scalars())
-    return CatalogState(by_digest=by_digest, listed=unread.union(by_digest.values()), priced=priced, pending=pending)
+    for some in bulk.select(connection, _BY_DIGEST, its):
+        by_digest.update(some)
+    not_plain = connection.execute(_NOT_PLAIN, its).all()
+    pending = {row.name for row in not_plain if row.pending}
+    return CatalogState(
+        by_digest=by_digest,
+        listed=frozenset(by_digest.values()).union(row.name for row in not_plain if not row.read_so),
+        priced=connection.execute(_PRICED, its).scalar_one(),
+        pending=pending.union(connection.execute(_UNREAD, its).scalars()),
+    )
 
 
 _MODEL = [sa.cast(column, sa.Text).label("extra") if column.name == "extra" else column for column in models.c]
