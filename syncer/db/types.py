@@ -10,6 +10,7 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -51,10 +52,14 @@ class Price(sa.TypeDecorator[Decimal]):
         return float(value) if value is not None and dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Decimal | float | None, dialect: sa.Dialect) -> Decimal | None:  # noqa: ARG002
-        """`repr` of a double is its shortest spelling: the very digits that were stored."""
-        if value is None:
-            return None
-        return prices.canonical(value if isinstance(value, Decimal) else Decimal(repr(float(value))))
+        """The canonical price that was stored."""
+        return None if value is None else _read_price(value)
+
+
+@lru_cache(maxsize=8192)  # a catalog has a few hundred prices, and a history has them again and again
+def _read_price(value: Decimal | float) -> Decimal:
+    """`repr` of a double is its shortest spelling: the very digits that were stored."""
+    return prices.canonical(value if isinstance(value, Decimal) else Decimal(repr(float(value))))
 
 
 class JSONBinary(sa.TypeDecorator[Any]):

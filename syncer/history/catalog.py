@@ -1,6 +1,6 @@
 """What was offered: the catalog now, the catalog then, and what differs between two moments."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -104,7 +104,7 @@ def _catalog_row(row: Any) -> CatalogRow:  # noqa: ANN401 - a row of the view
 # -- then --------------------------------------------------------------------------------------------------------------
 
 
-class ListedModel(Tracked, frozen=True, kw_only=True):
+class ListedModel(Tracked, frozen=True, kw_only=True, gc=False):
     """One model as a source offered it at some moment: every tracked field, and what its prices are in and for.
 
     `price` is that of the headline `component`; `prices` has every component known by then, None is unknown. `currency`
@@ -140,7 +140,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     changed: Mapping[str, tuple[Any, Any]]
 
 
-class _State(msgspec.Struct, frozen=True):
+class _State(msgspec.Struct, frozen=True, gc=False):
     """The last known state of a model at some moment, and whether it was listed then."""
 
     listed: bool
@@ -195,22 +195,26 @@ def _states(connection: "Asked", at: datetime, source: str | None) -> dict[int, 
         values["source_id"] = source_id(connection, source)
     rows = connection.execute(_STATES if source is None else _STATES_OF_ONE, values).all()
     known = all_sources(connection)
-    states = [_State(row.kind != Kind.REMOVED, _listed(row, known[row.source_id])) for row in rows]
+    states = [
+        _State(kind != Kind.REMOVED, _listed(known[its], model_id, name, values))
+        for its, model_id, kind, name, *values in rows
+    ]
     states.sort(key=lambda state: (state.model.source, state.model.model))
     return {state.model.model_id: state for state in states}
 
 
-def _listed(row: Any, source: Source) -> ListedModel:  # noqa: ANN401 - a row of _STATES
+def _listed(source: Source, model_id: int, name: str, values: Sequence[Any]) -> ListedModel:
+    state = dict(zip(_STATE_COLUMNS, values, strict=True))
     return ListedModel(
         source=source.name,
-        model=row.name,
+        model=name,
         source_id=source.id,
-        model_id=row.model_id,
+        model_id=model_id,
         component=source.headline,
         currency=source.currency,
-        unit=source.unit(source.headline, row.type),
-        units=source.units_of(row.prices, row.type),
-        **dict(zip(_STATE_COLUMNS, row[len(_WHOSE) :], strict=True)),
+        unit=source.unit(source.headline, state["type"]),
+        units=source.units_of(state["prices"], state["type"]),
+        **state,
     )
 
 

@@ -106,7 +106,7 @@ _IS_PRICE_WITHHELD = (
     .select_from(findings.join(_evidence, sa.true()))
     .where(
         findings.c.source_id == sources.c.id,
-        findings.c.state.in_([OPEN, REJECTED]),
+        sa.or_(findings.c.state == OPEN, findings.c.state == REJECTED),  # not IN: that is expanded at each question
         _evidence.c.key == models.c.name,
         sa.or_(findings.c.kind != FindingKind.SHAPE.value, sa.cast(_evidence.c.value, sa.Text).contains(f'"{PRICES}.')),
     )
