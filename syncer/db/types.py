@@ -82,7 +82,7 @@ COMPONENT = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite: INTEGER PRIMARY KEY is the row's own id
 JSON = sa.JSON(none_as_null=True)
 _encode_json = msgspec.json.Encoder(decimal_format="number").encode
-_decode_json = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal).decode
+_decode_json = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal).raw_decode  # `decode` looks for space twice
 
 
 def write_json(value: object) -> str:
@@ -92,4 +92,8 @@ def write_json(value: object) -> str:
 
 def read_json(text: str | bytes) -> Any:  # noqa: ANN401 - JSON
     """The value that a JSON column's text spells; every number is a Decimal, so that none is one by luck."""
-    return _decode_json(text if isinstance(text, str) else text.decode())
+    spelled = (text if isinstance(text, str) else text.decode()).strip()
+    value, end = _decode_json(spelled)
+    if end != len(spelled):
+        raise json.JSONDecodeError("Extra data", spelled, end)
+    return value
