@@ -3,7 +3,9 @@
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +19,7 @@ from syncer.db.tables import changes, models, prices
 
 _RAW_PRICE = sa.Numeric().with_variant(sa.REAL(), "sqlite")  # as it is stored: `Price` would round it right
 _STATE = ("name", *TRACKED)
+_state = attrgetter(*_STATE)
 _MOVING = {Kind.REPRICED, Kind.UPDATED, Kind.REREAD}
 _EVERY_COMPONENT = {Kind.ADDED, Kind.REMOVED, Kind.RELISTED}
 
@@ -121,7 +124,11 @@ def _wrong_difference(change: Any, before: Any) -> Iterator[tuple[str, str]]:  #
 
 def _difference(before: Any, after: Any) -> dict[str, tuple[Any, Any]]:  # noqa: ANN401 - rows
     """The fields and prices of the state that moved."""
-    fields = [*_STATE, *(price_field(component) for component in {*before.prices, *after.prices})]
+    fields: list[str] = []
+    if _state(before) != _state(after):
+        fields += _STATE
+    if before.prices != after.prices:
+        fields += map(price_field, {*before.prices, *after.prices})
     pairs = {field: (_value(before, field), _value(after, field)) for field in fields}
     return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -137,10 +144,12 @@ def _value(row: Any, field: str) -> Any:  # noqa: ANN401 - a row, and a column's
 def _wrong_moves(change: Any, before: Any, moves: Mapping[str, Any]) -> Iterator[Verdict]:  # noqa: ANN401 - rows
     """What is wrong with the rows of `prices` that a change wrote: folding them must give `changes.prices`."""
     was: Mapping[str, Any] = before.prices if before is not None else {}
-    moved = {component for component in {*was, *change.prices} if was.get(component) != change.prices.get(component)}
-    expected = set(change.prices) if change.kind in _EVERY_COMPONENT else moved
-    if was.keys() - change.prices.keys():
-        lost = _names(sorted(was.keys() - change.prices.keys()))
+    now = change.prices
+    expected = (
+        set(now) if change.kind in _EVERY_COMPONENT else {one for one in {*was, *now} if was.get(one) != now.get(one)}
+    )
+    if was.keys() - now.keys():
+        lost = _names(sorted(was.keys() - now.keys()))
         yield Verdict(law="law 2", table="changes", row=str(change.id), what=f"prices has lost {lost}")
     if moves.keys() != expected:
         odd = _names(sorted(moves.keys() ^ expected))
@@ -192,6 +201,7 @@ def _exact(value: Any) -> Any:  # noqa: ANN401 - a column's value
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
+@lru_cache(maxsize=8192)  # each price is asked about five times in a row: in two changes and its moves
 def _is_canonical(price: float | Decimal | None) -> bool:
     try:
         return price is None or money.canonical(_exact(price)) == _exact(price)
