@@ -3,15 +3,17 @@
 Most polls bring nothing new and end before it, so `syncer.sync` loads this module only when it is needed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from syncer.attempt import Attempt, policy, redacted
 from syncer.core import parse
 from syncer.core.decide import Decision, DecisionInput, decide
-from syncer.core.model import Kind, Snapshot
+from syncer.core.model import Kind, Listing, Snapshot
 from syncer.db import inputs, leases, results, state, writes
 from syncer.db.engine import reading, writing
 from syncer.db.leases import Lease
@@ -24,7 +26,9 @@ from syncer.report import Report, report_of, result_of
 def decide_and_apply(attempt: Attempt, lease: Lease, observation: Observation) -> Report:
     """Read one response and apply what is believed of it, all in one transaction; raises BadResponse or Fenced."""
     with reading(attempt.engine) as connection:  # our lease keeps the catalog as it is
-        read = read_response(attempt, observation, connection, lease)
+        catalog = state.catalog(connection, lease.source_id, attempt.format.parser)
+    with _believed(attempt.engine, lease.source_id) as believed:
+        read = read_response(attempt, observation, lease, catalog, believed)
     with writing(attempt.engine) as connection:
         leases.check_fencing_token(connection, lease)
         seen = load_inputs(connection, attempt, lease, observation, read)
@@ -44,12 +48,13 @@ class Reading(NamedTuple):
 
 
 def read_response(
-    attempt: Attempt, observation: Observation, connection: Connection | None, lease: Lease | None
+    attempt: Attempt,
+    observation: Observation,
+    lease: Lease | None,
+    catalog: CatalogState,
+    believed: parse.Believed | None,
 ) -> Reading:
     """The response as a snapshot; raises BadResponse, without the key, where it is no catalog."""
-    catalog = CatalogState()
-    if connection is not None and lease is not None:
-        catalog = state.catalog(connection, lease.source_id, attempt.format.parser)
     try:
         snapshot = parse.snapshot(
             observation.bodies,
@@ -58,7 +63,7 @@ def read_response(
             shown_at=observation.shown_at,
             known=catalog.by_digest,
             http_partial=observation.partial,
-            believed=None if connection is None or lease is None else state.believed(connection, lease.source_id),
+            believed=believed,
         )
         warnings = _misfits(attempt, snapshot) if lease is None or not lease.ever_listed else ()
     except BadResponse as error:
@@ -98,6 +103,24 @@ def apply(
         parser=snapshot.parser,
         comment=None if attempt.approval is None else attempt.approval.comment,
     )
+
+
+@contextmanager
+def _believed(engine: Engine, source_id: int) -> Iterator[parse.Believed]:
+    """What is stored of a model, by its name. Hardly any response asks: without a question no transaction is open.
+
+    Reading a large response takes longer than a server may let a transaction idle.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def connection() -> Connection:
+            return stack.enter_context(reading(engine))
+
+        def believed(name: str) -> Listing | None:
+            return state.believed(connection(), source_id)(name)
+
+        yield believed
 
 
 def _misfits(attempt: Attempt, snapshot: Snapshot) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from syncer.attempt import Attempt, limits, policy, record_of, request_of
 from syncer.core.decide import DecisionInput, decide
 from syncer.core.model import TRACKED, Change
 from syncer.core.observation import PastObservations
-from syncer.db import leases
+from syncer.db import leases, state
 from syncer.db.engine import reading
+from syncer.db.state import CatalogState
 from syncer.poll import observation_of
 from syncer.report import Report, report_of, result_of
 
@@ -33,10 +34,13 @@ def _preview(attempt: Attempt, response: fetch.Response, connection: Connection 
     record = record_of(attempt.source, attempt.format)
     lease = None if connection is None else leases.peek(connection, record, attempt.key)
     observation = observation_of(attempt, lease, response)
-    read = read_response(attempt, observation, connection, lease)
     if connection is None or lease is None:
+        read = read_response(attempt, observation, lease, CatalogState(), None)
         seen = DecisionInput(snapshot=read.snapshot, known={}, listed=frozenset(), priced=0, past=PastObservations())
     else:
+        catalog = state.catalog(connection, lease.source_id, attempt.format.parser)
+        believed = state.believed(connection, lease.source_id)
+        read = read_response(attempt, observation, lease, catalog, believed)
         seen = load_inputs(connection, attempt, lease, observation, read)
     decision = decide(seen, policy(attempt.source))
     counts = Counter(change.kind for change in decision.believed)

@@ -35,6 +35,7 @@ def configure(format: Literal["text", "json"], verbose: int, stream: TextIO, *, 
     logging.getLogger("syncer.fetch").setLevel(logging.ERROR if quiet and not verbose else logging.NOTSET)
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # what it warns of while it gives up, it raises as well
 
 
 class JsonFormatter(logging.Formatter):

@@ -25,6 +25,8 @@ _ADVICE = {
     _READ_ONLY: "it is a standby, or default_transaction_read_only is on: name the primary, or wait until it may write",
 }
 _POOLER = "it is reached through a pooler in transaction mode, such as PgBouncer: add ?pooler=transaction to its URL"
+_ENDED = re.compile(r"received \d+ results from command '(?:ROLLBACK|COMMIT)'")
+"""What psycopg says where a pooler has lost the server's session and answers for it, in place of why."""
 _WRITABLE = "this account must be able to write the file and its folder"
 
 
@@ -90,6 +92,8 @@ def said(url: URL, error: sa.exc.DBAPIError) -> str:
     """What the driver says, on one line, without what of the URL is secret."""
     from syncer.http_client import redact
 
+    if _ENDED.match(str(error.orig)):
+        return "the server or the pooler ended the session in the middle of a transaction"
     return redact(" ".join(str(error.orig).split()), secrets(url))
 
 

@@ -4,6 +4,7 @@ It is the real pgbouncer; without one these tests skip, in CI they fail.
 """
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -145,6 +146,26 @@ def test_many_updates_and_questions(pooled: str) -> None:
                 return len(list(connection.exec_driver_sql("SELECT name FROM models")))
 
         assert set(threads.map(work, range(6))) == {40}
+
+
+def test_a_session_that_ends_in_a_transaction(postgres: Postgres, pooled: str) -> None:
+    """The error says what happened, where psycopg only counts the answers that it was given."""
+    database = urlsplit(pooled).path[1:]
+    end_all = f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'"
+
+    def lose_the_session() -> None:
+        with db.reading(engine) as connection:
+            connection.exec_driver_sql("SELECT 1")
+            rows(server, end_all)
+            driver: Any = connection.connection.driver_connection
+            assert select.select([driver.fileno()], [], [], 30)[0], "the pooler says nothing"
+
+    with (
+        opened(f"{pooled}?pooler=transaction", ready=False) as engine,
+        opened(postgres.url, ready=False) as server,
+        pytest.raises(DatabaseError, match="ended the session in the middle of a transaction"),
+    ):
+        lose_the_session()
 
 
 def test_no_setting_outlives_a_transaction(pooled: str) -> None:

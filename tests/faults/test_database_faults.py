@@ -135,6 +135,31 @@ def test_failover_that_lost_the_claim(postgres: Postgres, known_pg: str, upstrea
     _assert_next_sync_heals(known_pg, upstream)
 
 
+def test_sessions_end_while_a_response_is_read(
+    postgres: Postgres, known_pg: str, upstream: Upstream, nursery: Nursery
+) -> None:
+    """Reading may take longer than a server lets a transaction idle: none is open, and no session is missed."""
+    [pid] = nursery.start(
+        Job(
+            database=known_pg,
+            upstream=upstream.url,
+            at=NOON + HOUR,
+            signal=signal.SIGSTOP,
+            on_entering="syncer.core.parse:snapshot",
+        )
+    )
+    wait_until(lambda: is_stopped(pid), "the child to stop while it reads the response")
+    with opened(postgres.url) as engine, db.reading(engine) as connection:
+        query = "SELECT state FROM pg_stat_activity WHERE datname = %(name)s"
+        assert set(connection.exec_driver_sql(query, {"name": urlsplit(known_pg).path[1:]}).scalars()) == {"idle"}
+    _end_sessions(postgres, known_pg)
+    os.kill(pid, signal.SIGCONT)
+    [ended] = nursery.wait()
+    assert ended.code == 0, ended.said
+    assert outcomes(known_pg) == ["changed", "held"]
+    assert_consistent(known_pg)
+
+
 def _end_sessions(postgres: Postgres, url: str) -> None:
     query = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %(name)s"
     with opened(postgres.url) as engine, db.reading(engine) as connection:

@@ -29,7 +29,7 @@ from syncer.core.parse.pages import NextPage, next_page
 from syncer.core.parse.scan import Bytes
 from syncer.errors import BadResponse, ListMoved
 
-__all__ = ["NextPage", "Unmatched", "element", "element_digest", "next_page", "snapshot", "unmatched"]
+__all__ = ["Believed", "NextPage", "Unmatched", "element", "element_digest", "next_page", "snapshot", "unmatched"]
 
 MANY_NAMELESS = 1_000
 """So many elements without a legible name, if they are more than half, are no catalog with a few odd rows."""
