@@ -62,6 +62,12 @@ def _states_until(supervisor: Queue[str], last: str) -> list[str]:
     return [state for state in heard if state != "WATCHDOG=1"]
 
 
+def test_no_sigterm_is_lost(tmp_path: Path) -> None:
+    """Threads come and go with each poll, and the kernel may hand a signal to any of them: every daemon ends by it."""
+    command = [sys.executable, "-m", "tests.daemon.restless", str(tmp_path), "16"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["16"]
+
+
 def test_the_running_daemon_can_be_watched(tmp_path: Path, upstream: Upstream, supervisor: Queue[str]) -> None:
     """`syncer run --listen` says READY and WATCHDOG, answers on its three pages, and ends with 0 on SIGTERM."""
     upstream.serve([model("a")])
