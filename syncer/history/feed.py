@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from syncer.history.resolve import Asked
 
 
-class ChangeRow(Tracked, frozen=True, kw_only=True):
+class ChangeRow(Tracked, frozen=True, kw_only=True, gc=False):
     """One history row. `name`, the tracked fields and `prices` are the whole state after the change.
 
     `id` is the feed id. The true moment of the change lies in `(changed_after, effective_at]`; `changed_after` is None
@@ -133,13 +133,14 @@ _FILTERS = {
 _STATE = ("name", *TRACKED, "price", "prices")
 _WINDOW = ("observed_at", "effective_at", "changed_after")
 _PLAIN = ("id", "run_id", "model_id", *_WINDOW, *_STATE, "old_price", "reverts_id")
-_COLUMNS = [changes_table.c[name] for name in (*_PLAIN, "source_id", "kind", "changed")]
+_COLUMNS = [changes_table.c[name] for name in ("source_id", "kind", "changed", *_PLAIN)]
 
 
 @cache
 def _changes_query(given: frozenset[str], *, include_raw: bool, newest_first: bool) -> sa.Select[Any]:
     """Built once for each set of filters: building it costs more than running it."""
-    query = sa.select(*_COLUMNS, *([changes_table.c.raw] if include_raw else []))
+    raw = changes_table.c.raw if include_raw else sa.null().label("raw")
+    query = sa.select(raw, *_COLUMNS)
     order = changes_table.c.id.desc() if newest_first else changes_table.c.id
     query = query.where(*(_FILTERS[name] for name in sorted(given - {"limit"}))).order_by(order)
     return query.limit(sa.bindparam("limit")) if "limit" in given else query
@@ -148,21 +149,21 @@ def _changes_query(given: frozenset[str], *, include_raw: bool, newest_first: bo
 def _changes(connection: "Asked", query: sa.Select[Any], values: dict[str, Any]) -> Iterator[ChangeRow]:
     with stream(connection, query, values) as rows:
         known = all_sources(connection)
-        for row in rows:
-            yield _change(row, known[row.source_id])
+        for raw, its, kind, changed, *plain in rows:  # by position: by name is twice as dear, and there are many
+            yield _change(known[its], raw, kind, changed, dict(zip(_PLAIN, plain, strict=True)))
 
 
-def _change(row: Any, source: Source) -> ChangeRow:  # noqa: ANN401 - a row of changes
+def _change(source: Source, raw: str | None, kind: str, changed: dict[str, Any], plain: dict[str, Any]) -> ChangeRow:
     return ChangeRow(
         source=source.name,
-        kind=Kind(row.kind),
+        kind=Kind(kind),
         component=source.headline,
-        changed={field: [typed(field, old), typed(field, new)] for field, (old, new) in row.changed.items()},
+        changed={field: [typed(field, old), typed(field, new)] for field, (old, new) in changed.items()},
         currency=source.currency,
-        unit=source.unit(source.headline, row.type),
-        units=source.units_of(row.prices, row.type),
-        raw=getattr(row, "raw", None),
-        **{name: getattr(row, name) for name in _PLAIN},
+        unit=source.unit(source.headline, plain["type"]),
+        units=source.units_of(plain["prices"], plain["type"]),
+        raw=raw,
+        **plain,
     )
 
 

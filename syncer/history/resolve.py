@@ -78,7 +78,7 @@ def require_aware_or_none(**times: datetime | None) -> None:
     require_aware(**{name: at for name, at in times.items() if at is not None})
 
 
-def stream(connection: "Asked", query: sa.Executable, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
+def stream(connection: "Asked", query: sa.Executable, values: Mapping[str, Any]) -> sa.CursorResult[*tuple[Any, ...]]:
     """The rows of `query`, fetched from the database in pieces as they are read."""
     result: Any = connection.execute(query, values, execution_options={"yield_per": _CHUNK})
     return result  # type: ignore[no-any-return]
