@@ -6,11 +6,11 @@ Prices are in the currency and unit that the settings say now. For statistics a 
 catalogs mean "varies" by it): it is as unknown. Nothing is computed across two units.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from syncer.core.rules import FindingKind
 from syncer.core.withheld import OPEN, REJECTED
 from syncer.db.tables import changes, findings, models, sources
 from syncer.db.tables import prices as moves
+from syncer.db.types import UtcDateTime
 from syncer.errors import UnknownComponent
 from syncer.history import exact
 from syncer.history.resolve import (
@@ -330,24 +331,25 @@ _PRESENCE = (
     .where(changes.c.model_id == sa.bindparam("model_id"), changes.c.kind.in_(["added", "removed", "relisted"]))
     .order_by(changes.c.effective_at)
 )
+_MODEL: sa.BindParameter[int] = sa.bindparam("model_id")
+_ONE: sa.BindParameter[str] = sa.bindparam("component")
 _MOVES = (
     sa.select(moves, changes.c.type)
     .join(changes, changes.c.id == moves.c.change_id)
-    .where(moves.c.model_id == sa.bindparam("model_id"))
-    .order_by(moves.c.component, moves.c.effective_at)
+    .where(moves.c.model_id == _MODEL, moves.c.component == _ONE)
+    .order_by(moves.c.effective_at)
 )
-_MOVES_OF_ONE = _MOVES.where(moves.c.component == sa.bindparam("component"))
+_other = moves.alias("other")
+_BESIDE = sa.and_(_other.c.model_id == _MODEL, _other.c.component == _ONE)
+_SINCE, _UNTIL = sa.bindparam("since", type_=UtcDateTime()), sa.bindparam("until", type_=UtcDateTime())
+_IN_FORCE_AT_SINCE = (
+    sa.select(sa.func.max(_other.c.effective_at)).where(_BESIDE, _other.c.effective_at <= _SINCE).scalar_subquery()
+)
+_NEXT_AFTER_UNTIL = (
+    sa.select(sa.func.min(_other.c.effective_at)).where(_BESIDE, _other.c.effective_at > _UNTIL).scalar_subquery()
+)
 _COMPONENTS = sa.select(models.c.prices, models.c.source_id).where(models.c.id == sa.bindparam("model_id"))
 _THIRTY_DAYS = timedelta(days=30)
-
-
-class _Past(msgspec.Struct, frozen=True):
-    """One model's whole history: when it came and went, and what its prices were."""
-
-    model: Found
-    source: Source
-    presence: Sequence[Any]
-    periods: Sequence[PricePeriod]
 
 
 def price_periods(
@@ -366,9 +368,12 @@ def price_periods(
     time, UnknownSource, UnknownModel, AmbiguousModel, UnknownComponent; so do the next two.
     """
     require_aware_or_none(since=since, until=until)
+    found, origin, known = _model(connection, model, source, component)
+    components = sorted(known, key=lambda name: (name != origin.headline, name)) if component is None else [component]
     return [
         period
-        for period in _past(connection, model, source, component).periods
+        for name in components
+        for period in _periods(_moves_within(connection, found, name, since, until), found, origin)
         if _overlaps(period.valid_from, period.valid_to, since, until)
     ]
 
@@ -382,13 +387,14 @@ def availability(
     source: str | None = None,
 ) -> Availability:
     """When `model` was listed within `[since, until)`; by default always, its share up to the last observation."""
-    past = _past(connection, model, source)
-    start, end = _window(past, since, until)
-    intervals = [i for i in _intervals(past.presence) if _overlaps(i.listed_from, i.listed_to, since, until)]
+    found, origin, _ = _model(connection, model, source)
+    presence = _presence(connection, found)
+    start, end = _window(presence, origin, since, until)
+    intervals = [i for i in _intervals(presence) if _overlaps(i.listed_from, i.listed_to, since, until)]
     listed_for = sum((_within(i.listed_from, i.listed_to, start, end) for i in intervals), timedelta())
     return Availability(
-        source=past.model.source,
-        model=past.model.name,
+        source=found.source,
+        model=found.name,
         since=start,
         until=end,
         intervals=tuple(intervals),
@@ -413,23 +419,23 @@ def price_stats(
     observation, and `day` is its end.
     """
     require_aware_or_none(day=day)
-    past = _past(connection, model, source, component)
-    component = component or past.source.headline
-    since, until = _window(past, since, until)
+    found, origin, _ = _model(connection, model, source, component)
+    component = component or origin.headline
+    since, until = _window(_presence(connection, found), origin, since, until)
     day = day or until
-    periods = [period for period in past.periods if period.component == component]
+    periods = _periods(_moves_within(connection, found, component, None, None), found, origin)
     unit = periods[-1].unit if periods else None
     comparable = [period for period in periods if period.unit == unit]
     known = _amounts(comparable, since, until)
     prices = [price for price, _ in known]
     mean = exact.weighted_mean(known)
     return PriceStats(
-        source=past.model.source,
-        model=past.model.name,
+        source=found.source,
+        model=found.name,
         component=component,
         since=since,
         until=until,
-        currency=past.source.currency,
+        currency=origin.currency,
         unit=unit,
         min=min(prices, default=None),
         max=max(prices, default=None),
@@ -445,20 +451,35 @@ def price_stats(
     )
 
 
-def _past(connection: "Asked", model: str, source: str | None, component: str | None = None) -> _Past:
+def _model(
+    connection: "Asked", model: str, source: str | None, component: str | None = None
+) -> tuple[Found, Source, Collection[str]]:
+    """The model, its source, and the components that it ever had a price of."""
     found = find_model(connection, model, source=source)
-    origin = all_sources(connection)[found.source_id]
-    _require_component(component, found.name, connection.execute(_COMPONENTS, {"model_id": found.id}).one().prices)
-    values = {"model_id": found.id, "component": component}
-    rows = connection.execute(_MOVES if component is None else _MOVES_OF_ONE, values).all()
-    presence = connection.execute(_PRESENCE, {"model_id": found.id}).all()
-    periods = [
-        period
-        for _, its in groupby(rows, key=lambda row: row.component)
-        for period in _periods(list(its), found, origin)
-    ]
-    periods.sort(key=lambda period: period.component != origin.headline)
-    return _Past(found, origin, presence, periods)
+    known = connection.execute(_COMPONENTS, {"model_id": found.id}).one().prices
+    _require_component(component, found.name, known)
+    return found, all_sources(connection)[found.source_id], known
+
+
+def _moves_within(
+    connection: "Asked", model: Found, component: str, since: datetime | None, until: datetime | None
+) -> Sequence[Any]:
+    """The moves of one price, from the one that was in force at `since` to the one that ends what was at `until`.
+
+    Both are seeks, so that a window costs what is in it, however long the history.
+    """
+    query = _MOVES
+    if since is not None:
+        query = query.where(moves.c.effective_at >= sa.func.coalesce(_IN_FORCE_AT_SINCE, _SINCE))
+    if until is not None:
+        query = query.where(moves.c.effective_at <= sa.func.coalesce(_NEXT_AFTER_UNTIL, _UNTIL))
+    values = {"model_id": model.id, "component": component, "since": since, "until": until}
+    return connection.execute(query, values).all()
+
+
+def _presence(connection: "Asked", model: Found) -> Sequence[Any]:
+    """The changes by which it came and went; the first one made it known."""
+    return connection.execute(_PRESENCE, {"model_id": model.id}).all()
 
 
 def _periods(boundaries: Sequence[Any], model: Found, source: Source) -> list[PricePeriod]:
@@ -504,10 +525,12 @@ def _amounts(periods: Iterable[PricePeriod], since: datetime, until: datetime) -
     ]
 
 
-def _window(past: _Past, since: datetime | None, until: datetime | None) -> tuple[datetime, datetime]:
+def _window(
+    presence: Sequence[Any], source: Source, since: datetime | None, until: datetime | None
+) -> tuple[datetime, datetime]:
     require_aware_or_none(since=since, until=until)
-    first = past.presence[0].effective_at
-    until = until or past.source.last_observed_at or first
+    first = presence[0].effective_at
+    until = until or source.last_observed_at or first
     since = min(first, until) if since is None else since
     if since > until:
         raise ValueError(f"a window cannot end before it begins: since {since.isoformat()}, until {until.isoformat()}")
