@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -28,7 +29,12 @@ def select(connection: Connection, query: sa.Select[Any], parameters: Mapping[st
     """
     cursor = connection.execute(query, parameters).cursor
     assert cursor is not None  # noqa: S101 - a SELECT has rows, if only none
-    while piece := cursor.fetchmany(PIECE):
+
+    def fetch() -> Sequence[Row]:
+        with _raised_as_usual(connection, cursor, query):
+            return cursor.fetchmany(PIECE)
+
+    while piece := fetch():
         yield piece
     cursor.close()
 
@@ -105,15 +111,21 @@ def _bind(bind: Callable[[Any], Any], values: Iterable[Any]) -> list[Any]:
 
 
 def _copy(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
-    dialect, driver = connection.dialect, connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - it is gone only after the connection was closed
+    driver: Any = connection.connection.driver_connection
     cursor = driver.cursor()
+    with _raised_as_usual(connection, cursor, statement), cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+@contextmanager
+def _raised_as_usual(connection: Connection, cursor: Any, statement: object) -> Iterator[None]:  # noqa: ANN401 - the driver's
+    """Within the block, what the driver raises is raised as SQLAlchemy would raise it."""
+    dialect, driver = connection.dialect, connection.connection.driver_connection
     try:
-        with cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        yield
     except dialect.loaded_dbapi.Error as error:
         lost = dialect.is_disconnect(error, driver, cursor)
         raise sa.exc.DBAPIError.instance(
-            statement, None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
+            str(statement), None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
         ) from error

@@ -142,7 +142,7 @@ def test_interrupted_it_goes_on(home: Home, tmp_path: Path, number: signal.Signa
         wait_for(lambda: home.sql("SELECT count(*) FROM runs WHERE outcome = 'changed'")[0][0] >= 5)
         child.send_signal(number)
         out, err = child.communicate(timeout=60)
-        assert child.returncode == code
+        assert child.returncode == code, err
     release.set()
     feeding.join()
     assert out.startswith("shop: ")

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from syncer.db import bulk, migrate
 from syncer.db import engine as db
+from syncer.db.interrupt import interrupting
 from syncer.db.tables import models, sources
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -115,3 +116,31 @@ def test_one_bad_row_and_none_is_kept(engine: Engine, bad: tuple[Any, ...], erro
     with pytest.raises(error), db.writing(engine) as connection:
         bulk.insert(connection, models, NAMES, [*(row(number) for number in range(MANY)), bad])
     assert stored(engine, "id") == []
+
+
+def _numbers(count: int) -> sa.Select[Any]:
+    """A SELECT that counts so far, one row after the other as they are fetched."""
+    numbers = sa.select(sa.literal(1).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(sa.select(numbers.c.n + 1).where(numbers.c.n < sa.bindparam("count", count)))
+    return sa.select(numbers.c.n)
+
+
+def test_rows_come_in_pieces(engine: Engine) -> None:
+    """All of them, in order; none where there are none."""
+    with db.reading(engine) as connection:
+        pieces = list(bulk.select(connection, _numbers(MANY), {}))
+        assert [one for piece in pieces for (one,) in piece] == list(range(1, MANY + 1))
+        assert len(pieces) == 3
+        assert list(bulk.select(connection, sa.select(models.c.id), {})) == []
+
+
+def test_a_signal_ends_the_fetching_of_rows(sqlite_url: str) -> None:
+    """What is raised while rows are fetched is translated as it is of a statement: SIGTERM is no traceback."""
+    engine = db.open_engine(sqlite_url)
+    with (
+        pytest.raises(SystemExit, match="a signal"),
+        interrupting(SystemExit("a signal")),
+        db.reading(engine) as reading,
+    ):
+        list(bulk.select(reading, _numbers(10_000_000), {}))  # the first row comes at once, and then it goes on
+    engine.dispose()
