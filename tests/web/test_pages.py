@@ -236,13 +236,13 @@ def test_a_question_has_an_end(story: Story) -> None:
         db.open_engine(story.url, read_only=True),
         Settings(),
         clock=lambda: story.now,
-        patience=timedelta(milliseconds=200),
+        patience=timedelta(seconds=1),  # a busy machine stops a process for some tenths
     )
     with site.reading() as connection:
-        ends_at = time.monotonic() + 0.3
+        ends_at = time.monotonic() + 1.2
         while time.monotonic() < ends_at:
-            connection.execute(sa.text(COUNT.format(30_000)))
-    with pytest.raises(DatabaseError, match=r"took longer than 0\.2 s"), site.reading() as connection:
+            connection.execute(sa.text(COUNT.format(10_000)))
+    with pytest.raises(DatabaseError, match="took longer than 1 s"), site.reading() as connection:
         connection.execute(sa.text(COUNT.format(10**12)))
     site.engine.dispose()
 
