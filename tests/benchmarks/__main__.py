@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         nargs="+",
         metavar="NAME",
-        help="scenarios (A B0 B1 B2 C R A4 B24 C4 R4 M2 MC first D E memory pages) or T1..T13",
+        help="scenarios (A B0 B1 B2 C R A4 B24 C4 R4 A16 C16 M2 MC first D E memory pages) or T1..T13",
     )
     parser.add_argument("--sizes", nargs="+", type=int, metavar="MODELS", help="only at these sizes")
     parser.add_argument(

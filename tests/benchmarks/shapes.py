@@ -1,7 +1,8 @@
-"""How the models of a benchmark's catalog are written: the seed's endpoint with one price or with four, and models.dev.
+"""How the models of a benchmark's catalog are written: the seed's endpoint with 1, 4 or 16 prices, and models.dev.
 
 A shape turns (model number, headline price in ten-thousandths) into bytes, and says what a syncer.toml needs to read
-them. Each element of the seed's shapes has exactly ELEMENT bytes; those of models.dev come to about 6 MB for 5,300.
+them. Each element of the seed's shapes has exactly ELEMENT bytes, with sixteen prices twice as many; those of
+models.dev come to about 6 MB for 5,300.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,15 @@ output = "price_output"
 cache_read = "price_cache_read"
 cache_write = "price_cache_write"
 """
+_FURTHER = tuple(f"tier_{number}" for number in range(1, 16))
+_SIXTEEN_FORMAT = "\n".join(
+    [
+        "[formats.sixteen]",
+        'extends = "serverless"',
+        "[formats.sixteen.prices]",
+        *(f'{name} = "price_{name}"' for name in _FURTHER),
+    ]
+)
 
 
 class Shape(NamedTuple):
@@ -52,7 +62,12 @@ def _four(number: int, price: int) -> str:
     )
 
 
-def _element(number: int, prices: str) -> str:
+def _sixteen(number: int, price: int) -> str:
+    others = "".join(f',"price_{name}":{_money(price + step)}' for step, name in enumerate(_FURTHER, 1))
+    return _element(number, f'"price":{_money(price)}{others}', size=2 * ELEMENT)
+
+
+def _element(number: int, prices: str, *, size: int = ELEMENT) -> str:
     alias = f"model-{number:07d}"
     name = f"maker-{number % 97}/{alias}"
     head = (
@@ -61,7 +76,7 @@ def _element(number: int, prices: str) -> str:
     )
     tail = f'",{prices},"huggingface_url":"https://huggingface.co/{name}"}}'
     start = number % 101
-    return head + _PROSE[start : start + ELEMENT - len(head) - len(tail)] + tail
+    return head + _PROSE[start : start + size - len(head) - len(tail)] + tail
 
 
 def _models_dev(prices: Mapping[int, int], _message: str) -> bytes:
@@ -103,4 +118,5 @@ def _money(ten_thousandths: int) -> str:
 
 ONE = Shape("one", "serverless", "/serverless/models", _enveloped(_one))
 FOUR = Shape("four", "four", "/serverless/models", _enveloped(_four), _FOUR_FORMAT)
+SIXTEEN = Shape("sixteen", "sixteen", "/serverless/models", _enveloped(_sixteen), _SIXTEEN_FORMAT)
 MODELS_DEV = Shape("models.dev", "models.dev", "/api.json", _models_dev)

@@ -3,7 +3,8 @@
 - A: first load into a database that has the schema. B0: a 304. B1: the same bytes without an ETag. B2: the same
   listings, other bytes (order and envelope). C: 1 % repriced, 0.1 % added, 0.1 % removed. R: every price moved. D: 100
   syncs in one process.
-- A4, B24, C4 and R4 are the same with four prices a model; M2 and MC are B2 and C in models.dev's shape and size.
+- A4, B24, C4 and R4 are the same with four prices a model, A16 and C16 with sixteen. M2 and MC are B2 and C in the
+  shape and size of models.dev.
 - Each repetition runs every contestant once, each time another one first; figures are medians.
 - A database is prepared once for each size and copied for each run. What a sync says it did is checked.
 """
@@ -23,7 +24,7 @@ from tests.benchmarks.databases import Database
 from tests.benchmarks.offers import Offer, offer
 from tests.benchmarks.other_tools import Dlt, State
 from tests.benchmarks.processes import FLOORS, HERE, Sample
-from tests.benchmarks.shapes import FOUR, MODELS_DEV, ONE, Shape
+from tests.benchmarks.shapes import FOUR, MODELS_DEV, ONE, SIXTEEN, Shape
 from tests.upstream import Reply, Upstream
 
 MILLION = 1_000_000
@@ -48,6 +49,8 @@ _SIZED = {
     "B24": Scenario("B2", ("F",), FOUR),
     "C4": Scenario("C", ("F",), FOUR),
     "R4": Scenario("R", ("raw",), FOUR),
+    "A16": Scenario("A", ("F",), SIXTEEN),
+    "C16": Scenario("C", ("F",), SIXTEEN),
     "M2": Scenario("B2", ("F",), MODELS_DEV),
     "MC": Scenario("C", ("F",), MODELS_DEV),
 }
@@ -123,7 +126,7 @@ def measure(plan: Plan) -> Iterator[Figure]:
         for database in databases.available(stack, plan.databases):
             bench = _Bench(plan, upstream, database)
             for models in plan.repeats:
-                for shape in (ONE, FOUR):
+                for shape in (ONE, FOUR, SIXTEEN):
                     yield from bench.sized(models, shape)
             yield from bench.sized(MODELS_DEV_SIZE, MODELS_DEV)
             if "D" in plan.scenarios:
