@@ -26,9 +26,9 @@ LARGE_BODY = 64 * 1024 * 1024
 _BYTES_AN_ELEMENT = 300
 """A body of more than LARGE_BODY may list more: whoever raised `max_body` has a larger catalog."""
 _FEW_COMMAS, _FEW_COMMAS_OF_A_MAP = 3_000_000, 500_000
-"""A body with fewer commas cannot hold so many elements that not counting them first would cost 300 MB."""
-_BYTES_A_COMMA = 20
-"""Nor, with one comma for so many bytes, three times what a larger body takes itself; catalogs have one in 30."""
+"""A body with fewer commas cannot hold so many elements that not counting them first would cost 300 MB. Without
+maps, a body of more than LARGE_BODY may have more in proportion: catalogs have one in 30 bytes, and this is one in 22.
+"""
 MAX_ELEMENT = 262_144
 """The longest element that is read, in bytes."""
 _MAX_HINT = 65_536
@@ -100,7 +100,7 @@ def _most(size: int) -> int:
 
 def _refuse_too_many(body: Bytes, fmt: CompiledFormat) -> None:
     """Raise BadResponse for more elements, or maps of them, than a catalog has, before they become objects."""
-    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else max(_FEW_COMMAS, len(body) // _BYTES_A_COMMA)
+    few = _FEW_COMMAS_OF_A_MAP if fmt.stars else _FEW_COMMAS * max(1, len(body) / LARGE_BODY)
     if body.count(b",") < few:
         return
     maps = [fmt.models[:depth] for depth, key in enumerate(fmt.models, 1) if key == "*"]
