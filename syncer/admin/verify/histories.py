@@ -145,9 +145,8 @@ def _wrong_moves(change: Any, before: Any, moves: Mapping[str, Any]) -> Iterator
     """What is wrong with the rows of `prices` that a change wrote: folding them must give `changes.prices`."""
     was: Mapping[str, Any] = before.prices if before is not None else {}
     now = change.prices
-    expected = (
-        set(now) if change.kind in _EVERY_COMPONENT else {one for one in {*was, *now} if was.get(one) != now.get(one)}
-    )
+    moved = {component for component in {*was, *now} if was.get(component) != now.get(component)}
+    expected = set(now) if change.kind in _EVERY_COMPONENT else moved
     if was.keys() - now.keys():
         lost = _names(sorted(was.keys() - now.keys()))
         yield Verdict(law="law 2", table="changes", row=str(change.id), what=f"prices has lost {lost}")
