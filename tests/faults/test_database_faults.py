@@ -84,16 +84,7 @@ def test_server_crashes_in_the_middle_of_an_apply(
 ) -> None:
     """A server that crashes while changes are written forgets them; the run is failed, or abandoned later."""
     before = effects(known_pg)
-    [pid] = nursery.start(
-        Job(
-            database=known_pg,
-            upstream=upstream.url,
-            at=NOON + HOUR,
-            signal=signal.SIGSTOP,
-            on_entering="syncer.db.feed:next_ids",
-        )
-    )
-    wait_until(lambda: is_stopped(pid), "the child to stop while it writes")
+    pid = _stopped_on_entering("syncer.db.feed:next_ids", known_pg, upstream, nursery)
     with opened(postgres.url) as engine, db.reading(engine) as connection:
         connection.exec_driver_sql("CHECKPOINT")  # the tests' server does not flush each commit by itself
     postgres.stop("immediate")
@@ -114,16 +105,7 @@ def test_server_crashes_in_the_middle_of_an_apply(
 def test_failover_that_lost_the_claim(postgres: Postgres, known_pg: str, upstream: Upstream, nursery: Nursery) -> None:
     """A syncer whose very run is gone after a lossy failover says what the database said, and writes nothing."""
     before = effects(known_pg)
-    [pid] = nursery.start(
-        Job(
-            database=known_pg,
-            upstream=upstream.url,
-            at=NOON + HOUR,
-            signal=signal.SIGSTOP,
-            on_entering="syncer.apply:load_inputs",
-        )
-    )
-    wait_until(lambda: is_stopped(pid), "the child to stop")
+    pid = _stopped_on_entering("syncer.apply:load_inputs", known_pg, upstream, nursery)
     _end_sessions(postgres, known_pg)
     with opened(known_pg) as engine, db.writing(engine) as connection:
         connection.exec_driver_sql("DELETE FROM runs WHERE outcome = 'running'")
@@ -139,16 +121,7 @@ def test_sessions_end_while_a_response_is_read(
     postgres: Postgres, known_pg: str, upstream: Upstream, nursery: Nursery
 ) -> None:
     """Reading may take longer than a server lets a transaction idle: none is open, and no session is missed."""
-    [pid] = nursery.start(
-        Job(
-            database=known_pg,
-            upstream=upstream.url,
-            at=NOON + HOUR,
-            signal=signal.SIGSTOP,
-            on_entering="syncer.core.parse:snapshot",
-        )
-    )
-    wait_until(lambda: is_stopped(pid), "the child to stop while it reads the response")
+    pid = _stopped_on_entering("syncer.core.parse:snapshot", known_pg, upstream, nursery)
     with opened(postgres.url) as engine, db.reading(engine) as connection:
         query = "SELECT state FROM pg_stat_activity WHERE datname = %(name)s"
         assert set(connection.exec_driver_sql(query, {"name": urlsplit(known_pg).path[1:]}).scalars()) == {"idle"}
@@ -158,6 +131,24 @@ def test_sessions_end_while_a_response_is_read(
     assert ended.code == 0, ended.said
     assert outcomes(known_pg) == ["changed", "held"]
     assert_consistent(known_pg)
+
+
+def _stopped_on_entering(
+    function: str, url: str, upstream: Upstream, nursery: Nursery, *, at_point: int | None = None
+) -> int:
+    """The process id of a child that syncs, stopped as it enters this function or at a point from there on."""
+    [pid] = nursery.start(
+        Job(
+            database=url,
+            upstream=upstream.url,
+            at=NOON + HOUR,
+            signal=signal.SIGSTOP,
+            on_entering=function,
+            at_point=at_point,
+        )
+    )
+    wait_until(lambda: is_stopped(pid), f"the child to stop in {function}")
+    return pid
 
 
 def _end_sessions(postgres: Postgres, url: str) -> None:
@@ -182,17 +173,9 @@ def test_backend_is_terminated_before_its_commit(
 ) -> None:
     """A session that an administrator ends just before its commit has written nothing: the run is failed (law 1)."""
     before = effects(known_pg)
-    [pid] = nursery.start(
-        Job(
-            database=known_pg,
-            upstream=upstream.url,
-            at=NOON + HOUR,
-            signal=signal.SIGSTOP,
-            on_entering="syncer.db.results:close",
-            at_point=5,  # around two statements there are four; then the commit
-        )
-    )
-    wait_until(lambda: is_stopped(pid), "the child to stop before its commit")
+    pid = _stopped_on_entering(
+        "syncer.db.results:close", known_pg, upstream, nursery, at_point=5
+    )  # around two statements there are four; then the commit
     _end_sessions(postgres, known_pg)
     os.kill(pid, signal.SIGCONT)
     [ended] = nursery.wait()
